@@ -1,0 +1,451 @@
+//! The configuration file: one TOML file, parsed into values that cannot be wrong.
+//!
+//! Unknown keys are refused. Durations are texts with a unit (`"500ms"`, `"15s"`, `"2m"`). Secrets are never in the
+//! file: they come from a file of their own (`password_file`) or from the environment. Every key, its default and its
+//! unit stand in `usher.example.toml`, which a test loads.
+
+use std::{
+    fmt, fs, io,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use secrecy::SecretString;
+use serde::Deserialize;
+
+use crate::domain::id::ServerId;
+
+/// Why a configuration was refused. Says the file, the key and what is expected.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file cannot be read.
+    #[error("cannot read the configuration {path}: {source}; give the path with --config", path = path.display())]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Not TOML, an unknown key, a missing key or a value of the wrong form; the text names line, key and expectation.
+    #[error("{path}: {source}", path = path.display())]
+    Parse {
+        /// Which file.
+        path: PathBuf,
+        /// Why and where.
+        source: Box<toml::de::Error>,
+    },
+    /// A value of the right form that cannot be used.
+    #[error("{path}: {key}: {problem}", path = path.display())]
+    Value {
+        /// Which file.
+        path: PathBuf,
+        /// Which key, dotted.
+        key: String,
+        /// What is wrong and what is expected.
+        problem: String,
+    },
+}
+
+/// The whole file.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// How the process behaves.
+    #[serde(default)]
+    pub service: Service,
+    /// PostgreSQL.
+    pub database: Database,
+    /// The XMPP account and the pubsub service.
+    pub xmpp: Xmpp,
+    /// The FastAGI server.
+    #[serde(default)]
+    pub agi: Agi,
+    /// The Asterisk servers, one table each.
+    pub asterisk: Vec<Asterisk>,
+}
+
+/// `[service]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Service {
+    /// What to log, in the form of `tracing-subscriber`'s filters.
+    pub log: String,
+    /// `text` or `json`.
+    pub log_format: LogFormat,
+    /// Where `/live` and `/ready` answer; absent: nowhere.
+    pub health_listen: Option<SocketAddr>,
+    /// The longest time between SIGTERM and the end of the process.
+    #[serde(deserialize_with = "duration")]
+    pub stop_within: Duration,
+}
+
+impl Default for Service {
+    fn default() -> Self {
+        Self {
+            log: "info".into(),
+            log_format: LogFormat::Text,
+            health_listen: Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9190)),
+            stop_within: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Form of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people and journald.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// `[database]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Database {
+    /// Host name, address, or the folder of the UNIX socket when it begins with `/`.
+    #[serde(default = "default_database_host")]
+    pub host: String,
+    /// TCP port, also part of the UNIX socket's name.
+    #[serde(default = "default_database_port")]
+    pub port: u16,
+    /// Database name.
+    #[serde(default = "default_database_name")]
+    pub name: String,
+    /// Role.
+    #[serde(default = "default_database_name")]
+    pub user: String,
+    /// File whose first line is the password; else `USHER_DATABASE_PASSWORD`; else none is sent.
+    pub password_file: Option<PathBuf>,
+    /// Whether the link is encrypted.
+    #[serde(default)]
+    pub tls: DatabaseTls,
+    /// PEM file of the authorities to trust with `tls = "require"`; absent: the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Connections at most.
+    #[serde(default = "default_pool_size")]
+    pub pool_size: usize,
+    /// The longest wait for one answer.
+    #[serde(default = "default_database_timeout", deserialize_with = "duration")]
+    pub timeout: Duration,
+    /// How many records wait in memory while the database is away; beyond it the oldest events are dropped and counted.
+    #[serde(default = "default_outbox")]
+    pub outbox: usize,
+    /// Filled by [`Config::load`].
+    #[serde(skip)]
+    pub password: Option<SecretString>,
+}
+
+/// `database.tls`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DatabaseTls {
+    /// In the clear: for a UNIX socket or loopback.
+    #[default]
+    Disable,
+    /// TLS with the certificate checked, name included.
+    Require,
+}
+
+/// `[xmpp]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Xmpp {
+    /// Bare JID of the service's account.
+    pub jid: String,
+    /// File whose first line is the password; else `USHER_XMPP_PASSWORD`.
+    pub password_file: Option<PathBuf>,
+    /// `HOST:PORT` to connect to; absent: found by SRV records of the JID's domain, else the domain and port 5222.
+    pub address: Option<String>,
+    /// How TLS begins.
+    #[serde(default)]
+    pub tls: XmppTls,
+    /// PEM file of the authorities to trust; absent: the system's.
+    pub ca_file: Option<PathBuf>,
+    /// JID of the pubsub service; absent: `pubsub.` and the domain.
+    pub pubsub: Option<String>,
+    /// What stands before the extension in the name of its node.
+    #[serde(default = "default_node_prefix")]
+    pub node_prefix: String,
+    /// Bare JIDs that may see every extension's node, beside the extension's own.
+    #[serde(default)]
+    pub crm: Vec<String>,
+    /// How long a phone waits for its pop to be confirmed before it rings all the same.
+    #[serde(default = "default_publish_bound", deserialize_with = "duration")]
+    pub publish_bound: Duration,
+    /// Filled by [`Config::load`].
+    #[serde(skip)]
+    pub password: Option<SecretString>,
+}
+
+/// `xmpp.tls`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum XmppTls {
+    /// Port 5222, then STARTTLS (RFC 6120 section 5); refused if the server does not offer it.
+    #[default]
+    Starttls,
+    /// TLS from the first byte (XEP-0368).
+    Direct,
+}
+
+/// `[agi]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Agi {
+    /// Where Asterisk finds the FastAGI server.
+    pub listen: SocketAddr,
+    /// Addresses that may connect.
+    pub allow: Vec<IpAddr>,
+    /// The longest time a request may take, from connection to the last answer.
+    #[serde(deserialize_with = "duration")]
+    pub deadline: Duration,
+    /// Requests at once; further ones are closed at once, and the dialplan sees `AGISTATUS=FAILURE`.
+    pub most: usize,
+}
+
+impl Default for Agi {
+    fn default() -> Self {
+        let localhost = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        Self { listen: SocketAddr::new(localhost, 4573), allow: vec![localhost], deadline: Duration::from_secs(3), most: 256 }
+    }
+}
+
+/// `[[asterisk]]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Asterisk {
+    /// What this server is called in logs, tables and on the screen.
+    pub name: String,
+    /// Base of its HTTP server: `http://127.0.0.1:8088`, with the prefix if http.conf has one.
+    pub url: String,
+    /// Name of the Stasis application, as in the dialplan's `Stasis(usher)`.
+    #[serde(default = "default_app")]
+    pub app: String,
+    /// User of ari.conf.
+    #[serde(default = "default_app")]
+    pub user: String,
+    /// File whose first line is the password; else `USHER_ASTERISK_PASSWORD_` and the name in capitals; else `USHER_ASTERISK_PASSWORD`.
+    pub password_file: Option<PathBuf>,
+    /// Requests over the event WebSocket, over HTTP, or whichever the server can.
+    #[serde(default)]
+    pub requests: Requests,
+    /// Filled by [`Config::load`].
+    #[serde(skip)]
+    pub password: Option<SecretString>,
+}
+
+impl Asterisk {
+    /// The name as an identifier.
+    pub fn server(&self) -> ServerId {
+        ServerId::new(&self.name)
+    }
+}
+
+/// `asterisk.requests`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Requests {
+    /// Ask once over the WebSocket, and use HTTP if there is no answer.
+    #[default]
+    Auto,
+    /// Over the event WebSocket (Asterisk 20.14, 21.9, 22.4 or newer).
+    Websocket,
+    /// Over HTTP.
+    Http,
+}
+
+fn default_database_host() -> String {
+    "/run/postgresql".into()
+}
+fn default_database_port() -> u16 {
+    5432
+}
+fn default_database_name() -> String {
+    "usher".into()
+}
+fn default_pool_size() -> usize {
+    8
+}
+fn default_database_timeout() -> Duration {
+    Duration::from_secs(2)
+}
+fn default_outbox() -> usize {
+    100_000
+}
+fn default_node_prefix() -> String {
+    "extension".into()
+}
+fn default_publish_bound() -> Duration {
+    Duration::from_millis(500)
+}
+fn default_app() -> String {
+    "usher".into()
+}
+
+/// Reads a duration with its unit: `"500ms"`, `"15s"`, `"1m 30s"`.
+fn duration<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(from)?;
+    parse_duration(&text).map_err(serde::de::Error::custom)
+}
+
+/// Parses a duration with its unit.
+///
+/// # Errors
+/// When there is no unit, or it is negative.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("{text:?} is not a duration: expected a number with a unit, such as \"500ms\", \"15s\" or \"2m\"");
+    let signed: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
+    Duration::try_from(signed).map_err(|_| wrong())
+}
+
+impl Config {
+    /// Reads the file, its secrets and the environment, and checks every value.
+    ///
+    /// # Errors
+    /// See [`Error`]: each says the file, the key and what is expected.
+    pub fn load(path: &Path) -> Result<Self, Error> {
+        let text = fs::read_to_string(path).map_err(|source| Error::Read { path: path.into(), source })?;
+        Self::parse(&text, path, &|name| std::env::var(name).ok())
+    }
+
+    /// The same from a text; `env` looks up the environment. Relative paths are relative to the file's folder.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn parse(text: &str, path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, Error> {
+        let mut config: Self =
+            toml::from_str(text).map_err(|source| Error::Parse { path: path.into(), source: Box::new(source) })?;
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let wrong = |key: &str, problem: String| Error::Value { path: path.into(), key: key.into(), problem };
+
+        let database = &mut config.database;
+        let secret = Secret { key: "database.password_file", variables: vec!["USHER_DATABASE_PASSWORD".into()] };
+        database.password = secret.find(folder, &mut database.password_file, env).map_err(|p| wrong(secret.key, p))?;
+        resolve(folder, &mut database.ca_file);
+        within(database.pool_size, 2, 64).map_err(|p| wrong("database.pool_size", p))?;
+        within(database.outbox, 100, 10_000_000).map_err(|p| wrong("database.outbox", p))?;
+        spans(database.timeout, "50ms", "60s").map_err(|p| wrong("database.timeout", p))?;
+
+        let xmpp = &mut config.xmpp;
+        let secret = Secret { key: "xmpp.password_file", variables: vec!["USHER_XMPP_PASSWORD".into()] };
+        xmpp.password = secret.find(folder, &mut xmpp.password_file, env).map_err(|p| wrong(secret.key, p))?;
+        if xmpp.password.is_none() {
+            return Err(wrong(secret.key, "no password: name a file here or set USHER_XMPP_PASSWORD".into()));
+        }
+        resolve(folder, &mut xmpp.ca_file);
+        bare_jid(&xmpp.jid, true).map_err(|p| wrong("xmpp.jid", p))?;
+        if let Some(pubsub) = &xmpp.pubsub {
+            bare_jid(pubsub, false).map_err(|p| wrong("xmpp.pubsub", p))?;
+        }
+        for jid in &xmpp.crm {
+            bare_jid(jid, true).map_err(|p| wrong("xmpp.crm", p))?;
+        }
+        if let Some(address) = &xmpp.address
+            && !address.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+        {
+            return Err(wrong("xmpp.address", format!("{address:?} is not HOST:PORT, such as \"127.0.0.1:5222\"")));
+        }
+        spans(xmpp.publish_bound, "10ms", "10s").map_err(|p| wrong("xmpp.publish_bound", p))?;
+
+        spans(config.agi.deadline, "100ms", "60s").map_err(|p| wrong("agi.deadline", p))?;
+        within(config.agi.most, 1, 100_000).map_err(|p| wrong("agi.most", p))?;
+        spans(config.service.stop_within, "1s", "10m").map_err(|p| wrong("service.stop_within", p))?;
+
+        if config.asterisk.is_empty() {
+            return Err(wrong("asterisk", "no server: give at least one [[asterisk]] table".into()));
+        }
+        for index in 0..config.asterisk.len() {
+            let (before, rest) = config.asterisk.split_at_mut(index);
+            let Some(server) = rest.first_mut() else { continue };
+            let key = |name: &str| format!("asterisk[{index}].{name}");
+            if server.name.is_empty() || !server.name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_') {
+                return Err(wrong(&key("name"), format!("{:?} is not a name: expected letters, digits, '-' or '_'", server.name)));
+            }
+            if before.iter().any(|other| other.name == server.name) {
+                return Err(wrong(&key("name"), format!("{:?} is there twice: each server needs a name of its own", server.name)));
+            }
+            if !server.url.starts_with("http://") && !server.url.starts_with("https://") {
+                return Err(wrong(&key("url"), format!("{:?} is not a URL: expected http://HOST:PORT or https://HOST:PORT", server.url)));
+            }
+            server.url = server.url.trim_end_matches('/').into();
+            let own = format!("USHER_ASTERISK_PASSWORD_{}", server.name.to_uppercase().replace('-', "_"));
+            let secret = Secret { key: "password_file", variables: vec![own.clone(), "USHER_ASTERISK_PASSWORD".into()] };
+            server.password =
+                secret.find(folder, &mut server.password_file, env).map_err(|p| wrong(&key("password_file"), p))?;
+            if server.password.is_none() {
+                let problem = format!("no password: name a file here or set {own} or USHER_ASTERISK_PASSWORD");
+                return Err(wrong(&key("password_file"), problem));
+            }
+        }
+        Ok(config)
+    }
+}
+
+impl Xmpp {
+    /// JID of the pubsub service, given or by custom.
+    pub fn pubsub_jid(&self) -> String {
+        self.pubsub.clone().unwrap_or_else(|| {
+            let domain = self.jid.rsplit_once('@').map_or(self.jid.as_str(), |(_, domain)| domain);
+            format!("pubsub.{domain}")
+        })
+    }
+}
+
+struct Secret {
+    key: &'static str,
+    variables: Vec<String>,
+}
+
+impl Secret {
+    fn find(
+        &self,
+        folder: &Path,
+        file: &mut Option<PathBuf>,
+        env: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Option<SecretString>, String> {
+        resolve(folder, file);
+        if let Some(file) = file {
+            let text = fs::read_to_string(&*file).map_err(|e| format!("cannot read {}: {e}", file.display()))?;
+            let first = text.lines().next().unwrap_or_default();
+            if first.is_empty() {
+                return Err(format!("{} is empty: its first line is the password", file.display()));
+            }
+            return Ok(Some(first.into()));
+        }
+        Ok(self.variables.iter().find_map(|name| env(name)).map(SecretString::from))
+    }
+}
+
+fn resolve(folder: &Path, file: &mut Option<PathBuf>) {
+    if let Some(file) = file
+        && file.is_relative()
+    {
+        *file = folder.join(&*file);
+    }
+}
+
+fn within<T: PartialOrd + fmt::Display>(value: T, least: T, most: T) -> Result<(), String> {
+    if value < least || value > most {
+        return Err(format!("{value} is out of range: expected {least} to {most}"));
+    }
+    Ok(())
+}
+
+fn spans(value: Duration, least: &str, most: &str) -> Result<(), String> {
+    let bound = |text: &str| parse_duration(text).unwrap_or_default();
+    if value < bound(least) || value > bound(most) {
+        return Err(format!("{value:?} is out of range: expected {least} to {most}"));
+    }
+    Ok(())
+}
+
+fn bare_jid(text: &str, with_node: bool) -> Result<(), String> {
+    let example = if with_node { "usher@example.org" } else { "pubsub.example.org" };
+    match text.parse::<xmpp_parsers::jid::BareJid>() {
+        Ok(jid) if jid.node().is_some() == with_node => Ok(()),
+        Ok(_) | Err(_) => Err(format!("{text:?} is not such an address: expected the form {example}")),
+    }
+}

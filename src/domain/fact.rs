@@ -1,0 +1,161 @@
+//! What has happened, in the past tense: what services tell one another, and what the database keeps.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::domain::{
+    id::{CallId, ChannelId, Extension, OfferNo, QueueName, ServerId},
+    pop::PopOutcome,
+    queue::roster::{CallerId, Customer},
+};
+
+/// A fact with its time and an id of its own, so that it can be written twice and count once.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stamped {
+    /// Unique, ascending in time (UUID version 7).
+    pub id: Uuid,
+    /// When it happened.
+    pub at: Timestamp,
+    /// What.
+    pub fact: Fact,
+}
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Fact {
+    /// A caller entered a queue.
+    CallEntered {
+        /// The new call
+        call: CallId,
+        /// on this Asterisk,
+        server: ServerId,
+        /// by this leg,
+        channel: ChannelId,
+        /// waiting here.
+        queue: QueueName,
+        /// Who they are.
+        customer: Customer,
+        /// From which number.
+        caller: CallerId,
+    },
+    /// A member was reserved for the call, and its pop is on the way.
+    CallOffered {
+        /// The call
+        call: CallId,
+        /// for the n-th time
+        offer: OfferNo,
+        /// goes to this member.
+        extension: Extension,
+    },
+    /// The member's phone was asked to ring.
+    CallRinging {
+        /// The call
+        call: CallId,
+        /// by this offer
+        offer: OfferNo,
+        /// rings here,
+        extension: Extension,
+        /// after its pop went so.
+        pop: PopOutcome,
+    },
+    /// An offer ended without an answer.
+    OfferEnded {
+        /// The call
+        call: CallId,
+        /// lost this offer
+        offer: OfferNo,
+        /// to this member
+        extension: Extension,
+        /// because of this.
+        why: OfferEnd,
+    },
+    /// Caller and member hear each other.
+    CallAnswered {
+        /// The call
+        call: CallId,
+        /// by this offer
+        offer: OfferNo,
+        /// was answered here.
+        extension: Extension,
+    },
+    /// The call left the floor. The last fact of a call.
+    CallEnded {
+        /// The call
+        call: CallId,
+        /// ended with the member who had answered, if one had,
+        extension: Option<Extension>,
+        /// in this way.
+        outcome: CallOutcome,
+    },
+}
+
+/// Why an offer came to nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OfferEnd {
+    /// Ring time was over.
+    RingNoAnswer,
+    /// The phone said busy or declined.
+    Rejected,
+    /// The phone could not be reached.
+    Unavailable,
+    /// The caller was gone first.
+    CallerGone,
+    /// The member answered and hung up before the two were joined.
+    MemberGone,
+    /// The member logged off meanwhile.
+    LoggedOff,
+    /// The link to Asterisk broke or the service is stopping.
+    Withdrawn,
+}
+
+impl OfferEnd {
+    /// The word in logs and call events.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::RingNoAnswer => "ring_no_answer",
+            Self::Rejected => "rejected",
+            Self::Unavailable => "unavailable",
+            Self::CallerGone => "caller_gone",
+            Self::MemberGone => "member_gone",
+            Self::LoggedOff => "logged_off",
+            Self::Withdrawn => "withdrawn",
+        }
+    }
+}
+
+/// How a call left the floor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CallOutcome {
+    /// Answered, talked, over.
+    Completed,
+    /// The caller hung up while waiting.
+    Abandoned,
+    /// The queue timeout was over: sent to the fallback.
+    TimedOut,
+    /// No member was logged on: sent to the fallback.
+    NoMembers,
+    /// The queue does not exist (any more): sent to the fallback.
+    UnknownQueue,
+    /// The service was stopping: sent to the fallback.
+    Stopped,
+    /// It was found gone after a time in which nothing could be seen.
+    Lost,
+}
+
+impl CallOutcome {
+    /// The word in the database, in logs, and in upper case in the channel variable `USHER_OUTCOME`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Abandoned => "abandoned",
+            Self::TimedOut => "timed_out",
+            Self::NoMembers => "no_members",
+            Self::UnknownQueue => "unknown_queue",
+            Self::Stopped => "stopped",
+            Self::Lost => "lost",
+        }
+    }
+}

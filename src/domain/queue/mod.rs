@@ -1,0 +1,3 @@
+//! Queues, their members and their callers.
+
+pub mod roster;

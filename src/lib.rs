@@ -1,0 +1,9 @@
+//! Usher: the customer's file is open before the phone rings.
+//!
+//! Middleware between Asterisk and XMPP. In reading order:
+//!
+//! * [`domain`]: the rules, pure.
+//! * [`config`]: the configuration file.
+
+pub mod config;
+pub mod domain;
