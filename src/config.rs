@@ -209,7 +209,12 @@ pub struct Agi {
 impl Default for Agi {
     fn default() -> Self {
         let localhost = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        Self { listen: SocketAddr::new(localhost, 4573), allow: vec![localhost], deadline: Duration::from_secs(3), most: 256 }
+        Self {
+            listen: SocketAddr::new(localhost, 4573),
+            allow: vec![localhost],
+            deadline: Duration::from_secs(3),
+            most: 256,
+        }
     }
 }
 
@@ -296,7 +301,8 @@ fn duration<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Duration, D::Er
 /// # Errors
 /// When there is no unit, or it is negative.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("{text:?} is not a duration: expected a number with a unit, such as \"500ms\", \"15s\" or \"2m\"");
+    let wrong =
+        || format!("{text:?} is not a duration: expected a number with a unit, such as \"500ms\", \"15s\" or \"2m\"");
     let signed: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
     Duration::try_from(signed).map_err(|_| wrong())
 }
@@ -361,18 +367,30 @@ impl Config {
             let (before, rest) = config.asterisk.split_at_mut(index);
             let Some(server) = rest.first_mut() else { continue };
             let key = |name: &str| format!("asterisk[{index}].{name}");
-            if server.name.is_empty() || !server.name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_') {
-                return Err(wrong(&key("name"), format!("{:?} is not a name: expected letters, digits, '-' or '_'", server.name)));
+            if server.name.is_empty()
+                || !server.name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+            {
+                return Err(wrong(
+                    &key("name"),
+                    format!("{:?} is not a name: expected letters, digits, '-' or '_'", server.name),
+                ));
             }
             if before.iter().any(|other| other.name == server.name) {
-                return Err(wrong(&key("name"), format!("{:?} is there twice: each server needs a name of its own", server.name)));
+                return Err(wrong(
+                    &key("name"),
+                    format!("{:?} is there twice: each server needs a name of its own", server.name),
+                ));
             }
             if !server.url.starts_with("http://") && !server.url.starts_with("https://") {
-                return Err(wrong(&key("url"), format!("{:?} is not a URL: expected http://HOST:PORT or https://HOST:PORT", server.url)));
+                return Err(wrong(
+                    &key("url"),
+                    format!("{:?} is not a URL: expected http://HOST:PORT or https://HOST:PORT", server.url),
+                ));
             }
             server.url = server.url.trim_end_matches('/').into();
             let own = format!("USHER_ASTERISK_PASSWORD_{}", server.name.to_uppercase().replace('-', "_"));
-            let secret = Secret { key: "password_file", variables: vec![own.clone(), "USHER_ASTERISK_PASSWORD".into()] };
+            let secret =
+                Secret { key: "password_file", variables: vec![own.clone(), "USHER_ASTERISK_PASSWORD".into()] };
             server.password =
                 secret.find(folder, &mut server.password_file, env).map_err(|p| wrong(&key("password_file"), p))?;
             if server.password.is_none() {

@@ -11,7 +11,7 @@ use crate::domain::{
 };
 
 /// A fact with its time and an id of its own, so that it can be written twice and count once.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stamped {
     /// Unique, ascending in time (UUID version 7).
     pub id: Uuid,
@@ -22,7 +22,7 @@ pub struct Stamped {
 }
 
 /// Something that happened.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fact {
     /// A caller entered a queue.
     CallEntered {

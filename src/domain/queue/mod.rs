@@ -1,3 +1,8 @@
 //! Queues, their members and their callers.
 
+pub mod caller;
+pub mod effect;
+pub mod floor;
+pub mod member;
 pub mod roster;
+pub mod strategy;

@@ -1,0 +1,183 @@
+//! A caller on the floor: who they are, what they wait for, and how far their offer has come.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use std::time::Instant;
+
+use crate::domain::{
+    id::{BridgeId, CallId, ChannelId, Extension, OfferNo, QueueName, ServerId},
+    now::Now,
+    pop::{Pop, PopState},
+    queue::roster::{CallerId, Customer},
+};
+
+/// A caller as they come to the floor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Arrival {
+    /// Id of the call, chosen by us.
+    pub call: CallId,
+    /// Asterisk that has the caller.
+    pub server: ServerId,
+    /// The caller's leg.
+    pub channel: ChannelId,
+    /// Queue that the dialplan names.
+    pub queue: QueueName,
+    /// Whose code was entered.
+    pub customer: Customer,
+    /// Who calls.
+    pub caller: CallerId,
+}
+
+/// Where the caller stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// In line.
+    Waiting,
+    /// A member is reserved, and the pop must be confirmed before the phone rings, or this moment be over.
+    Popping {
+        /// End of the bound.
+        until: Instant,
+    },
+    /// The member's phone rings until then.
+    Ringing {
+        /// End of the ring time.
+        until: Instant,
+    },
+    /// The member has answered; the two are being joined.
+    Joining,
+    /// They talk.
+    Talking,
+}
+
+/// The offer a caller has out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offer {
+    /// Which one of the call.
+    pub number: OfferNo,
+    /// To whom.
+    pub extension: Extension,
+}
+
+/// A caller.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// As they came.
+    pub arrival: Arrival,
+    /// When they came.
+    pub entered: Now,
+    /// Place in the order of arrival, over all queues.
+    pub ticket: u64,
+    /// Where they stand.
+    pub stage: Stage,
+    /// The current offer: there is one in every stage but [`Stage::Waiting`].
+    pub offer: Option<Offer>,
+    /// Who missed or refused this call and is skipped for it.
+    pub skipped: BTreeSet<Extension>,
+    last_offer: u32,
+    revision: u32,
+    rang: Rang,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rang {
+    Never,
+    Somewhere,
+}
+
+impl Caller {
+    /// A caller who came at `entered`; `age` is more than zero for one that is taken over from an earlier run of the
+    /// service: its numbers go on above any that run can have used (it made less than one in a millisecond).
+    pub fn new(arrival: Arrival, entered: Now, age: Duration, ticket: u64) -> Self {
+        let base = u32::try_from(age.as_millis()).unwrap_or(u32::MAX / 2);
+        Self {
+            arrival,
+            entered,
+            ticket,
+            stage: Stage::Waiting,
+            offer: None,
+            skipped: BTreeSet::new(),
+            last_offer: base,
+            revision: base,
+            rang: Rang::Never,
+        }
+    }
+
+    /// Numbers the next offer.
+    pub fn next_offer(&mut self, extension: Extension) -> Offer {
+        self.last_offer += 1;
+        let offer = Offer { number: OfferNo(self.last_offer), extension };
+        self.offer = Some(offer.clone());
+        offer
+    }
+
+    /// Whether `number` is the offer that is out now.
+    pub fn has_out(&self, number: OfferNo) -> bool {
+        self.offer.as_ref().is_some_and(|offer| offer.number == number)
+    }
+
+    /// Notes that a phone was asked to ring, so that there is a bridge to take down in the end.
+    pub fn mark_rung(&mut self) {
+        self.rang = Rang::Somewhere;
+    }
+
+    /// Whether any phone was asked to ring for this call.
+    pub fn has_rung(&self) -> bool {
+        self.rang == Rang::Somewhere
+    }
+
+    /// The next revision of the pop.
+    pub fn pop(&mut self, extension: &Extension, state: PopState, now: Now) -> Pop {
+        self.revision += 1;
+        Pop {
+            call: self.arrival.call,
+            revision: self.revision,
+            state,
+            extension: extension.clone(),
+            queue: self.arrival.queue.clone(),
+            customer: self.arrival.customer.clone(),
+            caller: self.arrival.caller.clone(),
+            entered_at: self.entered.utc,
+            changed_at: now.utc,
+        }
+    }
+}
+
+/// What stands before every channel and bridge id of ours.
+const PREFIX: &str = "usher-";
+
+/// Id of the member's leg: chosen by us, so that no event about it can be early and a retry cannot ring twice.
+pub fn leg_channel(call: CallId, offer: OfferNo) -> ChannelId {
+    ChannelId::new(format!("{PREFIX}{call}-{}", offer.0))
+}
+
+/// The call and offer that a channel id of ours belongs to.
+pub fn parse_leg_channel(channel: &ChannelId) -> Option<(CallId, OfferNo)> {
+    let (call, offer) = channel.as_str().strip_prefix(PREFIX)?.rsplit_once('-')?;
+    Some((CallId(call.parse().ok()?), OfferNo(offer.parse().ok()?)))
+}
+
+/// Id of the bridge that joins caller and member.
+pub fn call_bridge(call: CallId) -> BridgeId {
+    BridgeId::new(format!("{PREFIX}{call}"))
+}
+
+/// The call that a bridge id of ours belongs to.
+pub fn parse_call_bridge(bridge: &BridgeId) -> Option<CallId> {
+    Some(CallId(bridge.as_str().strip_prefix(PREFIX)?.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn ids_of_legs_and_bridges_can_be_read_back() {
+        let call = CallId(Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0001));
+        assert_eq!(parse_leg_channel(&leg_channel(call, OfferNo(7))), Some((call, OfferNo(7))));
+        assert_eq!(parse_call_bridge(&call_bridge(call)), Some(call));
+        assert_eq!(parse_leg_channel(&ChannelId::new("1763694000.12")), None);
+        assert_eq!(parse_call_bridge(&BridgeId::new("usher-nonsense")), None);
+    }
+}

@@ -1,0 +1,227 @@
+//! What goes into the floor and what it asks for.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::domain::{
+    fact::{CallOutcome, Fact},
+    id::{CallId, ChannelId, Extension, Interface, OfferNo, QueueName, ServerId},
+    pop::{Pop, PopOutcome},
+    queue::{
+        caller::Arrival,
+        member::Device,
+        roster::{CallerId, Roster},
+    },
+};
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// The database has a new state of agents, queues and memberships.
+    Roster(Arc<Roster>),
+    /// A caller entered the application.
+    CallerEntered(Arrival),
+    /// A waiting caller from before a restart or a gap was found, this long after they entered.
+    CallerFound(Arrival, Duration),
+    /// A caller and a member from before a restart were found talking.
+    TalkFound {
+        /// The caller,
+        arrival: Arrival,
+        /// who entered this long ago,
+        age: Duration,
+        /// by this offer
+        offer: OfferNo,
+        /// talks with this member.
+        extension: Extension,
+    },
+    /// The caller's leg is gone.
+    CallerGone {
+        /// Of this call.
+        call: CallId,
+    },
+    /// The pop of an offer was confirmed, refused or cannot be sent.
+    PopSettled {
+        /// Of this call
+        call: CallId,
+        /// and offer.
+        offer: OfferNo,
+        /// How it went.
+        outcome: PopOutcome,
+    },
+    /// The member answered: their leg has entered the application.
+    LegAnswered {
+        /// On this Asterisk,
+        server: ServerId,
+        /// of this call
+        call: CallId,
+        /// and offer.
+        offer: OfferNo,
+    },
+    /// The member's leg is gone, or could not be made.
+    LegGone {
+        /// Of this call
+        call: CallId,
+        /// and offer.
+        offer: OfferNo,
+        /// How.
+        end: LegEnd,
+    },
+    /// Both legs are in the bridge.
+    Joined {
+        /// Of this call
+        call: CallId,
+        /// and offer.
+        offer: OfferNo,
+    },
+    /// A phone changed.
+    DeviceChanged {
+        /// As seen by this Asterisk
+        server: ServerId,
+        /// this phone
+        interface: Interface,
+        /// is now so.
+        device: Device,
+    },
+    /// The link to an Asterisk is up, and everything missed has been told.
+    ServerUp {
+        /// Which.
+        server: ServerId,
+    },
+    /// The link to an Asterisk is down.
+    ServerDown {
+        /// Which.
+        server: ServerId,
+    },
+    /// A deadline is over.
+    Tick,
+    /// The service is stopping: let go.
+    Stop,
+}
+
+/// How a member's leg ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LegEnd {
+    /// Hung up, by whomever.
+    HungUp,
+    /// Busy or declined.
+    Rejected,
+    /// Not answered in the time given to Asterisk.
+    NoAnswer,
+    /// Not reachable, or Asterisk would not place the call.
+    Unavailable,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Send each of these the message of the queue.
+    Announce {
+        /// About this call.
+        call: CallId,
+        /// Place in line, from 1.
+        position: usize,
+        /// Members logged on to the queue.
+        to: Vec<Extension>,
+    },
+    /// The caller waits no more: announcements not yet sent are stale.
+    ForgetAnnouncement {
+        /// Of this call.
+        call: CallId,
+    },
+    /// Play the queue's greeting and then its music to the caller.
+    Greet {
+        /// In this call.
+        call: CallId,
+    },
+    /// Play the queue's music to the caller.
+    Music {
+        /// In this call.
+        call: CallId,
+    },
+    /// Publish the first revision of an offer, and tell [`Event::PopSettled`].
+    Publish {
+        /// By this offer.
+        offer: OfferNo,
+        /// What.
+        pop: Pop,
+    },
+    /// Publish a further revision.
+    Update {
+        /// What.
+        pop: Pop,
+    },
+    /// Publish the last revision and retract the item.
+    Retire {
+        /// What.
+        pop: Pop,
+    },
+    /// Ring the member's phone.
+    Ring(Ring),
+    /// Hang up the member's leg, if there is one.
+    DropLeg {
+        /// Of this call
+        call: CallId,
+        /// and offer,
+        offer: OfferNo,
+        /// on this Asterisk.
+        server: ServerId,
+    },
+    /// End greeting and music, and bring both legs into one bridge; tell [`Event::Joined`] or [`Event::LegGone`].
+    Join {
+        /// In this call
+        call: CallId,
+        /// by this offer.
+        offer: OfferNo,
+    },
+    /// Let the dialplan go on with the caller.
+    GiveBack {
+        /// Which call,
+        call: CallId,
+        /// on this Asterisk,
+        server: ServerId,
+        /// this leg,
+        channel: ChannelId,
+        /// why.
+        outcome: CallOutcome,
+    },
+    /// Hang up the caller.
+    HangUpCaller {
+        /// Which call,
+        call: CallId,
+        /// on this Asterisk,
+        server: ServerId,
+        /// this leg.
+        channel: ChannelId,
+    },
+    /// Take the bridge of the call down. The last effect of a call that rang somewhere.
+    DropBridge {
+        /// Which call,
+        call: CallId,
+        /// on this Asterisk.
+        server: ServerId,
+    },
+    /// Tell everyone and write it down.
+    Record(Fact),
+}
+
+/// How to ring a member.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ring {
+    /// For this call
+    pub call: CallId,
+    /// by this offer
+    pub offer: OfferNo,
+    /// ring this member
+    pub extension: Extension,
+    /// on this phone
+    pub interface: Interface,
+    /// of this Asterisk,
+    pub server: ServerId,
+    /// on behalf of the caller's leg,
+    pub originator: ChannelId,
+    /// showing this number
+    pub caller: CallerId,
+    /// for the queue,
+    pub queue: QueueName,
+    /// so long.
+    pub ring_time: Duration,
+}
