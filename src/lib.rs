@@ -5,5 +5,7 @@
 //! * [`domain`]: the rules, pure.
 //! * [`config`]: the configuration file.
 
+pub mod ari;
 pub mod config;
 pub mod domain;
+pub mod link;

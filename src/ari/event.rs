@@ -1,0 +1,58 @@
+//! Events of Asterisk as the services see them.
+
+use crate::ari::wire::{AnyEvent, Channel, Endpoint};
+
+/// What a link tells.
+#[derive(Debug)]
+pub enum Incoming {
+    /// The link is up. Asterisk replays nothing: whatever happened before must be asked for now.
+    Up,
+    /// The link is down; requests fail until the next [`Incoming::Up`].
+    Down {
+        /// Why, for people.
+        why: String,
+    },
+    /// An event.
+    Event(Event),
+}
+
+/// An event that somebody here acts on. Asterisk has many more: they are counted and passed over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A channel has entered the application.
+    StasisStart(Channel),
+    /// A channel has left the application.
+    StasisEnd(Channel),
+    /// A channel is gone.
+    ChannelDestroyed {
+        /// Which.
+        channel: Channel,
+        /// Q.850 cause.
+        cause: i32,
+    },
+    /// A playback is over, by itself or stopped.
+    PlaybackFinished {
+        /// Its id.
+        playback: String,
+    },
+    /// A phone came, went, or has other channels than before. Holds the whole truth about it.
+    EndpointStateChange(Endpoint),
+}
+
+/// Types of [`Event`], as Asterisk names them: all it is asked to send.
+pub(super) const WANTED: [&str; 5] =
+    ["StasisStart", "StasisEnd", "ChannelDestroyed", "PlaybackFinished", "EndpointStateChange"];
+
+impl Event {
+    /// The event, if it is one of those somebody acts on.
+    pub(super) fn from_wire(any: AnyEvent) -> Option<Self> {
+        Some(match any.kind.as_str() {
+            "StasisStart" => Self::StasisStart(any.channel),
+            "StasisEnd" => Self::StasisEnd(any.channel),
+            "ChannelDestroyed" => Self::ChannelDestroyed { channel: any.channel, cause: any.cause },
+            "PlaybackFinished" => Self::PlaybackFinished { playback: any.playback.id },
+            "EndpointStateChange" => Self::EndpointStateChange(any.endpoint),
+            _ => return None,
+        })
+    }
+}

@@ -1,0 +1,301 @@
+//! Service: the floor. Owns the machine of [`crate::domain::queue::floor`] and does what it says.
+//!
+//! ```text
+//!   Asterisk ──Incoming──▶ watch (1x a server) ──Input──┐
+//!   ledger ────Roster──────────────────────────────────▶├─▶ floor (1x) ──requests──▶ ari
+//!   answers, pop outcomes (Nx, short-lived) ──Input─────┘        │ ├──pops, announcements──▶ desk
+//!                                                                │ └──facts──▶ ledger
+//!                                                         deadline()
+//! ```
+
+mod perform;
+mod resync;
+mod watch;
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+    time::sleep_until,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    ari::{self, Ari},
+    desk,
+    domain::{
+        id::{CallId, ChannelId, Interface, ServerId},
+        now::Now,
+        queue::{
+            caller::{Arrival, Stage, parse_leg_channel},
+            effect::{Event, LegEnd},
+            floor::Floor,
+            member::Device,
+            roster::Roster,
+        },
+    },
+    ledger,
+};
+
+/// Inputs that may wait for the floor: as many as events of one Asterisk may wait, so that neither starves the other.
+const INPUTS: usize = ari::EVENT_BACKLOG;
+/// How long the last requests of a stopping floor may take.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// What the floor task takes in.
+#[derive(Debug)]
+enum Input {
+    /// An event for the machine.
+    Event(Event),
+    /// An event of Asterisk.
+    Ari { server: ServerId, event: ari::Event },
+    /// The link to an Asterisk is up: this is what is there.
+    Snapshot { server: ServerId, snapshot: resync::Snapshot },
+    /// The link to an Asterisk is down.
+    Down { server: ServerId },
+    /// A caller's variables were read.
+    Arrived { arrival: Arrival },
+}
+
+/// The floor, to others.
+#[derive(Debug)]
+pub struct Handle {
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Handle {
+    /// Takes no further calls, gives waiting callers back to the dialplan, and ends. Talks go on in Asterisk.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        if let Err(error) = self.task.await {
+            tracing::error!(%error, "the floor ended badly");
+        }
+    }
+}
+
+/// What the floor speaks to.
+#[derive(Debug)]
+pub struct Outlets {
+    /// The Asterisk servers and what they tell.
+    pub asterisks: Vec<(Ari, mpsc::Receiver<ari::Incoming>)>,
+    /// Announcements and pops.
+    pub desk: desk::Handle,
+    /// What is kept.
+    pub ledger: ledger::Handle,
+    /// New states of agents, queues and memberships.
+    pub rosters: mpsc::Receiver<Arc<Roster>>,
+    /// How long a phone waits for its pop to be confirmed.
+    pub publish_bound: Duration,
+}
+
+/// Starts the floor. Callers are taken only after the first roster, so that none is refused for want of it.
+pub fn spawn(outlets: Outlets) -> Handle {
+    let stop = CancellationToken::new();
+    let (inputs, inbox) = mpsc::channel(INPUTS);
+    let mut servers = HashMap::new();
+    let mut watchers = Vec::new();
+    for (ari, incoming) in outlets.asterisks {
+        servers.insert(ari.server().clone(), ari.clone());
+        watchers.push((ari, incoming));
+    }
+    let service = Service {
+        floor: Floor::new(outlets.publish_bound),
+        servers,
+        callers: HashMap::new(),
+        greeting: HashSet::new(),
+        desk: outlets.desk,
+        ledger: outlets.ledger,
+        inputs,
+        inbox,
+        rosters: outlets.rosters,
+    };
+    let task = tokio::spawn(service.run(watchers, stop.clone()));
+    Handle { stop, task }
+}
+
+struct Service {
+    floor: Floor,
+    servers: HashMap<ServerId, Ari>,
+    /// Callers in the application, those whose variables are still being read among them.
+    callers: HashMap<(ServerId, ChannelId), CallId>,
+    /// Calls whose greeting is playing.
+    greeting: HashSet<CallId>,
+    desk: desk::Handle,
+    ledger: ledger::Handle,
+    inputs: mpsc::Sender<Input>,
+    inbox: mpsc::Receiver<Input>,
+    rosters: mpsc::Receiver<Arc<Roster>>,
+}
+
+impl Service {
+    async fn run(mut self, watchers: Vec<(Ari, mpsc::Receiver<ari::Incoming>)>, stop: CancellationToken) {
+        let mut watching = Vec::new();
+        tokio::select! {
+            roster = self.rosters.recv() => if let Some(roster) = roster { self.roster(roster) },
+            () = stop.cancelled() => return,
+        }
+        for (ari, incoming) in watchers {
+            watching.push(tokio::spawn(watch::run(ari, incoming, self.inputs.clone())));
+        }
+        loop {
+            let wake = self.floor.deadline().map(|(at, _)| tokio::time::Instant::from_std(at));
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                Some(roster) = self.rosters.recv() => self.roster(roster),
+                Some(input) = self.inbox.recv() => self.handle(input),
+                () = sleep_until(wake.unwrap_or_else(far)), if wake.is_some() => self.step(Event::Tick),
+            }
+        }
+        self.step(Event::Stop);
+        self.last_words().await;
+        for task in watching {
+            task.abort();
+        }
+    }
+
+    /// Waits until what was asked of every Asterisk has been carried out, in bounded time.
+    async fn last_words(&mut self) {
+        let asked: Vec<_> = self.servers.values().map(|ari| ari.send(ari::Request::info())).collect();
+        for answer in asked {
+            let _ = tokio::time::timeout(LAST_WORDS, answer.wait()).await;
+        }
+    }
+
+    fn roster(&mut self, roster: Arc<Roster>) {
+        self.desk.roster(Arc::clone(&roster));
+        self.step(Event::Roster(roster));
+    }
+
+    fn handle(&mut self, input: Input) {
+        match input {
+            Input::Event(event) => self.step(event),
+            Input::Ari { server, event } => self.heard(&server, event),
+            Input::Snapshot { server, snapshot } => self.resync(&server, snapshot),
+            Input::Down { server } => self.step(Event::ServerDown { server }),
+            Input::Arrived { arrival } => {
+                let key = (arrival.server.clone(), arrival.channel.clone());
+                // Not there any more: they hung up while their variables were being read.
+                if self.callers.get(&key) == Some(&arrival.call) {
+                    self.step(Event::CallerEntered(arrival));
+                }
+            }
+        }
+    }
+
+    /// One step of the machine, and what it asks for.
+    fn step(&mut self, event: Event) {
+        let effects = self.floor.step(event, now());
+        for effect in effects {
+            self.perform(effect);
+        }
+    }
+
+    /// Translates an event of Asterisk.
+    fn heard(&mut self, server: &ServerId, event: ari::Event) {
+        match event {
+            ari::Event::StasisStart(channel) => {
+                let id = ChannelId::new(&channel.id);
+                match parse_leg_channel(&id) {
+                    Some((call, offer)) => self.step(Event::LegAnswered { server: server.clone(), call, offer }),
+                    None => self.caller_came(server, &channel),
+                }
+            }
+            ari::Event::StasisEnd(channel) => self.channel_gone(server, &channel.id, LegEnd::HungUp),
+            ari::Event::ChannelDestroyed { channel, cause } => self.channel_gone(server, &channel.id, leg_end(cause)),
+            ari::Event::PlaybackFinished { playback } => {
+                let Some(call) = perform::parse_greeting(&playback) else { return };
+                if self.greeting.remove(&call) {
+                    self.music_if_waiting(call);
+                }
+            }
+            ari::Event::EndpointStateChange(endpoint) => {
+                let (interface, device) = device_of(&endpoint);
+                self.step(Event::DeviceChanged { server: server.clone(), interface, device });
+            }
+        }
+    }
+
+    fn caller_came(&mut self, server: &ServerId, channel: &ari::wire::Channel) {
+        let key = (server.clone(), ChannelId::new(&channel.id));
+        let Some(ari) = self.servers.get(server) else { return };
+        if self.callers.contains_key(&key) {
+            return;
+        }
+        let call = CallId(uuid::Uuid::now_v7());
+        self.callers.insert(key, call);
+        tokio::spawn(watch::welcome(ari.clone(), channel.clone(), call, self.inputs.clone()));
+    }
+
+    fn channel_gone(&mut self, server: &ServerId, channel: &str, end: LegEnd) {
+        let id = ChannelId::new(channel);
+        if let Some((call, offer)) = parse_leg_channel(&id) {
+            self.step(Event::LegGone { call, offer, end });
+        } else if let Some(call) = self.callers.remove(&(server.clone(), id)) {
+            self.step(Event::CallerGone { call });
+        }
+    }
+
+    fn music_if_waiting(&mut self, call: CallId) {
+        let Some(caller) = self.floor.callers().get(&call) else { return };
+        match caller.stage {
+            Stage::Waiting | Stage::Popping { .. } | Stage::Ringing { .. } => {
+                self.perform(crate::domain::queue::effect::Effect::Music { call });
+            }
+            Stage::Joining | Stage::Talking => {}
+        }
+    }
+}
+
+/// What a phone does, as Asterisk puts it.
+fn device_of(endpoint: &ari::wire::Endpoint) -> (Interface, Device) {
+    let interface = Interface::new(format!("{}/{}", endpoint.technology, endpoint.resource));
+    let device = match (endpoint.state.as_str(), endpoint.channel_ids.is_empty()) {
+        (_, false) => Device::Busy,
+        ("online", true) => Device::Idle,
+        (_, true) => Device::Unavailable,
+    };
+    (interface, device)
+}
+
+/// What a hang-up cause (Q.850) says of an offer.
+fn leg_end(cause: i32) -> LegEnd {
+    match cause {
+        17 | 21 => LegEnd::Rejected,
+        18 | 19 => LegEnd::NoAnswer,
+        16 | 0 => LegEnd::HungUp,
+        _ => LegEnd::Unavailable,
+    }
+}
+
+fn now() -> Now {
+    Now { steady: Instant::now(), utc: Timestamp::now() }
+}
+
+/// Any moment: it is not waited for.
+fn far() -> tokio::time::Instant {
+    tokio::time::Instant::now() + Duration::from_secs(86_400)
+}
+
+/// A reply that is waited for by a short-lived task, which tells the floor.
+fn tell_when(inputs: &mpsc::Sender<Input>, reply: impl Future<Output = Option<Event>> + Send + 'static) {
+    let inputs = inputs.clone();
+    tokio::spawn(async move {
+        if let Some(event) = reply.await {
+            // The floor may have ended meanwhile.
+            let _ = inputs.send(Input::Event(event)).await;
+        }
+    });
+}
+
+/// The outcome of a publish, or that it can no longer be told.
+async fn settled(outcome: oneshot::Receiver<crate::domain::pop::PopOutcome>) -> crate::domain::pop::PopOutcome {
+    outcome.await.unwrap_or(crate::domain::pop::PopOutcome::LinkDown)
+}

@@ -1,0 +1,176 @@
+//! Does what the machine says: a flat match over effects. Nothing here waits; answers come back as inputs.
+
+use jiff::Timestamp;
+
+use crate::{
+    ari::{self, Error, Request},
+    domain::{
+        fact::Stamped,
+        id::{CallId, OfferNo},
+        queue::{
+            caller::{call_bridge, leg_channel},
+            effect::{Effect, Event, LegEnd, Ring},
+        },
+    },
+    floor::{Service, settled, tell_when, watch::EXTENSION},
+};
+
+/// Given to Asterisk on top of the ring time, so that it is always us who ends the ringing unless we are dead.
+const RING_SLACK: u64 = 5;
+/// Channel variable that tells the dialplan why it has the caller back.
+const OUTCOME: &str = "USHER_OUTCOME";
+
+impl Service {
+    pub(super) fn perform(&mut self, effect: Effect) {
+        match effect {
+            Effect::Announce { call, position, to } => self.announce(call, position, &to),
+            Effect::ForgetAnnouncement { call } => self.desk.forget(call),
+            Effect::Greet { call } => self.greet(call),
+            Effect::Music { call } => self.music(call),
+            Effect::Publish { offer, pop } => {
+                let call = pop.call;
+                let outcome = settled(self.desk.publish(pop));
+                tell_when(&self.inputs, async move {
+                    Some(Event::PopSettled { call, offer, outcome: outcome.await })
+                });
+            }
+            // Whether it is confirmed is of no consequence: the desk sees to it that the last state is shown.
+            Effect::Update { pop } => drop(self.desk.publish(pop)),
+            Effect::Retire { pop } => self.desk.retire(pop),
+            Effect::Ring(ring) => self.ring(&ring),
+            Effect::DropLeg { call, offer, server } => self.drop_leg(call, offer, &server),
+            Effect::Join { call, offer } => self.join(call, offer),
+            Effect::GiveBack { call, server, channel, outcome } => {
+                self.callers.remove(&(server.clone(), channel.clone()));
+                let greeting = self.greeting.remove(&call);
+                let Some(ari) = self.servers.get(&server) else { return };
+                if greeting {
+                    drop(ari.send(Request::stop_playback(&greeting_id(call))));
+                }
+                drop(ari.send(Request::stop_music(&channel)));
+                drop(ari.send(Request::set_variable(&channel, OUTCOME, &outcome.as_str().to_ascii_uppercase())));
+                drop(ari.send(Request::go_on(&channel)));
+            }
+            Effect::HangUpCaller { call: _, server, channel } => {
+                let Some(ari) = self.servers.get(&server) else { return };
+                drop(ari.send(Request::hang_up(&channel)));
+            }
+            Effect::DropBridge { call, server } => {
+                let Some(ari) = self.servers.get(&server) else { return };
+                drop(ari.send(Request::drop_bridge(&call_bridge(call))));
+            }
+            Effect::Record(fact) => {
+                tracing::info!(?fact, "on the floor");
+                self.ledger.record(Stamped { id: uuid::Uuid::now_v7(), at: Timestamp::now(), fact });
+            }
+        }
+    }
+
+    fn announce(&self, call: CallId, position: usize, to: &[crate::domain::id::Extension]) {
+        let Some(caller) = self.floor.callers().get(&call) else { return };
+        let Some(queue) = self.floor.queue(&caller.arrival.queue) else { return };
+        let body = crate::domain::queue::announce::render(queue, &caller.arrival, position);
+        let jids = to.iter().filter_map(|e| self.floor.agents().get(e)).map(|agent| agent.row.jid.clone()).collect();
+        self.desk.announce(call, jids, body);
+    }
+
+    fn greet(&mut self, call: CallId) {
+        let Some(caller) = self.floor.callers().get(&call) else { return };
+        let Some(queue) = self.floor.queue(&caller.arrival.queue) else { return };
+        if queue.greeting.is_empty() {
+            return self.music(call);
+        }
+        let Some(ari) = self.servers.get(&caller.arrival.server) else { return };
+        drop(ari.send(Request::play(&caller.arrival.channel, &greeting_id(call), &queue.greeting)));
+        self.greeting.insert(call);
+    }
+
+    fn music(&mut self, call: CallId) {
+        let Some(caller) = self.floor.callers().get(&call) else { return };
+        let class = self.floor.queue(&caller.arrival.queue).map_or("default", |queue| queue.moh_class.as_str());
+        let Some(ari) = self.servers.get(&caller.arrival.server) else { return };
+        if caller.has_rung() {
+            // They may have been put into the bridge for a member who was gone.
+            drop(ari.send(Request::leave(&call_bridge(call), &caller.arrival.channel)));
+        }
+        drop(ari.send(Request::start_music(&caller.arrival.channel, class)));
+    }
+
+    fn ring(&self, ring: &Ring) {
+        let Ring { call, offer, .. } = *ring;
+        let Some(ari) = self.servers.get(&ring.server) else { return };
+        let leg = leg_channel(call, offer);
+        let name = self.floor.callers().get(&call).map_or("", |caller| caller.arrival.customer.name.as_str());
+        let placed = ari.send(Request::originate(&ari::Originate {
+            channel: &leg,
+            endpoint: ring.interface.as_str(),
+            app: ari.app(),
+            originator: &ring.originator,
+            caller_name: if name.is_empty() { &ring.caller.name } else { name },
+            caller_number: &ring.caller.number,
+            timeout: ring.ring_time.as_secs() + RING_SLACK,
+            variables: serde_json::json!({ EXTENSION: ring.extension.as_str() }),
+        }));
+        drop(ari.send(Request::make_bridge(&call_bridge(call))));
+        tell_when(&self.inputs, async move {
+            match placed.wait().await {
+                // It rings; or it did already, for an earlier try.
+                Ok(_) | Err(Error::Conflict(_)) => None,
+                // It may ring: what becomes of it is told by events, the ring time, or the next snapshot.
+                Err(Error::OutcomeUnknown) => None,
+                Err(Error::Gone(_) | Error::Refused { .. } | Error::NotSent) => {
+                    Some(Event::LegGone { call, offer, end: LegEnd::Unavailable })
+                }
+            }
+        });
+    }
+
+    fn drop_leg(&self, call: CallId, offer: OfferNo, server: &crate::domain::id::ServerId) {
+        let Some(ari) = self.servers.get(server) else { return };
+        let dropped = ari.send(Request::hang_up(&leg_channel(call, offer)));
+        tell_when(&self.inputs, async move {
+            match dropped.wait().await {
+                // No event will come of a leg that is not there.
+                Err(Error::Gone(_)) => Some(Event::LegGone { call, offer, end: LegEnd::HungUp }),
+                Ok(_) | Err(Error::Conflict(_) | Error::Refused { .. } | Error::NotSent | Error::OutcomeUnknown) => {
+                    None
+                }
+            }
+        });
+    }
+
+    fn join(&mut self, call: CallId, offer: OfferNo) {
+        let greeting = self.greeting.remove(&call);
+        let Some(caller) = self.floor.callers().get(&call) else { return };
+        let Some(ari) = self.servers.get(&caller.arrival.server) else { return };
+        let (channel, leg) = (&caller.arrival.channel, leg_channel(call, offer));
+        if greeting {
+            drop(ari.send(Request::stop_playback(&greeting_id(call))));
+        }
+        drop(ari.send(Request::stop_music(channel)));
+        let joined = ari.send(Request::join(&call_bridge(call), &[channel, &leg]));
+        let ari = ari.clone();
+        tell_when(&self.inputs, async move {
+            match joined.wait().await {
+                Ok(_) => Some(Event::Joined { call, offer }),
+                // The next snapshot tells how it went.
+                Err(Error::NotSent | Error::OutcomeUnknown) => None,
+                // One of the two has gone. If it is the caller, their end is told by an event of its own.
+                Err(Error::Gone(_) | Error::Conflict(_) | Error::Refused { .. }) => {
+                    drop(ari.send(Request::hang_up(&leg)));
+                    Some(Event::LegGone { call, offer, end: LegEnd::HungUp })
+                }
+            }
+        });
+    }
+}
+
+/// Id of the playback of a call's greeting.
+fn greeting_id(call: CallId) -> String {
+    format!("usher-greeting-{call}")
+}
+
+/// The call whose greeting a playback is.
+pub(super) fn parse_greeting(playback: &str) -> Option<CallId> {
+    Some(CallId(playback.strip_prefix("usher-greeting-")?.parse().ok()?))
+}

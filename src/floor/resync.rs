@@ -1,0 +1,206 @@
+//! After a gap: ask Asterisk what is there, and feed what was missed to the same machine.
+//!
+//! Asterisk replays nothing and sends no second `StasisStart`. So on each connect: callers that we knew and that are gone
+//! hung up; callers in the application that we do not know are taken over, in their order, from the marks on their
+//! channels; a leg whose offer is over, and a bridge whose call is over, are orphans and go.
+
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+
+use crate::{
+    ari::{Ari, Error, Request, wire},
+    domain::{
+        id::{BridgeId, CallId, ChannelId, Extension, OfferNo, ServerId},
+        queue::{
+            caller::{Stage, leg_channel, parse_call_bridge, parse_leg_channel},
+            effect::{Effect, Event, LegEnd},
+        },
+    },
+    floor::{
+        Service, device_of,
+        watch::{EXTENSION, Found, Reading},
+    },
+};
+
+/// What is on one Asterisk.
+#[derive(Debug)]
+pub(super) struct Snapshot {
+    channels: HashSet<ChannelId>,
+    endpoints: Vec<wire::Endpoint>,
+    /// Bridges with an id of ours.
+    bridges: Vec<(CallId, Vec<ChannelId>)>,
+    /// Channels in the application that are callers.
+    callers: Vec<Found>,
+    /// Members' legs, and whether they have been answered.
+    legs: Vec<Leg>,
+}
+
+#[derive(Debug)]
+struct Leg {
+    call: CallId,
+    offer: OfferNo,
+    answered: Answered,
+    extension: Extension,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answered {
+    Yes,
+    No,
+}
+
+/// Asks for everything. Requests keep their order and all travel at once.
+pub(super) async fn take(ari: &Ari) -> Result<Snapshot, Error> {
+    let asked = [Request::endpoints(), Request::bridges(), Request::channels()].map(|request| ari.send(request));
+    let [endpoints, bridges, channels] = asked;
+    let endpoints: Vec<wire::Endpoint> = endpoints.wait().await?.json()?;
+    let bridges: Vec<wire::Bridge> = bridges.wait().await?.json()?;
+    let channels: Vec<wire::Channel> = channels.wait().await?.json()?;
+
+    let mut reading = Vec::new();
+    let mut legs = Vec::new();
+    for channel in &channels {
+        let id = ChannelId::new(&channel.id);
+        if let Some((call, offer)) = parse_leg_channel(&id) {
+            let answered = if channel.is_in(ari.app()) { Answered::Yes } else { Answered::No };
+            legs.push((call, offer, answered, ari.send(Request::variable(&id, EXTENSION))));
+        } else if channel.is_in(ari.app()) {
+            reading.push((channel, Reading::start(ari, &id)));
+        }
+    }
+    let mut callers = Vec::new();
+    for (channel, reading) in reading {
+        match reading.finish(ari, channel, CallId(uuid::Uuid::now_v7())).await {
+            Ok(found) => callers.push(found),
+            Err(Error::Gone(_)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let mut known_legs = Vec::new();
+    for (call, offer, answered, extension) in legs {
+        let extension = match extension.wait().await {
+            Ok(response) => response.json::<wire::Variable>()?.value,
+            Err(Error::Gone(_)) => continue,
+            Err(error) => return Err(error),
+        };
+        known_legs.push(Leg { call, offer, answered, extension: Extension::new(extension) });
+    }
+    callers.sort_by_key(|found| found.entered.unwrap_or(Timestamp::MAX));
+    Ok(Snapshot {
+        channels: channels.iter().map(|channel| ChannelId::new(&channel.id)).collect(),
+        endpoints,
+        bridges: bridges
+            .into_iter()
+            .filter_map(|bridge| {
+                let call = parse_call_bridge(&BridgeId::new(&bridge.id))?;
+                Some((call, bridge.channels.iter().map(ChannelId::new).collect()))
+            })
+            .collect(),
+        callers,
+        legs: known_legs,
+    })
+}
+
+impl Service {
+    /// Brings the machine up to date with what is on an Asterisk.
+    pub(super) fn resync(&mut self, server: &ServerId, snapshot: Snapshot) {
+        self.step(Event::ServerDown { server: server.clone() });
+        self.tell_of_the_gone(server, &snapshot);
+        for endpoint in &snapshot.endpoints {
+            let (interface, device) = device_of(endpoint);
+            self.step(Event::DeviceChanged { server: server.clone(), interface, device });
+        }
+        self.tell_of_the_found(server, &snapshot);
+        self.drop_orphans(server, &snapshot);
+        tracing::info!(
+            server.name = %server,
+            channels = snapshot.channels.len(),
+            callers = self.callers.keys().filter(|(of, _)| of == server).count(),
+            "in step with Asterisk"
+        );
+        self.step(Event::ServerUp { server: server.clone() });
+    }
+
+    /// Callers and legs that we knew and that are not there any more.
+    fn tell_of_the_gone(&mut self, server: &ServerId, snapshot: &Snapshot) {
+        let known: Vec<(ChannelId, CallId)> = self
+            .callers
+            .iter()
+            .filter(|((of, channel), _)| of == server && !snapshot.channels.contains(channel))
+            .map(|((_, channel), call)| (channel.clone(), *call))
+            .collect();
+        for (channel, call) in known {
+            self.callers.remove(&(server.clone(), channel));
+            self.step(Event::CallerGone { call });
+        }
+        let legs: Vec<(CallId, OfferNo)> = self
+            .floor
+            .callers()
+            .values()
+            .filter(|caller| caller.arrival.server == *server)
+            .filter(|caller| matches!(caller.stage, Stage::Ringing { .. } | Stage::Joining | Stage::Talking))
+            .filter_map(|caller| Some((caller.arrival.call, caller.offer.as_ref()?.number)))
+            .filter(|(call, offer)| !snapshot.channels.contains(&leg_channel(*call, *offer)))
+            .collect();
+        for (call, offer) in legs {
+            self.step(Event::LegGone { call, offer, end: LegEnd::HungUp });
+        }
+    }
+
+    /// Callers, answers and talks that we do not know of yet.
+    fn tell_of_the_found(&mut self, server: &ServerId, snapshot: &Snapshot) {
+        for leg in snapshot.legs.iter().filter(|leg| leg.answered == Answered::Yes) {
+            if self.floor.callers().get(&leg.call).is_some_and(|caller| caller.has_out(leg.offer)) {
+                self.step(Event::LegAnswered { server: server.clone(), call: leg.call, offer: leg.offer });
+            }
+        }
+        let legs: HashMap<CallId, &Leg> = snapshot.legs.iter().map(|leg| (leg.call, leg)).collect();
+        for Found { arrival, entered } in &snapshot.callers {
+            let key = (server.clone(), arrival.channel.clone());
+            if self.callers.contains_key(&key) {
+                continue;
+            }
+            let call = arrival.call;
+            self.callers.insert(key, call);
+            let Some(entered) = entered else {
+                self.step(Event::CallerEntered(arrival.clone()));
+                continue;
+            };
+            let age = Duration::try_from(Timestamp::now().duration_since(*entered)).unwrap_or_default();
+            let talks_with = legs.get(&call).filter(|leg| {
+                let leg = leg_channel(call, leg.offer);
+                snapshot.bridges.iter().any(|(of, channels)| {
+                    *of == call && channels.contains(&leg) && channels.contains(&arrival.channel)
+                })
+            });
+            self.step(match talks_with {
+                Some(leg) => Event::TalkFound {
+                    arrival: arrival.clone(),
+                    age,
+                    offer: leg.offer,
+                    extension: leg.extension.clone(),
+                },
+                None => Event::CallerFound(arrival.clone(), age),
+            });
+        }
+    }
+
+    /// Legs and bridges whose offer or call is over.
+    fn drop_orphans(&mut self, server: &ServerId, snapshot: &Snapshot) {
+        for leg in &snapshot.legs {
+            if !self.floor.callers().get(&leg.call).is_some_and(|caller| caller.has_out(leg.offer)) {
+                self.perform(Effect::DropLeg { call: leg.call, offer: leg.offer, server: server.clone() });
+            }
+        }
+        for (call, _) in &snapshot.bridges {
+            let wanted = self.floor.callers().get(call).is_some_and(|caller| caller.offer.is_some());
+            if !wanted {
+                self.perform(Effect::DropBridge { call: *call, server: server.clone() });
+            }
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Listens to one Asterisk for the floor: passes events on in their order, and asks for everything after each gap.
+
+use jiff::Timestamp;
+use tokio::sync::mpsc;
+
+use crate::{
+    ari::{Ari, Error, Incoming, Request, wire},
+    domain::{
+        id::{CallId, ChannelId, CustomerCode, QueueName},
+        queue::{
+            caller::Arrival,
+            roster::{CallerId, Customer},
+        },
+    },
+    floor::{Input, resync},
+};
+
+/// Channel variable with the queue that the dialplan chose.
+const QUEUE: &str = "USHER_QUEUE";
+/// Channel variables with the customer, set over AGI.
+const CUSTOMER_ID: &str = "CUSTOMER_ID";
+const CUSTOMER_CODE: &str = "CUSTOMER_CODE";
+const CUSTOMER_NAME: &str = "CUSTOMER_NAME";
+/// Channel variables that we leave on the channel, so that a later run of the service knows the call.
+const CALL: &str = "USHER_CALL";
+const ENTERED: &str = "USHER_ENTERED";
+/// Variable of a member's leg.
+pub(super) const EXTENSION: &str = "USHER_EXTENSION";
+
+/// Runs until the link's keeper or the floor ends.
+pub(super) async fn run(ari: Ari, mut incoming: mpsc::Receiver<Incoming>, inputs: mpsc::Sender<Input>) {
+    let server = ari.server().clone();
+    while let Some(incoming) = incoming.recv().await {
+        let input = match incoming {
+            Incoming::Event(event) => Input::Ari { server: server.clone(), event },
+            Incoming::Down { .. } => Input::Down { server: server.clone() },
+            // Events that come meanwhile wait in `incoming`, and are told after the snapshot.
+            Incoming::Up => match resync::take(&ari).await {
+                Ok(snapshot) => Input::Snapshot { server: server.clone(), snapshot },
+                Err(error) => {
+                    tracing::warn!(server.name = %server, %error, "cannot list what is on this Asterisk; trying again");
+                    match retry(&ari).await {
+                        Some(snapshot) => Input::Snapshot { server: server.clone(), snapshot },
+                        None => continue,
+                    }
+                }
+            },
+        };
+        if inputs.send(input).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Asks again as long as the link stands; when it falls, the next `Up` asks anew.
+async fn retry(ari: &Ari) -> Option<resync::Snapshot> {
+    let link = ari.link();
+    while link.borrow().is_up() {
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        if let Ok(snapshot) = resync::take(ari).await {
+            return Some(snapshot);
+        }
+    }
+    None
+}
+
+/// Reads what the dialplan says of a new caller, marks the channel as ours, and tells the floor.
+pub(super) async fn welcome(ari: Ari, channel: wire::Channel, call: CallId, inputs: mpsc::Sender<Input>) {
+    let id = ChannelId::new(&channel.id);
+    let reading = Reading::start(&ari, &id);
+    let marks = [
+        ari.send(Request::set_variable(&id, CALL, &call.to_string())),
+        ari.send(Request::set_variable(&id, ENTERED, &Timestamp::now().to_string())),
+    ];
+    if channel.state != "Up" {
+        drop(ari.send(Request::answer(&id)));
+    }
+    let arrival = match reading.finish(&ari, &channel, call).await {
+        Ok(found) => found.arrival,
+        // They hung up, or the link fell and the next snapshot has them.
+        Err(error) => {
+            tracing::debug!(channel.id = %id, %error, "a caller was gone before their data were read");
+            return;
+        }
+    };
+    drop(marks);
+    let _ = inputs.send(Input::Arrived { arrival }).await;
+}
+
+/// A caller's variables, asked for and on their way.
+pub(super) struct Reading {
+    id: ChannelId,
+    answers: Vec<crate::ari::Answer>,
+}
+
+/// A channel in the application, with its variables.
+#[derive(Debug)]
+pub(super) struct Found {
+    /// As a caller; for a channel that was not marked yet, under the id given.
+    pub(super) arrival: Arrival,
+    /// When the mark says that they entered; `None`: not marked.
+    pub(super) entered: Option<Timestamp>,
+}
+
+impl Reading {
+    pub(super) fn start(ari: &Ari, id: &ChannelId) -> Self {
+        let names = [QUEUE, CUSTOMER_ID, CUSTOMER_CODE, CUSTOMER_NAME, CALL, ENTERED];
+        let answers = names.iter().map(|name| ari.send(Request::variable(id, name))).collect();
+        Self { id: id.clone(), answers }
+    }
+
+    pub(super) async fn finish(self, ari: &Ari, channel: &wire::Channel, call: CallId) -> Result<Found, Error> {
+        let mut values = Vec::with_capacity(self.answers.len());
+        for answer in self.answers {
+            values.push(value_of(answer.wait().await)?);
+        }
+        let [queue, id, code, name, marked, entered] = values.as_slice() else { return Err(Error::OutcomeUnknown) };
+        let customer = Customer { id: id.parse().unwrap_or(0), code: CustomerCode::new(code), name: name.clone() };
+        let marked: Option<CallId> = marked.parse().ok().map(CallId);
+        let arrival = Arrival {
+            call: marked.unwrap_or(call),
+            server: ari.server().clone(),
+            channel: self.id,
+            queue: QueueName::new(queue),
+            customer,
+            caller: CallerId { number: channel.caller.number.clone(), name: channel.caller.name.clone() },
+        };
+        Ok(Found { arrival, entered: marked.and_then(|_| entered.parse().ok()) })
+    }
+}
+
+/// The value of a variable; one that is not set (Asterisk says 404 to that as to a missing channel) is empty.
+fn value_of(answer: Result<crate::ari::Response, Error>) -> Result<String, Error> {
+    match answer {
+        Ok(response) => Ok(response.json::<wire::Variable>()?.value),
+        Err(Error::Gone(message)) if message.to_ascii_lowercase().contains("variable") => Ok(String::new()),
+        Err(error) => Err(error),
+    }
+}
