@@ -3,9 +3,21 @@
 //! Middleware between Asterisk and XMPP. In reading order:
 //!
 //! * [`domain`]: the rules, pure.
-//! * [`config`]: the configuration file.
+//! * [`config`]: the configuration file; [`link`]: whether a connection stands.
+//! * Shells, one foreign protocol each: [`ari`], [`agi`], [`xmpp`], [`db`].
+//! * Services, one piece of state each: [`floor`], [`desk`], [`ledger`], [`ivr`].
+//! * [`app`] wires them; [`cli`] is what people type.
 
+pub mod agi;
+pub mod app;
 pub mod ari;
+pub mod cli;
 pub mod config;
+pub mod db;
+pub mod desk;
 pub mod domain;
+pub mod floor;
+pub mod ivr;
+pub mod ledger;
 pub mod link;
+pub mod xmpp;
