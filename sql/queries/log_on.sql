@@ -1,0 +1,11 @@
+-- log_on(): makes an extension a logged-on member of a queue. No row if there is no such extension or queue.
+-- A new member brings along the end of the last call of other queues, so that joining does not put anyone in front.
+INSERT INTO memberships (queue, extension, logged_on, last_call_at)
+SELECT queues.name, extensions.number, true,
+       (SELECT max(last_call_at) FROM memberships WHERE extension = extensions.number)
+FROM queues, extensions
+WHERE queues.name = $1 AND extensions.number = $2
+ON CONFLICT (queue, extension) DO UPDATE
+SET logged_on = true,
+    logged_on_changed_at =
+        CASE WHEN memberships.logged_on THEN memberships.logged_on_changed_at ELSE excluded.logged_on_changed_at END

@@ -1,0 +1,111 @@
+//! The PostgreSQL shell: connections, the schema, and every statement. Knows tables and rows, no rules of the call centre.
+//!
+//! * [`pool`]: connections, one alone or pooled.
+//! * [`migrate`]: brings the schema up to date, and refuses one that is newer than the program.
+//! * [`statements`]: all SQL.
+//! * [`roster`], [`customers`], [`members`], [`records`]: rows to and from domain types.
+//! * [`listen`]: hears of changes, and knows whether the server is there.
+
+use std::time::Duration;
+
+use tokio_postgres::error::SqlState;
+
+pub mod customers;
+pub mod listen;
+pub mod members;
+pub mod migrate;
+pub mod pool;
+pub mod records;
+pub mod roster;
+pub mod statements;
+
+/// Why something could not be asked of the database.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The server, or a free connection to it, took too long. What was asked may still have been done.
+    #[error("the database did not answer within {0:?}")]
+    Timeout(Duration),
+    /// The server refused, or the connection broke.
+    #[error("{}", describe(.0))]
+    Postgres(#[from] tokio_postgres::Error),
+    /// No connection could be made ready.
+    #[error("no database connection: {0}")]
+    Connection(String),
+    /// The files of the configuration cannot be used.
+    #[error("{0}")]
+    Tls(String),
+    /// The schema is not the one that this program needs.
+    #[error(transparent)]
+    Schema(#[from] migrate::Mismatch),
+}
+
+/// What the caller can do about an [`Error`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Remedy {
+    /// Try again later: the server is away, starting or overloaded.
+    Wait,
+    /// Leave this record out: its content is refused, now and always.
+    Skip,
+    /// Nothing without an operator: wrong password, no such database, certificate not trusted.
+    Operator,
+}
+
+impl Error {
+    /// What can be done about it.
+    pub fn remedy(&self) -> Remedy {
+        match self {
+            Self::Timeout(_) | Self::Connection(_) => Remedy::Wait,
+            Self::Tls(_) | Self::Schema(_) => Remedy::Operator,
+            Self::Postgres(error) => remedy(error),
+        }
+    }
+}
+
+fn remedy(error: &tokio_postgres::Error) -> Remedy {
+    let Some(code) = error.code() else {
+        return if is_tls(error) { Remedy::Operator } else { Remedy::Wait };
+    };
+    let class = code.code().get(..2).unwrap_or_default();
+    match class {
+        // Data exception, integrity constraint violation.
+        "22" | "23" => Remedy::Skip,
+        // Invalid authorization, invalid catalogue (no such database), invalid schema.
+        "28" | "3D" | "3F" => Remedy::Operator,
+        _ if *code == SqlState::INSUFFICIENT_PRIVILEGE => Remedy::Operator,
+        _ => Remedy::Wait,
+    }
+}
+
+/// Whether the TLS handshake itself was refused, by either side: time will not mend it.
+fn is_tls(error: &tokio_postgres::Error) -> bool {
+    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = source {
+        if let Some(rustls::Error::InvalidCertificate(_)) = error.downcast_ref::<rustls::Error>() {
+            return true;
+        }
+        if let Some(io) = error.downcast_ref::<std::io::Error>()
+            && let Some(rustls::Error::InvalidCertificate(_)) = io.get_ref().and_then(|e| e.downcast_ref())
+        {
+            return true;
+        }
+        source = error.source();
+    }
+    error.to_string().contains("server does not support TLS")
+}
+
+/// The server's own words if there are any, else the whole chain of causes.
+pub fn describe(error: &tokio_postgres::Error) -> String {
+    if let Some(db) = error.as_db_error() {
+        return format!("{} ({})", db.message(), db.code().code());
+    }
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,208 @@
+//! Writes facts: many at a time, whole or not at all, and each once however often it is tried.
+
+use deadpool_postgres::{Object, Transaction};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tokio_postgres::types::ToSql;
+use uuid::Uuid;
+
+use crate::{
+    db::{Error, statements},
+    domain::{
+        fact::{Fact, Stamped},
+        id::{CallId, Extension, OfferNo},
+    },
+};
+
+/// Writes these facts in one transaction. Their order among each other within one call is kept.
+///
+/// # Errors
+/// What the server said; then none of them is written.
+pub async fn write(client: &mut Object, facts: &[Stamped]) -> Result<(), Error> {
+    let mut columns = Columns::default();
+    for fact in facts {
+        columns.add(fact);
+    }
+    let transaction = client.transaction().await?;
+    let Columns { calls, answers, ends, last_calls, events } = &columns;
+    run(
+        &transaction,
+        statements::RECORD_CALLS,
+        calls.call.len(),
+        &[
+            &calls.call,
+            &calls.server,
+            &calls.channel,
+            &calls.queue,
+            &calls.customer_id,
+            &calls.customer_code,
+            &calls.customer_name,
+            &calls.caller_number,
+            &calls.caller_name,
+            &calls.at,
+        ],
+    )
+    .await?;
+    let count = answers.call.len();
+    run(&transaction, statements::RECORD_ANSWERS, count, &[&answers.call, &answers.at, &answers.word]).await?;
+    run(&transaction, statements::RECORD_ENDS, ends.call.len(), &[&ends.call, &ends.at, &ends.word]).await?;
+    let count = last_calls.extension.len();
+    run(&transaction, statements::RECORD_LAST_CALLS, count, &[&last_calls.extension, &last_calls.at]).await?;
+    run(
+        &transaction,
+        statements::RECORD_EVENTS,
+        events.id.len(),
+        &[&events.id, &events.call, &events.at, &events.kind, &events.extension, &events.offer, &events.detail],
+    )
+    .await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+async fn run(
+    transaction: &Transaction<'_>,
+    sql: &str,
+    count: usize,
+    columns: &[&(dyn ToSql + Sync)],
+) -> Result<(), tokio_postgres::Error> {
+    if count > 0 {
+        let statement = transaction.prepare_cached(sql).await?;
+        transaction.execute(&statement, columns).await?;
+    }
+    Ok(())
+}
+
+#[derive(Default)]
+struct Columns {
+    calls: Calls,
+    answers: Marks,
+    ends: Marks,
+    last_calls: LastCalls,
+    events: Events,
+}
+
+#[derive(Default)]
+struct Calls {
+    call: Vec<Uuid>,
+    server: Vec<String>,
+    channel: Vec<String>,
+    queue: Vec<String>,
+    customer_id: Vec<i64>,
+    customer_code: Vec<String>,
+    customer_name: Vec<String>,
+    caller_number: Vec<String>,
+    caller_name: Vec<String>,
+    at: Vec<Timestamp>,
+}
+
+#[derive(Default)]
+struct Marks {
+    call: Vec<Uuid>,
+    at: Vec<Timestamp>,
+    word: Vec<String>,
+}
+
+impl Marks {
+    fn add(&mut self, call: CallId, at: Timestamp, word: &str) {
+        self.call.push(call.0);
+        self.at.push(at);
+        self.word.push(clean(word));
+    }
+}
+
+#[derive(Default)]
+struct LastCalls {
+    extension: Vec<String>,
+    at: Vec<Timestamp>,
+}
+
+#[derive(Default)]
+struct Events {
+    id: Vec<Uuid>,
+    call: Vec<Uuid>,
+    at: Vec<Timestamp>,
+    kind: Vec<&'static str>,
+    extension: Vec<Option<String>>,
+    offer: Vec<Option<i32>>,
+    detail: Vec<Value>,
+}
+
+impl Columns {
+    fn add(&mut self, stamped: &Stamped) {
+        let Stamped { id, at, fact } = stamped;
+        match fact {
+            Fact::CallEntered { call, server, channel, queue, customer, caller } => {
+                let calls = &mut self.calls;
+                calls.call.push(call.0);
+                calls.server.push(clean(server.as_str()));
+                calls.channel.push(clean(channel.as_str()));
+                calls.queue.push(clean(queue.as_str()));
+                calls.customer_id.push(customer.id);
+                calls.customer_code.push(clean(customer.code.as_str()));
+                calls.customer_name.push(clean(&customer.name));
+                calls.caller_number.push(clean(&caller.number));
+                calls.caller_name.push(clean(&caller.name));
+                calls.at.push(*at);
+                let detail = json!({
+                    "server": clean(server.as_str()), "channel": clean(channel.as_str()), "queue": clean(queue.as_str()),
+                });
+                self.event(*id, *at, *call, "entered", None, None, detail);
+            }
+            Fact::CallOffered { call, offer, extension } => {
+                self.event(*id, *at, *call, "offered", Some(extension), Some(*offer), json!({}));
+            }
+            Fact::CallRinging { call, offer, extension, pop } => {
+                self.event(*id, *at, *call, "ringing", Some(extension), Some(*offer), json!({ "pop": pop.as_str() }));
+            }
+            Fact::OfferEnded { call, offer, extension, why } => {
+                self.event(
+                    *id,
+                    *at,
+                    *call,
+                    "offer_ended",
+                    Some(extension),
+                    Some(*offer),
+                    json!({ "why": why.as_str() }),
+                );
+            }
+            Fact::CallAnswered { call, offer, extension } => {
+                self.answers.add(*call, *at, extension.as_str());
+                self.event(*id, *at, *call, "answered", Some(extension), Some(*offer), json!({}));
+            }
+            Fact::CallEnded { call, extension, outcome } => {
+                self.ends.add(*call, *at, outcome.as_str());
+                if let Some(extension) = extension {
+                    self.last_calls.extension.push(clean(extension.as_str()));
+                    self.last_calls.at.push(*at);
+                }
+                self.event(*id, *at, *call, "ended", extension.as_ref(), None, json!({ "outcome": outcome.as_str() }));
+            }
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the columns of one row")]
+    fn event(
+        &mut self,
+        id: Uuid,
+        at: Timestamp,
+        call: CallId,
+        kind: &'static str,
+        extension: Option<&Extension>,
+        offer: Option<OfferNo>,
+        detail: Value,
+    ) {
+        let events = &mut self.events;
+        events.id.push(id);
+        events.call.push(call.0);
+        events.at.push(at);
+        events.kind.push(kind);
+        events.extension.push(extension.map(|e| clean(e.as_str())));
+        events.offer.push(offer.map(|OfferNo(n)| i32::try_from(n).unwrap_or(i32::MAX)));
+        events.detail.push(detail);
+    }
+}
+
+/// A text as PostgreSQL can hold it: a caller id may contain the one character that it cannot, U+0000.
+fn clean(text: &str) -> String {
+    text.replace('\0', "\u{FFFD}")
+}
