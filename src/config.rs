@@ -138,6 +138,13 @@ pub struct Database {
     pub password: Option<SecretString>,
 }
 
+impl Database {
+    /// Where it is, for messages: database, server and role.
+    pub fn target(&self) -> String {
+        format!("{} at {}:{} as {}", self.name, self.host, self.port, self.user)
+    }
+}
+
 /// `database.tls`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -61,6 +61,25 @@ impl Error {
     }
 }
 
+impl Error {
+    /// What an operator can do about it; empty if the message says it, or if waiting is all.
+    pub fn advice(&self) -> &'static str {
+        let Self::Postgres(error) = self else { return "" };
+        let Some(code) = error.code() else {
+            return if is_tls(error) { "check database.tls and database.ca_file" } else { "" };
+        };
+        if *code == SqlState::INVALID_CATALOG_NAME {
+            "create the database, or check database.name"
+        } else if code.code().starts_with("28") {
+            "check database.user, the password, and pg_hba.conf on the server"
+        } else if *code == SqlState::INSUFFICIENT_PRIVILEGE {
+            "let the role of database.user own the tables"
+        } else {
+            ""
+        }
+    }
+}
+
 fn remedy(error: &tokio_postgres::Error) -> Remedy {
     let Some(code) = error.code() else {
         return if is_tls(error) { Remedy::Operator } else { Remedy::Wait };

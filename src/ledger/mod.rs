@@ -1,1 +1,257 @@
-//! x
+//! The ledger: what the database keeps. Who works where, who calls, what happened.
+//!
+//! ```text
+//!  any service ── record(fact) ──▶ outbox ─┐
+//!  floor, agi ─── log_on, log_off ─────────┤──▶ task ──▶ PostgreSQL
+//!  listener ───── what changed ────────────┘     └─────▶ Roster ──▶ floor
+//!  agi ────────── customer(code) ──────────────────────▶ PostgreSQL, or the cache while it is away
+//! ```
+//!
+//! One task owns what is written and its order, and hands out every [`Roster`], so that an older one never overtakes a newer
+//! one. Calls go on without the database: facts wait in the outbox and are written once, customers who called lately are known.
+//! It holds no rule of the call centre.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    task::JoinHandle,
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+pub use self::outbox::Counts;
+pub use crate::db::members::Change;
+use crate::{
+    config,
+    db::{
+        Error, Remedy, customers, listen, migrate,
+        pool::{Connector, Pool, Statements},
+    },
+    domain::{
+        fact::Stamped,
+        id::{CustomerCode, Extension, QueueName},
+        queue::roster::{Customer, Roster},
+    },
+    link::Link,
+};
+
+mod cache;
+mod outbox;
+mod task;
+
+/// Log-ons and log-offs under way. Few people press a key within one answer time of the database; more than this is a fault.
+const COMMANDS: usize = 256;
+/// Snapshots handed over and not yet read. More than one only while the reader is busy; then reloads wait and become one.
+const ROSTERS: usize = 4;
+/// Customers remembered for an outage: about a day's distinct callers of a large floor, and some megabytes.
+const CACHED_CUSTOMERS: usize = 10_000;
+
+/// Why the ledger cannot start, and only an operator can help.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot use the database {target}: {source}{}{}", if .source.advice().is_empty() { "" } else { "; " }, .source.advice())]
+pub struct Fatal {
+    target: String,
+    source: Error,
+}
+
+/// The database did not answer in time, or is known to be away. What was asked may have been done or not; asking again is safe.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the database is not available: {why}")]
+pub struct Unavailable {
+    why: String,
+}
+
+/// What other services hold of the ledger.
+#[derive(Clone)]
+pub struct Handle {
+    shared: Arc<Shared>,
+    commands: mpsc::Sender<Command>,
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle").field("pending", &*self.shared.outbox.pending().borrow()).finish_non_exhaustive()
+    }
+}
+
+/// What handles and task have in common; none of it is state of the call centre.
+struct Shared {
+    pool: Pool,
+    timeout: Duration,
+    outbox: outbox::Outbox,
+    cache: cache::Cache,
+    link: watch::Receiver<Link>,
+    changes: watch::Receiver<listen::Changes>,
+    suspect: Arc<tokio::sync::Notify>,
+}
+
+/// What the task is asked to do.
+struct Command {
+    verb: Verb,
+    queue: QueueName,
+    extension: Extension,
+    reply: oneshot::Sender<Result<Change, Unavailable>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verb {
+    LogOn,
+    LogOff,
+}
+
+/// Starts the ledger. A server that cannot be reached is waited for: the link is down, and stays under trial.
+///
+/// The receiver gets a [`Roster`] after each (re)connect and each change of it, whoever made the change.
+///
+/// # Errors
+/// [`Fatal`] when waiting would not help: wrong password, no such database, certificate not trusted, a schema that is newer or
+/// older than the program.
+pub async fn spawn(
+    config: &config::Database,
+    stop: CancellationToken,
+) -> Result<(Handle, mpsc::Receiver<Arc<Roster>>, JoinHandle<()>), Fatal> {
+    let fatal = |source| Fatal { target: config.target(), source };
+    let connector = Connector::new(config).map_err(fatal)?;
+    let pool = Pool::new(&connector, config.pool_size).map_err(fatal)?;
+    match probe(&connector).await {
+        Ok(()) => {}
+        Err(source) if source.remedy() == Remedy::Operator => return Err(fatal(source)),
+        Err(error) => warn!(why = %error, "the database is not there yet; waiting for it"),
+    }
+    let listener = listen::spawn(connector, stop.clone());
+    let shared = Arc::new(Shared {
+        pool,
+        timeout: config.timeout,
+        outbox: outbox::Outbox::new(config.outbox),
+        cache: cache::Cache::new(CACHED_CUSTOMERS),
+        link: listener.link,
+        changes: listener.changes,
+        suspect: listener.suspect,
+    });
+    let (commands, commands_rx) = mpsc::channel(COMMANDS);
+    let (rosters, rosters_rx) = mpsc::channel(ROSTERS);
+    let task = task::Task::new(Arc::clone(&shared), commands_rx, rosters, stop);
+    let task = tokio::spawn(async move {
+        task.run().await;
+        // It ends by the same token; a panic in it is already logged and must not pass for a clean end.
+        if let Err(error) = listener.task.await {
+            warn!(%error, "the database listener ended badly");
+        }
+    });
+    Ok((Handle { shared, commands }, rosters_rx, task))
+}
+
+async fn probe(connector: &Connector) -> Result<(), Error> {
+    let single = connector.single(Statements::Bounded).await?;
+    let within = connector.timeout();
+    timeout(within, migrate::check(&single.client)).await.map_err(|_| Error::Timeout(within))?
+}
+
+impl Handle {
+    /// Has a fact written, after all earlier ones. Never waits and never fails: while the database is away it is kept, and
+    /// beyond `database.outbox` the oldest is dropped and counted.
+    pub fn record(&self, fact: Stamped) {
+        self.shared.outbox.push(fact);
+    }
+
+    /// The customer with this code, within `database.timeout`. While the database is away: one that called lately.
+    ///
+    /// # Errors
+    /// [`Unavailable`] when the database is away and the customer is not remembered.
+    pub async fn customer(&self, code: &CustomerCode) -> Result<Option<Customer>, Unavailable> {
+        let why = match self.shared.standing() {
+            Ok(()) => match self.shared.find(code).await {
+                Ok(found) => return Ok(found),
+                Err(error) => error.to_string(),
+            },
+            Err(Unavailable { why }) => why,
+        };
+        match self.shared.cache.get(code) {
+            Some(known) => Ok(Some(known)),
+            None => Err(Unavailable { why }),
+        }
+    }
+
+    /// Logs a member on, once or again. [`Change::Refused`]: no such extension or queue.
+    ///
+    /// Returns after the [`Roster`] that says so was handed to the receiver, within `database.timeout`.
+    ///
+    /// # Errors
+    /// [`Unavailable`] when the database is away; it may have been done all the same, and then a roster will say so.
+    pub async fn log_on(&self, queue: &QueueName, extension: &Extension) -> Result<Change, Unavailable> {
+        self.member(Verb::LogOn, queue, extension).await
+    }
+
+    /// Logs a member off, once or again. [`Change::Refused`]: never was a member. Else as [`Handle::log_on`].
+    ///
+    /// # Errors
+    /// As [`Handle::log_on`].
+    pub async fn log_off(&self, queue: &QueueName, extension: &Extension) -> Result<Change, Unavailable> {
+        self.member(Verb::LogOff, queue, extension).await
+    }
+
+    async fn member(&self, verb: Verb, queue: &QueueName, extension: &Extension) -> Result<Change, Unavailable> {
+        self.shared.standing()?;
+        let (reply, answer) = oneshot::channel();
+        let command = Command { verb, queue: queue.clone(), extension: extension.clone(), reply };
+        let stopped = || Unavailable { why: "the service is stopping".into() };
+        let asked = async {
+            self.commands.send(command).await.map_err(|_| stopped())?;
+            answer.await.map_err(|_| stopped())?
+        };
+        let within = self.shared.timeout;
+        timeout(within, asked).await.map_err(|_| Unavailable { why: Error::Timeout(within).to_string() })?
+    }
+
+    /// Whether the database is there.
+    pub fn link(&self) -> watch::Receiver<Link> {
+        self.shared.link.clone()
+    }
+
+    /// What became of all facts since the start.
+    pub fn counts(&self) -> Counts {
+        self.shared.outbox.counts()
+    }
+
+    /// Facts that wait, to watch.
+    pub fn pending(&self) -> watch::Receiver<usize> {
+        self.shared.outbox.pending()
+    }
+
+    /// Waits until all is written, for a clean stop; before the task is told to stop. How many facts could not be.
+    pub async fn flush(&self, within: Duration) -> usize {
+        let mut pending = self.shared.outbox.pending();
+        // Late or not, the number that is left is the answer.
+        let _ = timeout(within, pending.wait_for(|count| *count == 0)).await;
+        *pending.borrow()
+    }
+}
+
+impl Shared {
+    fn standing(&self) -> Result<(), Unavailable> {
+        match &*self.link.borrow() {
+            Link::Up { .. } => Ok(()),
+            Link::Down { why, .. } => Err(Unavailable { why: why.clone() }),
+        }
+    }
+
+    async fn find(&self, code: &CustomerCode) -> Result<Option<Customer>, Error> {
+        let heard = self.changes.borrow().customers;
+        let asked = self.pool.bounded(async {
+            let lease = self.pool.lease().await?;
+            let found = customers::find(&lease, code).await?;
+            lease.done();
+            Ok(found)
+        });
+        let found = asked.await.inspect_err(|_| self.suspect.notify_one())?;
+        match &found {
+            // Not after a change meanwhile: the answer may be from before it, and nobody would correct it.
+            Some(customer) if self.changes.borrow().customers == heard => self.cache.put(customer.clone()),
+            Some(_) => {}
+            None => self.cache.forget(code),
+        }
+        Ok(found)
+    }
+}
