@@ -1,0 +1,417 @@
+//! One session: an actor around the stanza stream that tracks requests and says how the link is.
+//!
+//! Owns reconnecting, the requests under way and the answers to requests of others. A request is answered only by the
+//! address that was asked. What a reset of the session makes unanswerable is failed at once.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::StreamExt;
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
+use tokio_xmpp::{
+    stanzastream::{self, Connection, StanzaStage, StanzaStream, StanzaToken, StreamEvent},
+    xmlstream::Timeouts,
+};
+use xmpp_parsers::{
+    disco::{DiscoInfoResult, Identity},
+    iq::{Iq, IqHeader, IqPayload},
+    jid::Jid,
+    message::Message,
+    minidom::Element,
+    ns,
+    presence::{Presence, Type as PresenceType},
+    stanza::Stanza,
+    stanza_error::{DefinedCondition, ErrorType, StanzaError},
+};
+
+use crate::xmpp::{
+    Account, Fatal,
+    connector::Connector,
+    login::{self, Failure},
+};
+
+/// Silence of the server after which it is asked whether it is there.
+pub const SILENCE: Duration = Duration::from_secs(10);
+/// How long it may then stay silent before the connection counts as dead.
+pub const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Requests and messages waiting for the actor; more than the desk ever has under way (32 requests, 64 messages).
+const COMMANDS: usize = 256;
+/// Stanzas in the stream's own queues, either way.
+const DEPTH: usize = 256;
+/// Events waiting for the owner of the session, who handles each in microseconds.
+const EVENTS: usize = 64;
+const BACKOFF_FIRST: Duration = Duration::from_millis(250);
+const BACKOFF_CAP: Duration = Duration::from_secs(15);
+/// How often requests that nobody waits for any more are dropped.
+const SWEEP: Duration = Duration::from_secs(5);
+/// How long the goodbye to the server may take.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// What happened to the session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A fresh session: whatever was under way is lost.
+    Online {
+        /// Our full address.
+        jid: Jid,
+    },
+    /// The connection broke; it may be resumed.
+    Suspended,
+    /// The connection stands again, nothing was lost.
+    Resumed,
+    /// An attempt to connect failed; the next follows.
+    Retrying {
+        /// For a person to read.
+        why: String,
+    },
+    /// The session is over for good.
+    Fatal(Fatal),
+}
+
+/// Why a request has no result.
+#[derive(Debug, thiserror::Error)]
+pub enum RequestError {
+    /// The other side said no.
+    #[error("refused: {}", describe(.0))]
+    Refused(Box<StanzaError>),
+    /// It was not sent: there is no link.
+    #[error("not sent: no link to the XMPP server")]
+    NotSent,
+    /// It was sent; whether it was carried out is not known.
+    #[error("no answer from the XMPP server")]
+    NoAnswer,
+}
+
+/// What became of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivery {
+    /// The server has it.
+    Taken,
+    /// It was not sent, or got lost with the session.
+    Lost,
+}
+
+enum Command {
+    Request { to: Jid, id: String, payload: IqPayload, answer: oneshot::Sender<Result<Option<Element>, RequestError>> },
+    Message { message: Box<Message>, token: oneshot::Sender<(StanzaToken, StanzaStage)> },
+}
+
+/// The way into a session. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Session {
+    commands: mpsc::Sender<Command>,
+    ids: Arc<AtomicU64>,
+}
+
+impl Session {
+    /// Starts connecting. The session ends after a fatal event, or when `stop` is cancelled.
+    ///
+    /// # Errors
+    /// When the authorities to trust cannot be used.
+    pub fn start(account: Account, stop: CancellationToken) -> Result<(Self, mpsc::Receiver<Event>), Fatal> {
+        let timeouts = Timeouts { read_timeout: SILENCE, response_timeout: PATIENCE };
+        let connector = Connector::new(&account, timeouts)?;
+        let (commands, inbox) = mpsc::channel(COMMANDS);
+        let (events, outbox) = mpsc::channel(EVENTS);
+        let failures = Arc::new(AtomicU32::new(0));
+        let reconnect = Reconnect { connector, account, events: events.clone(), failures: failures.clone() };
+        let stream = StanzaStream::new(reconnect.into_callback(), DEPTH);
+        let actor = Actor { stream, inbox, events, failures, pending: HashMap::new(), link: Up::No };
+        tokio::spawn(actor.run(stop));
+        Ok((Self { commands, ids: Arc::default() }, outbox))
+    }
+
+    /// Asks `to` and waits for the answer, at most `within`.
+    ///
+    /// # Errors
+    /// See [`RequestError`].
+    pub async fn request(
+        &self,
+        to: Jid,
+        payload: IqPayload,
+        within: Duration,
+    ) -> Result<Option<Element>, RequestError> {
+        let id = format!("u{:x}", self.ids.fetch_add(1, Ordering::Relaxed));
+        let (answer, result) = oneshot::channel();
+        let asked = async {
+            let sent = self.commands.send(Command::Request { to, id, payload, answer }).await;
+            sent.map_err(|_| RequestError::NotSent)?;
+            result.await.unwrap_or(Err(RequestError::NoAnswer))
+        };
+        tokio::time::timeout(within, asked).await.unwrap_or(Err(RequestError::NoAnswer))
+    }
+
+    /// Sends a message and waits until the server has it (XEP-0198), or until it is written where the server cannot say.
+    pub async fn message(&self, message: Message) -> Delivery {
+        let (token, sent) = oneshot::channel();
+        if self.commands.send(Command::Message { message: Box::new(message), token }).await.is_err() {
+            return Delivery::Lost;
+        }
+        let Ok((mut token, enough)) = sent.await else { return Delivery::Lost };
+        match token.wait_for(enough).await {
+            Some(state) if state == StanzaStage::Sent || state == StanzaStage::Acked => Delivery::Taken,
+            Some(_) | None => Delivery::Lost,
+        }
+    }
+}
+
+/// The first defined word of an error and the server's text.
+pub fn describe(error: &StanzaError) -> String {
+    let condition = format!("{:?}", error.defined_condition);
+    error.texts.values().next().map_or(condition.clone(), |text| format!("{condition} ({text})"))
+}
+
+struct Reconnect {
+    connector: Connector,
+    account: Account,
+    events: mpsc::Sender<Event>,
+    /// Attempts since the session last worked; the actor sets it back.
+    failures: Arc<AtomicU32>,
+}
+
+type Callback = Box<dyn FnMut(Option<String>, oneshot::Sender<Connection>) + Send + 'static>;
+
+impl Reconnect {
+    fn into_callback(self) -> Callback {
+        let this = Arc::new(self);
+        Box::new(move |_location, slot| {
+            tokio::spawn(this.clone().fill(slot));
+        })
+    }
+
+    async fn fill(self: Arc<Self>, mut slot: oneshot::Sender<Connection>) {
+        loop {
+            let pause = backoff(self.failures.fetch_add(1, Ordering::Relaxed));
+            tokio::select! {
+                () = slot.closed() => return,
+                () = self.events.closed() => break,
+                () = tokio::time::sleep(pause) => {}
+            }
+            match login::log_in(&self.connector, &self.account).await {
+                Ok(connection) => {
+                    let _gone = slot.send(connection);
+                    return;
+                }
+                Err(Failure::Passing(why)) => {
+                    tracing::debug!(%why, "no XMPP connection yet");
+                    let _full = self.events.try_send(Event::Retrying { why });
+                }
+                Err(Failure::Final(fatal)) => {
+                    let _closed = self.events.send(Event::Fatal(fatal)).await;
+                    break;
+                }
+            }
+        }
+        // The stream's worker panics when the slot is dropped, so it is held until the worker has gone.
+        slot.closed().await;
+    }
+}
+
+/// Nothing before the first attempt; then doubling up to the cap, each shortened by chance by up to half.
+fn backoff(failures: u32) -> Duration {
+    let Some(doublings) = failures.checked_sub(1) else { return Duration::ZERO };
+    let full = BACKOFF_FIRST.saturating_mul(1 << doublings.min(8)).min(BACKOFF_CAP);
+    let chance = u32::from(uuid::Uuid::new_v4().as_bytes()[0]);
+    full / 2 + full / 512 * chance
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Up {
+    No,
+    /// The server acknowledges stanzas or does not.
+    Yes {
+        enough: StanzaStage,
+    },
+    /// Broken, perhaps to be resumed.
+    Broken {
+        enough: StanzaStage,
+    },
+}
+
+struct Pending {
+    to: Jid,
+    answer: oneshot::Sender<Result<Option<Element>, RequestError>>,
+}
+
+struct Actor {
+    stream: StanzaStream,
+    inbox: mpsc::Receiver<Command>,
+    events: mpsc::Sender<Event>,
+    failures: Arc<AtomicU32>,
+    pending: HashMap<String, Pending>,
+    link: Up,
+}
+
+impl Actor {
+    async fn run(mut self, stop: CancellationToken) {
+        let mut sweep = tokio::time::interval_at(Instant::now() + SWEEP, SWEEP);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = self.events.closed() => break,
+                event = self.stream.next() => match event {
+                    Some(event) => self.handle(event).await,
+                    None => {
+                        let _gone = self.events.send(Event::Fatal(Fatal::Broken)).await;
+                        return;
+                    }
+                },
+                command = self.inbox.recv() => match command {
+                    Some(command) => self.command(command).await,
+                    None => break,
+                },
+                _ = sweep.tick() => self.pending.retain(|_, pending| !pending.answer.is_closed()),
+            }
+        }
+        drop(self.pending);
+        let _late = tokio::time::timeout(GOODBYE, self.stream.close()).await;
+    }
+
+    async fn handle(&mut self, event: stanzastream::Event) {
+        match event {
+            stanzastream::Event::Stream(StreamEvent::Reset { bound_jid, features }) => {
+                for (_, pending) in self.pending.drain() {
+                    let _gone = pending.answer.send(Err(RequestError::NoAnswer));
+                }
+                let enough = if features.stream_management.is_some() { StanzaStage::Acked } else { StanzaStage::Sent };
+                self.link = Up::Yes { enough };
+                self.failures.store(0, Ordering::Relaxed);
+                // Whoever writes to the account reaches us, instead of a store that grows until the next log-in.
+                let presence = Presence::new(PresenceType::None);
+                self.stream.send(Box::new(presence.into())).await;
+                self.tell(Event::Online { jid: bound_jid }).await;
+            }
+            stanzastream::Event::Stream(StreamEvent::Suspended) => {
+                if let Up::Yes { enough } = self.link {
+                    self.link = Up::Broken { enough };
+                }
+                self.tell(Event::Suspended).await;
+            }
+            stanzastream::Event::Stream(StreamEvent::Resumed) => {
+                if let Up::Broken { enough } = self.link {
+                    self.link = Up::Yes { enough };
+                }
+                self.failures.store(0, Ordering::Relaxed);
+                self.tell(Event::Resumed).await;
+            }
+            stanzastream::Event::Stanza(Stanza::Iq(iq)) => self.iq(iq).await,
+            stanzastream::Event::Stanza(Stanza::Message(_) | Stanza::Presence(_)) => {}
+        }
+    }
+
+    async fn tell(&self, event: Event) {
+        // The owner leaving is seen in the loop.
+        let _gone = self.events.send(event).await;
+    }
+
+    async fn command(&mut self, command: Command) {
+        let Up::Yes { enough } = self.link else {
+            match command {
+                Command::Request { answer, .. } => {
+                    let _gone = answer.send(Err(RequestError::NotSent));
+                }
+                Command::Message { token, .. } => drop(token),
+            }
+            return;
+        };
+        match command {
+            Command::Request { to, id, payload, answer } => {
+                let iq = Iq::assemble(IqHeader { from: None, to: Some(to.clone()), id: id.clone() }, payload);
+                self.pending.insert(id, Pending { to, answer });
+                self.stream.send(Box::new(iq.into())).await;
+            }
+            Command::Message { message, token } => {
+                let tracked = self.stream.send(Box::new(Stanza::Message(*message))).await;
+                let _gone = token.send((tracked, enough));
+            }
+        }
+    }
+
+    async fn iq(&mut self, iq: Iq) {
+        let (header, payload) = iq.split();
+        let result = match payload {
+            IqPayload::Result(element) => Ok(element),
+            IqPayload::Error(error) => Err(RequestError::Refused(Box::new(error))),
+            IqPayload::Get(element) => return self.reply(header, answer_to(&element, Asked::Get)).await,
+            IqPayload::Set(element) => return self.reply(header, answer_to(&element, Asked::Set)).await,
+        };
+        let from_the_one_asked =
+            self.pending.get(&header.id).is_some_and(|pending| header.from.as_ref() == Some(&pending.to));
+        if !from_the_one_asked {
+            tracing::debug!("an answer to nothing that was asked is ignored");
+            return;
+        }
+        if let Some(pending) = self.pending.remove(&header.id) {
+            let _gone = pending.answer.send(result);
+        }
+    }
+
+    async fn reply(&self, asked: IqHeader, payload: IqPayload) {
+        let iq = Iq::assemble(IqHeader { from: None, to: asked.from, id: asked.id }, payload);
+        self.stream.send(Box::new(iq.into())).await;
+    }
+}
+
+enum Asked {
+    Get,
+    Set,
+}
+
+/// The answer to a request of somebody else: a ping and "what are you" are answered, everything else is refused, so
+/// that nobody waits for us.
+fn answer_to(element: &Element, asked: Asked) -> IqPayload {
+    match asked {
+        Asked::Get if element.is("ping", ns::PING) => IqPayload::Result(None),
+        Asked::Get if element.is("query", ns::DISCO_INFO) => IqPayload::Result(Some(
+            DiscoInfoResult {
+                node: element.attr("node").map(str::to_owned),
+                identities: vec![Identity::new("client", "bot", "en", "Usher")],
+                features: [ns::DISCO_INFO, ns::PING].map(str::to_owned).into(),
+                extensions: vec![],
+            }
+            .into(),
+        )),
+        Asked::Get | Asked::Set => IqPayload::Error(StanzaError::new(
+            ErrorType::Cancel,
+            DefinedCondition::ServiceUnavailable,
+            "en",
+            "this account does not offer that",
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pause_between_attempts_grows_to_a_cap_and_never_gives_up() {
+        assert_eq!(backoff(0), Duration::ZERO);
+        for failures in 1..40 {
+            let pause = backoff(failures);
+            assert!(pause <= BACKOFF_CAP, "{failures}: {pause:?}");
+            assert!(pause >= BACKOFF_FIRST / 2, "{failures}: {pause:?}");
+        }
+        assert!(backoff(u32::MAX) >= BACKOFF_CAP / 2);
+    }
+
+    #[test]
+    fn a_stranger_who_asks_for_something_unknown_is_refused_and_does_not_hang() {
+        let element: Element = "<query xmlns='jabber:iq:version'/>".parse().unwrap();
+        assert!(matches!(answer_to(&element, Asked::Get), IqPayload::Error(_)));
+        let ping: Element = "<ping xmlns='urn:xmpp:ping'/>".parse().unwrap();
+        assert!(matches!(answer_to(&ping, Asked::Get), IqPayload::Result(None)));
+        assert!(matches!(answer_to(&ping, Asked::Set), IqPayload::Error(_)));
+    }
+}
