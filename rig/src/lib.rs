@@ -1,1 +1,9 @@
-//! The rig.
+//! Starts the real servers, private and on loopback, for the demo, the tests and the benchmarks.
+
+pub mod certificate;
+pub mod instance;
+pub mod ports;
+pub mod postgres;
+pub mod process;
+pub mod prosody;
+pub mod wait;

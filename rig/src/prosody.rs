@@ -1,0 +1,231 @@
+//! A private Prosody: accounts, pubsub, rooms, TLS by the rig's own authority.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail};
+use rustix::process::Signal;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use crate::{
+    certificate::Certificate,
+    instance::{Instance, password},
+    postgres::give,
+    process::{Farewell, Process, Program},
+};
+
+/// The XMPP domain of every rig.
+pub const DOMAIN: &str = "usher.test";
+/// The pubsub service.
+pub const PUBSUB: &str = "pubsub.usher.test";
+/// The rooms.
+pub const ROOMS: &str = "conference.usher.test";
+/// Account that runs the server when we are root: Prosody refuses root.
+const ACCOUNT: &str = "prosody";
+const START: Duration = Duration::from_secs(15);
+
+/// A running XMPP server.
+#[derive(Debug)]
+pub struct Prosody {
+    instance: Instance,
+    program: Program,
+    process: Mutex<Option<Arc<Process>>>,
+    data: PathBuf,
+    accounts: Mutex<BTreeMap<String, String>>,
+    certificate: Certificate,
+    port: u16,
+    direct_port: u16,
+}
+
+impl Prosody {
+    /// Starts it with the accounts `usher`, `crm` and `user1` to `user3`.
+    ///
+    /// # Errors
+    /// When the package is missing or the server does not answer.
+    pub async fn start(instance: &Instance) -> Result<Self> {
+        let folder = instance.subfolder("prosody")?;
+        let data = instance.subfolder("prosody/data")?;
+        let certificate = Certificate::make(&folder, &[DOMAIN, PUBSUB, ROOMS])?;
+        let (port, direct_port) = (instance.port()?, instance.port()?);
+        let config = folder.join("prosody.cfg.lua");
+        fs::write(
+            &config,
+            format!(
+                r#"-- The rig's. Memory for what nobody reads after the end, no limits: both cap a measurement long before Prosody does.
+admins = {{}}
+daemonize = false
+pidfile = "{folder}/prosody.pid"
+data_path = "{data}"
+interfaces = {{ "127.0.0.1" }}
+c2s_ports = {{ {port} }}
+c2s_direct_tls_ports = {{ {direct_port} }}
+s2s_ports = {{}}
+modules_enabled = {{ "disco", "roster", "saslauth", "tls", "smacks", "ping", "pep", "carbons", "posix" }}
+modules_disabled = {{ "s2s", "limits" }}
+authentication = "internal_plain"
+allow_unencrypted_plain_auth = false
+c2s_require_encryption = true
+storage = {{ accounts = "internal"; roster = "memory"; pep = "memory"; pep_data = "memory"; smacks_h = "memory" }}
+default_storage = "internal"
+log = {{ debug = "{folder}/debug.log"; info = "*console" }}
+ssl = {{ certificate = "{certificate}"; key = "{key}" }}
+VirtualHost "{DOMAIN}"
+Component "{PUBSUB}" "pubsub"
+    name = "Screen pops"
+    admins = {{ "usher@{DOMAIN}" }}
+    storage = "memory"
+    pubsub_max_items = 10000
+Component "{ROOMS}" "muc"
+    storage = "memory"
+    restrict_room_creation = false
+"#,
+                folder = folder.display(),
+                data = data.display(),
+                certificate = certificate.certificate.display(),
+                key = certificate.key.display(),
+            ),
+        )?;
+        let program = Program::new(instance, "prosody", "prosody")
+            .args(["-F".as_ref(), "--config".as_ref(), config.as_os_str()])
+            .as_user(ACCOUNT)
+            .farewell(Farewell::Kill);
+        let prosody = Self {
+            instance: instance.clone(),
+            program,
+            process: Mutex::new(None),
+            data,
+            accounts: Mutex::default(),
+            certificate,
+            port,
+            direct_port,
+        };
+        for name in ["usher", "crm", "user1", "user2", "user3"] {
+            prosody.write_account(name)?;
+        }
+        give(&folder, ACCOUNT)?;
+        prosody.start_again().await?;
+        Ok(prosody)
+    }
+
+    /// Adds an account while the server runs, and yields its password.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn add_account(&self, name: &str) -> Result<String> {
+        self.write_account(name)?;
+        give(&self.data, ACCOUNT)?;
+        self.password(name)
+    }
+
+    fn write_account(&self, name: &str) -> Result<()> {
+        if !name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()) {
+            bail!("{name:?} is not an account of the rig: expected small letters and digits");
+        }
+        let password = password();
+        let folder = self.data.join(DOMAIN.replace('.', "%2e")).join("accounts");
+        fs::create_dir_all(&folder)?;
+        fs::write(folder.join(format!("{name}.dat")), format!("return {{ [\"password\"] = \"{password}\" }};\n"))?;
+        self.accounts.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(name.to_owned(), password);
+        Ok(())
+    }
+
+    /// The password of an account.
+    ///
+    /// # Errors
+    /// When there is no such account.
+    pub fn password(&self, name: &str) -> Result<String> {
+        let accounts = self.accounts.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        accounts.get(name).cloned().with_context(|| format!("no account {name:?}"))
+    }
+
+    /// `127.0.0.1:PORT`, where TLS begins by STARTTLS.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// `127.0.0.1:PORT`, where TLS begins with the first byte.
+    pub fn direct_address(&self) -> String {
+        format!("127.0.0.1:{}", self.direct_port)
+    }
+
+    /// The authority and the server's certificate.
+    pub fn certificate(&self) -> &Certificate {
+        &self.certificate
+    }
+
+    /// Starts it after [`Prosody::stop`] or [`Prosody::kill`]. What it kept in memory is gone: nodes, items, rooms.
+    ///
+    /// # Errors
+    /// When it does not answer a stream header.
+    pub async fn start_again(&self) -> Result<()> {
+        let process = Arc::new(self.program.start(&self.instance)?);
+        process.ready("answers a stream header", START, || greet(self.port)).await?;
+        *self.slot() = Some(process);
+        Ok(())
+    }
+
+    /// An orderly stop: streams are closed.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub async fn stop(&self) -> Result<()> {
+        let Some(process) = self.slot().take() else { return Ok(()) };
+        process.stop(Signal::TERM, Duration::from_secs(10)).await.map(drop)
+    }
+
+    /// SIGKILL.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub async fn kill(&self) -> Result<()> {
+        let Some(process) = self.slot().take() else { return Ok(()) };
+        process.kill().await
+    }
+
+    /// Nothing answers any more, and connections stay open.
+    pub fn freeze(&self) {
+        if let Some(process) = self.slot().as_ref() {
+            process.freeze();
+        }
+    }
+
+    /// Ends [`Prosody::freeze`].
+    pub fn thaw(&self) {
+        if let Some(process) = self.slot().as_ref() {
+            process.thaw();
+        }
+    }
+
+    fn slot(&self) -> std::sync::MutexGuard<'_, Option<Arc<Process>>> {
+        self.process.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+async fn greet(port: u16) -> Result<()> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
+    let header = format!(
+        "<?xml version='1.0'?><stream:stream to='{DOMAIN}' version='1.0' xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>"
+    );
+    stream.write_all(header.as_bytes()).await?;
+    let mut answer = Vec::new();
+    let mut buffer = [0; 1024];
+    while !String::from_utf8_lossy(&answer).contains("</stream:features>") {
+        let count = stream.read(&mut buffer).await?;
+        if count == 0 {
+            bail!("it closed the stream: {}", String::from_utf8_lossy(&answer));
+        }
+        answer.extend_from_slice(buffer.get(..count).unwrap_or_default());
+    }
+    if !String::from_utf8_lossy(&answer).contains("urn:ietf:params:xml:ns:xmpp-tls") {
+        bail!("it offers no STARTTLS: {}", String::from_utf8_lossy(&answer));
+    }
+    Ok(())
+}
