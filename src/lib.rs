@@ -6,7 +6,7 @@
 //! * [`config`]: the configuration file; [`link`]: whether a connection stands.
 //! * Shells, one foreign protocol each: [`ari`], [`agi`], [`xmpp`], [`db`].
 //! * Services, one piece of state each: [`floor`], [`desk`], [`ledger`], [`ivr`].
-//! * [`app`] wires them; [`cli`] is what people type.
+//! * [`app`] wires them, [`health`] and [`telemetry`] show how they are; [`cli`] is what people type.
 
 pub mod agi;
 pub mod app;
@@ -17,7 +17,9 @@ pub mod db;
 pub mod desk;
 pub mod domain;
 pub mod floor;
+pub mod health;
 pub mod ivr;
 pub mod ledger;
 pub mod link;
+pub mod telemetry;
 pub mod xmpp;

@@ -20,7 +20,7 @@ use std::{
 
 use jiff::Timestamp;
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{mpsc, oneshot, watch},
     task::JoinHandle,
     time::sleep_until,
 };
@@ -89,13 +89,17 @@ pub struct Outlets {
     pub desk: desk::Handle,
     /// What is kept.
     pub ledger: ledger::Handle,
-    /// New states of agents, queues and memberships.
+    /// The state of agents, queues and memberships to begin with: callers are refused for want of it otherwise.
+    pub first: Arc<Roster>,
+    /// Its later states.
     pub rosters: mpsc::Receiver<Arc<Roster>>,
+    /// Where others see the state that the floor has taken in.
+    pub known: watch::Sender<Arc<Roster>>,
     /// How long a phone waits for its pop to be confirmed.
     pub publish_bound: Duration,
 }
 
-/// Starts the floor. Callers are taken only after the first roster, so that none is refused for want of it.
+/// Starts the floor.
 pub fn spawn(outlets: Outlets) -> Handle {
     let stop = CancellationToken::new();
     let (inputs, inbox) = mpsc::channel(INPUTS);
@@ -115,8 +119,9 @@ pub fn spawn(outlets: Outlets) -> Handle {
         inputs,
         inbox,
         rosters: outlets.rosters,
+        known: outlets.known,
     };
-    let task = tokio::spawn(service.run(watchers, stop.clone()));
+    let task = tokio::spawn(service.run(outlets.first, watchers, stop.clone()));
     Handle { stop, task }
 }
 
@@ -132,15 +137,18 @@ struct Service {
     inputs: mpsc::Sender<Input>,
     inbox: mpsc::Receiver<Input>,
     rosters: mpsc::Receiver<Arc<Roster>>,
+    known: watch::Sender<Arc<Roster>>,
 }
 
 impl Service {
-    async fn run(mut self, watchers: Vec<(Ari, mpsc::Receiver<ari::Incoming>)>, stop: CancellationToken) {
+    async fn run(
+        mut self,
+        first: Arc<Roster>,
+        watchers: Vec<(Ari, mpsc::Receiver<ari::Incoming>)>,
+        stop: CancellationToken,
+    ) {
+        self.roster(first);
         let mut watching = Vec::new();
-        tokio::select! {
-            roster = self.rosters.recv() => if let Some(roster) = roster { self.roster(roster) },
-            () = stop.cancelled() => return,
-        }
         for (ari, incoming) in watchers {
             watching.push(tokio::spawn(watch::run(ari, incoming, self.inputs.clone())));
         }
@@ -171,6 +179,7 @@ impl Service {
 
     fn roster(&mut self, roster: Arc<Roster>) {
         self.desk.roster(Arc::clone(&roster));
+        self.known.send_replace(Arc::clone(&roster));
         self.step(Event::Roster(roster));
     }
 

@@ -1,0 +1,225 @@
+//! The only file that knows everything, and holds no rule: starts the services in order, wires them, and stops them.
+//!
+//! ```text
+//!   config ─▶ ledger ─▶ desk ─▶ agi, health ─▶ first roster ─▶ ari (Nx) ─▶ floor
+//!   stop:     agi (no new requests) ─▶ floor (callers back to the dialplan) ─▶ ari ─▶ ledger (flush) ─▶ desk
+//! ```
+//!
+//! The Stasis application is not there before the first roster is: until then Asterisk takes its fail-open path.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::{Context, Result};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    sync::{mpsc, watch},
+    time::{Instant, timeout_at},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    agi, ari,
+    config::Config,
+    desk,
+    domain::queue::roster::Roster,
+    floor,
+    health::{self, Links},
+    ivr::Ivr,
+    ledger,
+};
+
+/// Runs until SIGTERM or SIGINT, or until something only an operator can mend.
+///
+/// # Errors
+/// What cannot be mended by waiting, in words: a wrong password, a schema of another version, an address in use.
+pub async fn run(config: Config) -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let asked = async move {
+        tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        }
+    };
+    run_until(config, asked).await
+}
+
+/// The same, stopped by `asked`, which says what it was.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_until(config: Config, asked: impl Future<Output = &'static str>) -> Result<()> {
+    let agi_listener = TcpListener::bind(config.agi.listen)
+        .await
+        .with_context(|| format!("cannot listen on {} (agi.listen)", config.agi.listen))?;
+    let health_listener = match config.service.health_listen {
+        Some(address) => Some(health::bind(address).await?),
+        None => None,
+    };
+
+    let ledger_stop = CancellationToken::new();
+    let (ledger, mut rosters, ledger_task) = ledger::spawn(&config.database, ledger_stop.clone()).await?;
+    let desk_stop = CancellationToken::new();
+    let (desk, mut desk_task) = desk::spawn(&config.xmpp, desk_stop.clone())?;
+    let mut links = Links::new();
+    links.insert("database".into(), ledger.link());
+    links.insert("xmpp".into(), desk.link());
+    let (asterisk_links, asterisk_receivers) = placeholders(&config);
+    links.extend(asterisk_receivers);
+
+    let door_stop = CancellationToken::new();
+    let (known, roster) = watch::channel(Arc::new(Roster::default()));
+    let ivr = Arc::new(Ivr { ledger: ledger.clone(), desk: desk.clone(), roster });
+    let limits = agi::Limits { deadline: config.agi.deadline, most: config.agi.most };
+    let counters = Arc::new(agi::Counters::default());
+    let agi_task =
+        tokio::spawn(agi::serve(agi_listener, limits, config.agi.allow.clone(), ivr, counters, door_stop.clone()));
+    let last_stop = CancellationToken::new();
+    if let Some(listener) = health_listener {
+        tokio::spawn(health::serve(listener, links.clone(), last_stop.clone()));
+    }
+    tokio::spawn(report(links, last_stop.clone()));
+    notify(&[sd_notify::NotifyState::Ready]);
+
+    tokio::pin!(asked);
+    let first = tokio::select! {
+        first = rosters.recv() => first,
+        why = &mut asked => { tracing::info!("{why}: stopping"); None }
+        ended = &mut desk_task => return fatal(ended),
+    };
+    let mut running = None;
+    let mut outcome = Ok(());
+    if let Some(first) = first {
+        let started = start_floor(&config, first, rosters, known, asterisk_links, &desk, &ledger)?;
+        running = Some(started);
+        tokio::select! {
+            why = &mut asked => tracing::info!("{why}: stopping"),
+            ended = &mut desk_task => outcome = fatal(ended),
+        }
+    }
+
+    notify(&[sd_notify::NotifyState::Stopping]);
+    let deadline = Instant::now() + config.service.stop_within;
+    door_stop.cancel();
+    if let Some((floor, ari_stop)) = running {
+        in_time(deadline, "the floor", floor.stop()).await;
+        ari_stop.cancel();
+    }
+    in_time(deadline, "the FastAGI server", agi_task).await;
+    let left = ledger.flush(deadline.saturating_duration_since(Instant::now()).min(Duration::from_secs(5))).await;
+    if left > 0 {
+        tracing::error!(left, "records could not be written before the end: the database is away");
+    }
+    ledger_stop.cancel();
+    desk_stop.cancel();
+    in_time(deadline, "the ledger", ledger_task).await;
+    if outcome.is_ok() {
+        in_time(deadline, "the desk", desk_task).await;
+    }
+    last_stop.cancel();
+    tracing::info!("stopped");
+    outcome
+}
+
+type LinkSenders = Vec<watch::Sender<crate::link::Link>>;
+
+/// The links to Asterisk are shown as down until they are tried.
+fn placeholders(config: &Config) -> (LinkSenders, Links) {
+    let down = || crate::link::Link::Down { since: jiff::Timestamp::now(), why: "waiting for the database".into() };
+    let pairs: Vec<_> = config.asterisk.iter().map(|server| (server, watch::channel(down()))).collect();
+    let mut senders = Vec::new();
+    let mut receivers = Links::new();
+    for (server, (sender, receiver)) in pairs {
+        senders.push(sender);
+        receivers.insert(format!("asterisk {}", server.name), receiver);
+    }
+    (senders, receivers)
+}
+
+fn start_floor(
+    config: &Config,
+    first: Arc<Roster>,
+    rosters: mpsc::Receiver<Arc<Roster>>,
+    known: watch::Sender<Arc<Roster>>,
+    links: LinkSenders,
+    desk: &desk::Handle,
+    ledger: &ledger::Handle,
+) -> Result<(floor::Handle, CancellationToken)> {
+    let ari_stop = CancellationToken::new();
+    let mut asterisks = Vec::new();
+    for (server, shown) in config.asterisk.iter().zip(links) {
+        let (ari, incoming, _task) = ari::spawn(server.clone(), ari_stop.clone())
+            .with_context(|| format!("cannot use the settings of asterisk {}", server.name))?;
+        tokio::spawn(forward(ari.link(), shown));
+        asterisks.push((ari, incoming));
+    }
+    let floor = floor::spawn(floor::Outlets {
+        asterisks,
+        desk: desk.clone(),
+        ledger: ledger.clone(),
+        first,
+        rosters,
+        known,
+        publish_bound: config.xmpp.publish_bound,
+    });
+    Ok((floor, ari_stop))
+}
+
+/// Shows a link that did not exist yet when it was asked for.
+async fn forward(mut from: watch::Receiver<crate::link::Link>, to: watch::Sender<crate::link::Link>) {
+    loop {
+        to.send_replace(from.borrow_and_update().clone());
+        if from.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Says in the log and to systemd when a link comes or goes.
+async fn report(links: Links, stop: CancellationToken) {
+    let mut shown = String::new();
+    loop {
+        let now = health::summary(&links);
+        if now != shown {
+            notify(&[sd_notify::NotifyState::Status(&now)]);
+            tracing::info!("{now}");
+            shown = now;
+        }
+        let mut receivers: Vec<_> = links.values().cloned().collect();
+        let changes: Vec<_> = receivers
+            .iter_mut()
+            .map(|link| {
+                link.mark_unchanged();
+                Box::pin(link.changed())
+            })
+            .collect();
+        // What changed between the summary and here is seen at the next round, a second later at most.
+        tokio::select! {
+            _ = futures_util::future::select_all(changes) => {}
+            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+fn notify(state: &[sd_notify::NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
+        tracing::debug!(%error, "systemd could not be told");
+    }
+}
+
+async fn in_time<T>(deadline: Instant, what: &str, work: impl Future<Output = T>) {
+    if timeout_at(deadline, work).await.is_err() {
+        tracing::warn!("{what} did not end in time");
+    }
+}
+
+/// The desk ends by itself only for what an operator must mend.
+fn fatal(ended: std::result::Result<std::result::Result<(), desk::Fatal>, tokio::task::JoinError>) -> Result<()> {
+    match ended {
+        Ok(Ok(())) => Err(anyhow::anyhow!("the desk ended without being asked to")),
+        Ok(Err(fatal)) => Err(fatal.into()),
+        Err(error) => Err(anyhow::anyhow!("the desk ended badly: {error}")),
+    }
+}

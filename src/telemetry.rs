@@ -1,0 +1,23 @@
+//! Logs: one subscriber for the whole process.
+
+use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+
+use crate::config::{LogFormat, Service};
+
+/// Starts logging to standard error, as the configuration says; `USHER_LOG` wins over it.
+///
+/// # Errors
+/// When the filter is not one.
+pub fn start(config: &Service) -> anyhow::Result<()> {
+    let text = std::env::var("USHER_LOG").unwrap_or_else(|_| config.log.clone());
+    // The XMPP library prints raw stanzas, passwords among them, below this level.
+    let filter: EnvFilter = format!("{text},tokio_xmpp=info,xmpp_parsers=info")
+        .parse()
+        .map_err(|e| anyhow::anyhow!("service.log: {text:?} is not a filter such as \"info\" or \"info,usher=debug\": {e}"))?;
+    let registry = tracing_subscriber::registry().with(filter);
+    match config.log_format {
+        LogFormat::Text => registry.with(fmt::layer().with_writer(std::io::stderr)).try_init(),
+        LogFormat::Json => registry.with(fmt::layer().json().with_writer(std::io::stderr)).try_init(),
+    }
+    .map_err(|e| anyhow::anyhow!("cannot start logging: {e}"))
+}
