@@ -1,5 +1,7 @@
 //! Queues, their members and their callers.
 
+pub mod announce;
+pub mod board;
 pub mod caller;
 pub mod effect;
 pub mod floor;

@@ -1,0 +1,160 @@
+//! The published form of a pop, version 1: see docs/screen-pop.md.
+
+use jiff::Timestamp;
+use xmpp_parsers::minidom::Element;
+use xso::{AsXml, FromXml};
+
+use crate::domain::pop::Pop;
+
+/// Namespace of the payload; another number is another contract.
+pub const NAMESPACE: &str = "urn:usher:pop:1";
+
+#[derive(Debug, FromXml, AsXml)]
+#[xml(namespace = NAMESPACE, name = "pop")]
+struct Payload {
+    #[xml(attribute)]
+    call: String,
+    #[xml(attribute)]
+    revision: u32,
+    #[xml(attribute)]
+    state: String,
+    #[xml(attribute)]
+    extension: String,
+    #[xml(attribute)]
+    queue: String,
+    #[xml(attribute)]
+    entered: String,
+    #[xml(attribute)]
+    changed: String,
+    #[xml(child)]
+    customer: CustomerPart,
+    #[xml(child)]
+    caller: CallerPart,
+}
+
+#[derive(Debug, FromXml, AsXml)]
+#[xml(namespace = NAMESPACE, name = "customer")]
+struct CustomerPart {
+    #[xml(attribute)]
+    id: i64,
+    #[xml(attribute)]
+    code: String,
+    #[xml(attribute)]
+    name: String,
+}
+
+#[derive(Debug, FromXml, AsXml)]
+#[xml(namespace = NAMESPACE, name = "caller")]
+struct CallerPart {
+    #[xml(attribute)]
+    number: String,
+    #[xml(attribute)]
+    name: String,
+}
+
+/// The payload of one revision.
+pub fn element(pop: &Pop) -> Element {
+    Payload {
+        call: pop.call.to_string(),
+        revision: pop.revision,
+        state: pop.state.as_str().into(),
+        extension: pop.extension.to_string(),
+        queue: pop.queue.to_string(),
+        entered: time(pop.entered_at),
+        changed: time(pop.changed_at),
+        customer: CustomerPart {
+            id: pop.customer.id,
+            code: pop.customer.code.to_string(),
+            name: sendable(&pop.customer.name),
+        },
+        caller: CallerPart { number: sendable(&pop.caller.number), name: sendable(&pop.caller.name) },
+    }
+    .into()
+}
+
+/// The revision of a payload that was found on a node; `None`: not one of ours, or not readable.
+pub fn revision(payload: &Element) -> Option<u32> {
+    if !payload.is("pop", NAMESPACE) {
+        return None;
+    }
+    payload.attr("revision")?.parse().ok()
+}
+
+/// The text without characters that XML 1.0 section 2.2 forbids: one of them would end the whole stream.
+pub fn sendable(text: &str) -> String {
+    let allowed =
+        |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..);
+    text.chars().map(|c| if allowed(c) { c } else { '\u{fffd}' }).collect()
+}
+
+fn time(at: Timestamp) -> String {
+    format!("{at:.3}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{
+        id::{CallId, CustomerCode, Extension, QueueName},
+        pop::PopState,
+        queue::roster::{CallerId, Customer},
+    };
+    use uuid::Uuid;
+
+    fn pop(name: &str) -> Pop {
+        Pop {
+            call: CallId(Uuid::from_u128(7)),
+            revision: 2,
+            state: PopState::Ringing,
+            extension: Extension::new("1000"),
+            queue: QueueName::new("support"),
+            customer: Customer { id: 1, code: CustomerCode::new("0071"), name: name.into() },
+            caller: CallerId { number: "2000".into(), name: "\u{b}x".into() },
+            entered_at: "2026-11-21T03:00:00.123456Z".parse().unwrap(),
+            changed_at: "2026-11-21T03:00:00Z".parse().unwrap(),
+        }
+    }
+
+    fn written(pop: &Pop) -> String {
+        let mut text = Vec::new();
+        element(pop).write_to(&mut text).unwrap();
+        String::from_utf8(text).unwrap()
+    }
+
+    #[test]
+    fn the_payload_has_the_promised_form() {
+        let text = written(&pop("Customer & Co"));
+        for part in [
+            "urn:usher:pop:1",
+            "call='00000000-0000-0000-0000-000000000007'",
+            "revision='2'",
+            "state='ringing'",
+            "entered='2026-11-21T03:00:00.123Z'",
+            "changed='2026-11-21T03:00:00.000Z'",
+            "code='0071'",
+            "Customer &amp; Co",
+        ] {
+            assert!(text.replace('"', "'").contains(part), "{part} in {text}");
+        }
+    }
+
+    #[test]
+    fn a_name_with_commas_ampersands_quotes_and_utf8_comes_back_as_it_was() {
+        let name = "X, Y & <Z> \"q\" 'a' é 日本 🙂\n\t";
+        let back: Element = written(&pop(name)).parse().unwrap();
+        assert_eq!(back.get_child("customer", NAMESPACE).unwrap().attr("name"), Some(name));
+        assert_eq!(revision(&back), Some(2));
+    }
+
+    #[test]
+    fn a_caller_id_with_a_control_character_cannot_end_the_stream() {
+        let back: Element = written(&pop("C")).parse().unwrap();
+        assert_eq!(back.get_child("caller", NAMESPACE).unwrap().attr("name"), Some("\u{fffd}x"));
+    }
+
+    #[test]
+    fn the_payload_of_another_version_has_no_revision_for_us() {
+        let other: Element = "<pop xmlns='urn:usher:pop:2' revision='3'/>".parse().unwrap();
+        assert_eq!(revision(&other), None);
+    }
+}
