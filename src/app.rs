@@ -26,7 +26,7 @@ use crate::{
     floor,
     health::{self, Links},
     ivr::Ivr,
-    ledger,
+    ledger, xmpp,
 };
 
 /// Runs until SIGTERM or SIGINT, or until something only an operator can mend.
@@ -61,7 +61,7 @@ pub async fn run_until(config: Config, asked: impl Future<Output = &'static str>
     let ledger_stop = CancellationToken::new();
     let (ledger, mut rosters, ledger_task) = ledger::spawn(&config.database, ledger_stop.clone()).await?;
     let desk_stop = CancellationToken::new();
-    let (desk, mut desk_task) = desk::spawn(&config.xmpp, desk_stop.clone())?;
+    let (desk, mut desk_task) = desk::spawn(&config.xmpp, desk_stop.clone());
     let mut links = Links::new();
     links.insert("database".into(), ledger.link());
     links.insert("xmpp".into(), desk.link());
@@ -216,7 +216,7 @@ async fn in_time<T>(deadline: Instant, what: &str, work: impl Future<Output = T>
 }
 
 /// The desk ends by itself only for what an operator must mend.
-fn fatal(ended: std::result::Result<std::result::Result<(), desk::Fatal>, tokio::task::JoinError>) -> Result<()> {
+fn fatal(ended: std::result::Result<std::result::Result<(), xmpp::Fatal>, tokio::task::JoinError>) -> Result<()> {
     match ended {
         Ok(Ok(())) => Err(anyhow::anyhow!("the desk ended without being asked to")),
         Ok(Err(fatal)) => Err(fatal.into()),

@@ -44,7 +44,8 @@ pub async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 
 /// 200 when every link is up, else 503; the body says which are not, since when, and why.
 async fn ready(State(links): State<Links>) -> (StatusCode, Json<Ready>) {
-    let links: BTreeMap<String, Shown> = links.iter().map(|(name, link)| (name.clone(), show(&link.borrow()))).collect();
+    let links: BTreeMap<String, Shown> =
+        links.iter().map(|(name, link)| (name.clone(), show(&link.borrow()))).collect();
     let ready = links.values().all(|link| link.up);
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(Ready { ready, links }))

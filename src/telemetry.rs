@@ -11,9 +11,9 @@ use crate::config::{LogFormat, Service};
 pub fn start(config: &Service) -> anyhow::Result<()> {
     let text = std::env::var("USHER_LOG").unwrap_or_else(|_| config.log.clone());
     // The XMPP library prints raw stanzas, passwords among them, below this level.
-    let filter: EnvFilter = format!("{text},tokio_xmpp=info,xmpp_parsers=info")
-        .parse()
-        .map_err(|e| anyhow::anyhow!("service.log: {text:?} is not a filter such as \"info\" or \"info,usher=debug\": {e}"))?;
+    let filter: EnvFilter = format!("{text},tokio_xmpp=info,xmpp_parsers=info").parse().map_err(|e| {
+        anyhow::anyhow!("service.log: {text:?} is not a filter such as \"info\" or \"info,usher=debug\": {e}")
+    })?;
     let registry = tracing_subscriber::registry().with(filter);
     match config.log_format {
         LogFormat::Text => registry.with(fmt::layer().with_writer(std::io::stderr)).try_init(),

@@ -13,5 +13,5 @@ pub mod wire;
 
 pub use error::Error;
 pub use event::{Event, Incoming};
-pub use link::{Ari, EVENT_BACKLOG, spawn};
+pub use link::{Answer, Ari, EVENT_BACKLOG, spawn};
 pub use request::{Method, Originate, Request, Response};

@@ -1,16 +1,16 @@
 //! Service: the floor. Owns the machine of [`crate::domain::queue::floor`] and does what it says.
 //!
 //! ```text
-//!   Asterisk ──Incoming──▶ watch (1x a server) ──Input──┐
+//!   Asterisk ──Incoming──▶ listen (1x a server) ──Input──┐
 //!   ledger ────Roster──────────────────────────────────▶├─▶ floor (1x) ──requests──▶ ari
 //!   answers, pop outcomes (Nx, short-lived) ──Input─────┘        │ ├──pops, announcements──▶ desk
 //!                                                                │ └──facts──▶ ledger
 //!                                                         deadline()
 //! ```
 
+mod listen;
 mod perform;
 mod resync;
-mod watch;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -150,7 +150,7 @@ impl Service {
         self.roster(first);
         let mut watching = Vec::new();
         for (ari, incoming) in watchers {
-            watching.push(tokio::spawn(watch::run(ari, incoming, self.inputs.clone())));
+            watching.push(tokio::spawn(listen::run(ari, incoming, self.inputs.clone())));
         }
         loop {
             let wake = self.floor.deadline().map(|(at, _)| tokio::time::Instant::from_std(at));
@@ -240,7 +240,7 @@ impl Service {
         }
         let call = CallId(uuid::Uuid::now_v7());
         self.callers.insert(key, call);
-        tokio::spawn(watch::welcome(ari.clone(), channel.clone(), call, self.inputs.clone()));
+        tokio::spawn(listen::welcome(ari.clone(), channel.clone(), call, self.inputs.clone()));
     }
 
     fn channel_gone(&mut self, server: &ServerId, channel: &str, end: LegEnd) {

@@ -8,11 +8,12 @@ use crate::{
         fact::Stamped,
         id::{CallId, OfferNo},
         queue::{
+            announce::{Filling, Template},
             caller::{call_bridge, leg_channel},
             effect::{Effect, Event, LegEnd, Ring},
         },
     },
-    floor::{Service, settled, tell_when, watch::EXTENSION},
+    floor::{Service, listen::EXTENSION, settled, tell_when},
 };
 
 /// Given to Asterisk on top of the ring time, so that it is always us who ends the ringing unless we are dead.
@@ -30,9 +31,7 @@ impl Service {
             Effect::Publish { offer, pop } => {
                 let call = pop.call;
                 let outcome = settled(self.desk.publish(pop));
-                tell_when(&self.inputs, async move {
-                    Some(Event::PopSettled { call, offer, outcome: outcome.await })
-                });
+                tell_when(&self.inputs, async move { Some(Event::PopSettled { call, offer, outcome: outcome.await }) });
             }
             // Whether it is confirmed is of no consequence: the desk sees to it that the last state is shown.
             Effect::Update { pop } => drop(self.desk.publish(pop)),
@@ -69,7 +68,13 @@ impl Service {
     fn announce(&self, call: CallId, position: usize, to: &[crate::domain::id::Extension]) {
         let Some(caller) = self.floor.callers().get(&call) else { return };
         let Some(queue) = self.floor.queue(&caller.arrival.queue) else { return };
-        let body = crate::domain::queue::announce::render(queue, &caller.arrival, position);
+        let template = queue.announcement.parse().unwrap_or_else(|error| {
+            tracing::warn!(queue.name = %queue.name, %error, "the queue's announcement is not valid: using the default");
+            Template::default()
+        });
+        let arrival = &caller.arrival;
+        let (customer, caller) = (&arrival.customer, &arrival.caller);
+        let body = template.fill(Filling { queue: &queue.label, customer, caller, position });
         let jids = to.iter().filter_map(|e| self.floor.agents().get(e)).map(|agent| agent.row.jid.clone()).collect();
         self.desk.announce(call, jids, body);
     }

@@ -22,7 +22,7 @@ use crate::{
     },
     floor::{
         Service, device_of,
-        watch::{EXTENSION, Found, Reading},
+        listen::{EXTENSION, Found, Reading},
     },
 };
 
@@ -173,9 +173,10 @@ impl Service {
             let age = Duration::try_from(Timestamp::now().duration_since(*entered)).unwrap_or_default();
             let talks_with = legs.get(&call).filter(|leg| {
                 let leg = leg_channel(call, leg.offer);
-                snapshot.bridges.iter().any(|(of, channels)| {
-                    *of == call && channels.contains(&leg) && channels.contains(&arrival.channel)
-                })
+                snapshot
+                    .bridges
+                    .iter()
+                    .any(|(of, channels)| *of == call && channels.contains(&leg) && channels.contains(&arrival.channel))
             });
             self.step(match talks_with {
                 Some(leg) => Event::TalkFound {

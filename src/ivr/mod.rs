@@ -60,20 +60,14 @@ impl Ivr {
             Err(_) => Ok(None),
         };
         let (id, code, name, result) = match found {
-            Ok(Some(customer)) => {
-                (customer.id.to_string(), customer.code.to_string(), customer.name, "FOUND")
-            }
+            Ok(Some(customer)) => (customer.id.to_string(), customer.code.to_string(), customer.name, "FOUND"),
             Ok(None) => (String::new(), String::new(), String::new(), "UNKNOWN"),
             Err(error) => {
                 tracing::warn!(%error, "a customer could not be looked up");
                 (String::new(), String::new(), String::new(), UNAVAILABLE)
             }
         };
-        Reply::new()
-            .set("CUSTOMER_ID", id)
-            .set("CUSTOMER_CODE", code)
-            .set("CUSTOMER_NAME", name)
-            .set(RESULT, result)
+        Reply::new().set("CUSTOMER_ID", id).set("CUSTOMER_CODE", code).set("CUSTOMER_NAME", name).set(RESULT, result)
     }
 
     async fn member(&self, verb: Verb, extension: &str, queue: &str) -> Reply {
