@@ -1,0 +1,132 @@
+//! The schema, its migrations, and the statements that rely on it.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use tokio_postgres::AsyncMessage;
+use usher::db::{
+    Error,
+    migrate::{self, Failure, Mismatch},
+    pool::{Connector, Statements},
+    statements,
+};
+
+use crate::fixture::{connect, shared, soon};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fresh_database_can_prepare_every_statement_of_the_program() {
+    let single = connect(&shared().await.database().await).await;
+    for (name, sql) in statements::ALL {
+        if let Err(error) = single.client.prepare(sql).await {
+            panic!("{name}: {error}: {:?}", error.as_db_error());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_table_and_column_says_what_it_is() {
+    let single = connect(&shared().await.database().await).await;
+    let silent = single
+        .client
+        .query(
+            "SELECT format('%s.%s', c.relname, a.attname) FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid \
+             WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace AND a.attnum > 0 AND NOT a.attisdropped \
+             AND c.relname <> 'refinery_schema_history' \
+             AND (col_description(c.oid, a.attnum) IS NULL OR obj_description(c.oid) IS NULL)",
+            &[],
+        )
+        .await
+        .unwrap();
+    let silent: Vec<String> = silent.iter().map(|row| row.get(0)).collect();
+    assert_eq!(silent, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn four_programs_that_migrate_an_empty_database_at_once_apply_each_migration_once() {
+    let database = shared().await.empty().await;
+    let runs = (0..4).map(|_| {
+        let database = database.clone();
+        tokio::spawn(async move { migrate::run(&mut connect(&database).await.client).await.unwrap() })
+    });
+    let applied: Vec<Vec<String>> = futures_util::future::try_join_all(runs).await.unwrap();
+    assert_eq!(applied.concat(), ["V1__initial"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schema_that_is_newer_than_the_program_is_left_alone() {
+    let database = shared().await.database().await;
+    let mut single = connect(&database).await;
+    let newer =
+        "INSERT INTO refinery_schema_history (version, name, applied_on, checksum) VALUES (999, 'later', '', '0')";
+    single.client.batch_execute(newer).await.unwrap();
+    let failure = migrate::run(&mut single.client).await.unwrap_err();
+    assert!(matches!(failure, Failure::Database(Error::Schema(Mismatch::Newer { found: 999, known: 1 }))), "{failure}");
+    assert!(failure.to_string().contains("install the newer program"), "{failure}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_was_never_migrated_names_what_it_lacks() {
+    let single = connect(&shared().await.empty().await).await;
+    assert_eq!(migrate::pending(&single.client).await.unwrap(), ["V1__initial"]);
+    let error = migrate::check(&single.client).await.unwrap_err();
+    assert!(error.to_string().contains("usher migrate"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_demo_data_can_be_loaded_twice_and_company_1_stays_customer_1() {
+    let single = connect(&shared().await.empty().await).await;
+    let mut single = single;
+    migrate::run(&mut single.client).await.unwrap();
+    let seed = include_str!("../../sql/seed/demo.sql");
+    single.client.batch_execute("SET usher.domain = 'example.org'").await.unwrap();
+    for _ in 0..2 {
+        single.client.batch_execute(seed).await.unwrap();
+    }
+    let rows = single.client.query("SELECT id, code, name FROM customers ORDER BY id", &[]).await.unwrap();
+    let first: (i64, &str, &str) = (rows[0].get(0), rows[0].get(1), rows[0].get(2));
+    assert_eq!(first, (1, "1111", "Company 1"));
+    assert_eq!(rows.len(), 6);
+    let row =
+        single.client.query_one("SELECT jid, interface FROM extensions WHERE number = '1000'", &[]).await.unwrap();
+    assert_eq!((row.get(0), row.get(1)), ("user1@example.org", "PJSIP/1000"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_a_call_alone_is_not_announced_as_a_change() {
+    let database = shared().await.database().await;
+    let single = connect(&database).await;
+    single
+        .client
+        .batch_execute("INSERT INTO memberships (queue, extension, logged_on) VALUES ('support', '1000', true)")
+        .await
+        .unwrap();
+    let (client, mut messages) = Connector::new(&database).unwrap().open(Statements::Bounded).await.unwrap();
+    let (heard, mut notices) = tokio::sync::mpsc::unbounded_channel();
+    let driver = tokio::spawn(async move {
+        while let Some(Ok(message)) = messages.next().await {
+            if let AsyncMessage::Notification(notice) = message {
+                let _ = heard.send(notice.payload().to_owned());
+            }
+        }
+    });
+    client.batch_execute("LISTEN usher_changed").await.unwrap();
+    for sql in [
+        "UPDATE memberships SET last_call_at = now()",
+        "UPDATE queues SET label = 'Help'",
+        "UPDATE memberships SET logged_on = false",
+    ] {
+        single.client.batch_execute(sql).await.unwrap();
+    }
+    assert_eq!(soon("first notice", notices.recv()).await.as_deref(), Some("queues"));
+    assert_eq!(soon("second notice", notices.recv()).await.as_deref(), Some("memberships"));
+    driver.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_that_takes_too_long_is_ended_by_the_server_itself() {
+    let mut database = shared().await.database().await;
+    database.timeout = Duration::from_millis(100);
+    let single = Connector::new(&database).unwrap().single(Statements::Bounded).await.unwrap();
+    let error = single.client.batch_execute("SELECT pg_sleep(20)").await.unwrap_err();
+    assert_eq!(error.code(), Some(&tokio_postgres::error::SqlState::QUERY_CANCELED));
+}
