@@ -66,7 +66,13 @@ impl Error {
     pub fn advice(&self) -> &'static str {
         let Self::Postgres(error) = self else { return "" };
         let Some(code) = error.code() else {
-            return if is_tls(error) { "check database.tls and database.ca_file" } else { "" };
+            return match (is_tls(error), is_login(error)) {
+                (true, _) => "check database.tls and database.ca_file",
+                (false, true) => {
+                    "check database.user and the password: database.password_file or USHER_DATABASE_PASSWORD"
+                }
+                (false, false) => "",
+            };
         };
         if *code == SqlState::INVALID_CATALOG_NAME {
             "create the database, or check database.name"
@@ -82,7 +88,7 @@ impl Error {
 
 fn remedy(error: &tokio_postgres::Error) -> Remedy {
     let Some(code) = error.code() else {
-        return if is_tls(error) { Remedy::Operator } else { Remedy::Wait };
+        return if is_tls(error) || is_login(error) { Remedy::Operator } else { Remedy::Wait };
     };
     let class = code.code().get(..2).unwrap_or_default();
     match class {
@@ -93,6 +99,13 @@ fn remedy(error: &tokio_postgres::Error) -> Remedy {
         _ if *code == SqlState::INSUFFICIENT_PRIVILEGE => Remedy::Operator,
         _ => Remedy::Wait,
     }
+}
+
+/// Whether this side could not log on: no password though one is asked for, or a method that it does not know. The library
+/// shows what kind of error it is by its words alone.
+fn is_login(error: &tokio_postgres::Error) -> bool {
+    let text = error.to_string();
+    text.starts_with("invalid configuration") || text.starts_with("authentication error")
 }
 
 /// Whether the TLS handshake itself was refused, by either side: time will not mend it.

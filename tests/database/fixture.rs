@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
-        Mutex,
+        Mutex, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
     time::{Duration, Instant},
@@ -50,7 +50,7 @@ impl Postgres {
         let data = folder.join("data");
         let script = format!(
             "read _; for p in $(head -1 {0}/data/postmaster.pid 2>/dev/null); do kill -CONT $p $(cat /proc/$p/task/$p/children); \
-             kill -QUIT $p; while kill -0 $p 2>/dev/null; do sleep 0.05; done; done; rm -rf {0}",
+             kill -QUIT $p; n=0; while kill -0 $p 2>/dev/null && [ $n -lt 100 ]; do n=$((n+1)); sleep 0.05; done; done; rm -rf {0}",
             folder.display()
         );
         let keeper = Command::new("sh")
@@ -162,10 +162,11 @@ impl Postgres {
 impl Drop for Postgres {
     fn drop(&mut self) {
         drop(self.keeper.stdin.take());
-        let _ = self.keeper.wait();
-        if let Some(mut child) = self.server.lock().unwrap().take() {
+        // The server first: until it is reaped, its keeper would see it alive.
+        if let Some(mut child) = self.server.lock().unwrap_or_else(PoisonError::into_inner).take() {
             let _ = child.wait();
         }
+        let _ = self.keeper.wait();
     }
 }
 
