@@ -324,11 +324,29 @@ impl Config {
         Self::parse(&text, path, &|name| std::env::var(name).ok())
     }
 
+    /// The same for commands that use the database alone: the other secrets are neither needed nor read.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn load_for_database(path: &Path) -> Result<Self, Error> {
+        let text = fs::read_to_string(path).map_err(|source| Error::Read { path: path.into(), source })?;
+        Self::parse_with(&text, path, &|name| std::env::var(name).ok(), Secrets::OfDatabase)
+    }
+
     /// The same from a text; `env` looks up the environment. Relative paths are relative to the file's folder.
     ///
     /// # Errors
     /// As [`Config::load`].
     pub fn parse(text: &str, path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, Error> {
+        Self::parse_with(text, path, env, Secrets::All)
+    }
+
+    fn parse_with(
+        text: &str,
+        path: &Path,
+        env: &dyn Fn(&str) -> Option<String>,
+        secrets: Secrets,
+    ) -> Result<Self, Error> {
         let mut config: Self =
             toml::from_str(text).map_err(|source| Error::Parse { path: path.into(), source: Box::new(source) })?;
         let folder = path.parent().unwrap_or(Path::new("."));
@@ -344,9 +362,11 @@ impl Config {
 
         let xmpp = &mut config.xmpp;
         let secret = Secret { key: "xmpp.password_file", variables: vec!["USHER_XMPP_PASSWORD".into()] };
-        xmpp.password = secret.find(folder, &mut xmpp.password_file, env).map_err(|p| wrong(secret.key, p))?;
-        if xmpp.password.is_none() {
-            return Err(wrong(secret.key, "no password: name a file here or set USHER_XMPP_PASSWORD".into()));
+        if secrets == Secrets::All {
+            xmpp.password = secret.find(folder, &mut xmpp.password_file, env).map_err(|p| wrong(secret.key, p))?;
+            if xmpp.password.is_none() {
+                return Err(wrong(secret.key, "no password: name a file here or set USHER_XMPP_PASSWORD".into()));
+            }
         }
         resolve(folder, &mut xmpp.ca_file);
         bare_jid(&xmpp.jid, true).map_err(|p| wrong("xmpp.jid", p))?;
@@ -395,6 +415,9 @@ impl Config {
                 ));
             }
             server.url = server.url.trim_end_matches('/').into();
+            if secrets == Secrets::OfDatabase {
+                continue;
+            }
             let own = format!("USHER_ASTERISK_PASSWORD_{}", server.name.to_uppercase().replace('-', "_"));
             let secret =
                 Secret { key: "password_file", variables: vec![own.clone(), "USHER_ASTERISK_PASSWORD".into()] };
@@ -417,6 +440,13 @@ impl Xmpp {
             format!("pubsub.{domain}")
         })
     }
+}
+
+/// Which secrets must be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Secrets {
+    All,
+    OfDatabase,
 }
 
 struct Secret {
@@ -474,3 +504,6 @@ fn bare_jid(text: &str, with_node: bool) -> Result<(), String> {
         Ok(_) | Err(_) => Err(format!("{text:?} is not such an address: expected the form {example}")),
     }
 }
+
+#[cfg(test)]
+mod tests;

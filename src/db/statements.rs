@@ -54,8 +54,80 @@ statements! {
     /// Steps of calls.
     RECORD_EVENTS = include_str!("../../sql/queries/record_events.sql");
 
+    /// Everybody with a phone.
+    EXTENSION_LIST = "-- cli::extension::run()\nSELECT number, name, jid, interface FROM extensions ORDER BY number";
+    /// One more.
+    EXTENSION_ADD = "-- cli::extension::run()\nINSERT INTO extensions (number, name, jid, interface) VALUES ($1, $2, $3, $4)";
+    /// What is not given stays.
+    EXTENSION_CHANGE = "-- cli::extension::run()\n\
+        UPDATE extensions SET name = coalesce($2, name), jid = coalesce($3, jid), interface = coalesce($4, interface) \
+        WHERE number = $1";
+    /// One less.
+    EXTENSION_REMOVE = "-- cli::extension::run()\nDELETE FROM extensions WHERE number = $1";
+    /// Where an extension is a member.
+    EXTENSION_QUEUES = "-- cli::extension::run()\nSELECT queue FROM memberships WHERE extension = $1 ORDER BY queue";
+
+    /// Every customer.
+    CUSTOMER_LIST = "-- cli::customer::run()\nSELECT id, code, name FROM customers ORDER BY code";
+    /// One more.
+    CUSTOMER_ADD = "-- cli::customer::run()\nINSERT INTO customers (code, name) VALUES ($1, $2)";
+    /// What is not given stays.
+    CUSTOMER_CHANGE = "-- cli::customer::run()\n\
+        UPDATE customers SET code = coalesce($2, code), name = coalesce($3, name) WHERE code = $1";
+    /// One less.
+    CUSTOMER_REMOVE = "-- cli::customer::run()\nDELETE FROM customers WHERE code = $1";
+
+    /// Every queue.
+    QUEUE_LIST = "-- cli::queue::run()\n\
+        SELECT name, label, announcement, greeting, moh_class, ring_time_seconds, queue_timeout_seconds \
+        FROM queues ORDER BY name";
+    /// One more, with the name as its label if none is given.
+    QUEUE_ADD = "-- cli::queue::run()\nINSERT INTO queues (name, label) VALUES ($1, coalesce($2, $1))";
+    /// What is not given stays.
+    QUEUE_CHANGE = "-- cli::queue::run()\n\
+        UPDATE queues SET label = coalesce($2, label), announcement = coalesce($3, announcement), \
+        greeting = coalesce($4, greeting), moh_class = coalesce($5, moh_class), \
+        ring_time_seconds = coalesce($6, ring_time_seconds), queue_timeout_seconds = coalesce($7, queue_timeout_seconds) \
+        WHERE name = $1";
+    /// One less.
+    QUEUE_REMOVE = "-- cli::queue::run()\nDELETE FROM queues WHERE name = $1";
+    /// Who is a member of a queue.
+    QUEUE_MEMBERS = "-- cli::queue::run()\nSELECT extension FROM memberships WHERE queue = $1 ORDER BY extension";
+
+    /// Who serves where.
+    MEMBER_LIST = "-- cli::member::run()\n\
+        SELECT m.queue, m.extension, e.name, m.logged_on, m.logged_on_changed_at, m.last_call_at \
+        FROM memberships m JOIN extensions e ON e.number = m.extension ORDER BY m.queue, m.extension";
+    /// One more, logged off.
+    MEMBER_ADD = "-- cli::member::run()\nINSERT INTO memberships (queue, extension) VALUES ($1, $2)";
+    /// One less.
+    MEMBER_REMOVE = "-- cli::member::run()\nDELETE FROM memberships WHERE queue = $1 AND extension = $2";
+
     /// Hear of changes.
     LISTEN = "-- listen::session()\nLISTEN usher_changed";
+}
+
+/// The statements of an import. They need its temporary table, so they cannot be prepared without it.
+pub mod import {
+    /// What the file holds, until the end of the transaction.
+    pub const TABLE: &str = "-- cli::import::store()\n\
+        CREATE TEMPORARY TABLE customer_import (code text NOT NULL, name text NOT NULL) ON COMMIT DROP";
+    /// Fills it.
+    pub const COPY: &str = "-- cli::import::store()\nCOPY customer_import (code, name) FROM STDIN";
+    /// Lets the server plan for its size.
+    pub const ANALYZE: &str = "-- cli::import::store()\nANALYZE customer_import";
+    /// How many are new, and how many have another name.
+    pub const COUNT: &str = "-- cli::import::store()\n\
+        SELECT count(*) FILTER (WHERE c.code IS NULL), count(*) FILTER (WHERE c.name <> i.name) \
+        FROM customer_import i LEFT JOIN customers c USING (code)";
+    /// Gives those that are there their new names.
+    pub const RENAME: &str = "-- cli::import::store()\n\
+        UPDATE customers c SET name = i.name FROM customer_import i WHERE c.code = i.code AND c.name <> i.name";
+    /// Adds those that are not. Not by ON CONFLICT alone, which would use up an id for each that is there.
+    pub const ADD: &str = "-- cli::import::store()\n\
+        INSERT INTO customers (code, name) SELECT code, name FROM customer_import i \
+        WHERE NOT EXISTS (SELECT FROM customers c WHERE c.code = i.code) ORDER BY code \
+        ON CONFLICT (code) DO UPDATE SET name = excluded.name";
 }
 
 #[cfg(test)]

@@ -1,0 +1,80 @@
+//! `usher extension`
+
+use anyhow::{Result, bail};
+use clap::Subcommand;
+use tokio_postgres::Client;
+
+use crate::{
+    cli::{ListOptions, change_one, explain, names, say, table},
+    db::statements,
+    domain::id::Extension,
+};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Show all extensions.
+    List(ListOptions),
+    /// Add an extension.
+    Add {
+        /// Short number, 1 to 20 letters, digits, '_' or '-'.
+        #[arg(value_parser = Extension::parse)]
+        number: Extension,
+        /// Bare JID of the person: name@domain.
+        #[arg(long)]
+        jid: String,
+        /// The person's name.
+        #[arg(long, default_value = "")]
+        name: String,
+        /// What Asterisk rings [default: PJSIP/NUMBER].
+        #[arg(long)]
+        interface: Option<String>,
+    },
+    /// Change an extension; what is not given stays.
+    #[command(group = clap::ArgGroup::new("what").required(true).multiple(true))]
+    Change {
+        /// Which one.
+        #[arg(value_parser = Extension::parse)]
+        number: Extension,
+        /// Bare JID of the person: name@domain.
+        #[arg(long, group = "what")]
+        jid: Option<String>,
+        /// The person's name.
+        #[arg(long, group = "what")]
+        name: Option<String>,
+        /// What Asterisk rings.
+        #[arg(long, group = "what")]
+        interface: Option<String>,
+    },
+    /// Remove an extension that is a member of no queue. The history of calls stays.
+    Remove {
+        /// Which one.
+        #[arg(value_parser = Extension::parse)]
+        number: Extension,
+    },
+}
+
+pub(super) async fn run(command: Command, client: &Client) -> Result<()> {
+    let missing = |number: &Extension| format!("there is no extension {number}: see `usher extension list`");
+    match command {
+        Command::List(options) => table::print(client, statements::EXTENSION_LIST, &options).await,
+        Command::Add { number, jid, name, interface } => {
+            let values: [&(dyn tokio_postgres::types::ToSql + Sync); 4] = [&number.as_str(), &name, &jid, &interface];
+            client.execute(statements::EXTENSION_ADD, &values).await.map_err(explain)?;
+            say(&format!("extension {number} added"))
+        }
+        Command::Change { number, jid, name, interface } => {
+            let values: [&(dyn tokio_postgres::types::ToSql + Sync); 4] = [&number.as_str(), &name, &jid, &interface];
+            change_one(client, statements::EXTENSION_CHANGE, &values, &missing(&number)).await?;
+            say(&format!("extension {number} changed"))
+        }
+        Command::Remove { number } => {
+            let queues = names(client, statements::EXTENSION_QUEUES, number.as_str()).await?;
+            if let Some(first) = queues.first() {
+                let queues = queues.join(", ");
+                bail!("extension {number} is a member of {queues}: first `usher member remove {first} {number}`");
+            }
+            change_one(client, statements::EXTENSION_REMOVE, &[&number.as_str()], &missing(&number)).await?;
+            say(&format!("extension {number} removed"))
+        }
+    }
+}

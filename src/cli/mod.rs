@@ -1,0 +1,200 @@
+//! The command line: one file for each command. Speaks to people; holds no rule of the call centre.
+//!
+//! Exit status: 0 done, 1 not done, 2 wrong usage or configuration.
+
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use anyhow::{Context, Result, anyhow};
+use clap::{Parser, Subcommand};
+use tokio_postgres::{Client, types::ToSql};
+
+use crate::{
+    config::{self, Config},
+    db::{
+        self,
+        migrate::{self as schema},
+        pool::{Connector, Single, Statements},
+    },
+};
+
+mod customer;
+mod extension;
+mod import;
+mod member;
+mod migrate;
+mod queue;
+mod table;
+
+/// Exit status for wrong usage (clap's own) and for a configuration that cannot be used.
+const USAGE: u8 = 2;
+
+/// Call-centre middleware between Asterisk and XMPP: the customer's file is open before the phone rings.
+#[derive(Debug, Parser)]
+#[command(name = "usher", version, about)]
+struct Cli {
+    /// The configuration file.
+    #[arg(long, global = true, env = "USHER_CONFIG", default_value = "/etc/usher/usher.toml", value_name = "FILE")]
+    config: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Bring the database's schema up to date.
+    Migrate,
+    /// Agents and their phones.
+    #[command(subcommand)]
+    Extension(extension::Command),
+    /// Customers and their codes.
+    #[command(subcommand)]
+    Customer(customer::Command),
+    /// Queues and their settings.
+    #[command(subcommand)]
+    Queue(queue::Command),
+    /// Who serves which queue.
+    #[command(subcommand)]
+    Member(member::Command),
+}
+
+/// Runs the command that the arguments of the process ask for.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let Err(error) = run(cli) else { return ExitCode::SUCCESS };
+    if error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe) {
+        // The reader of the output has seen enough, as in `usher customer list | head`.
+        return ExitCode::SUCCESS;
+    }
+    // Nobody is left to tell when standard error is gone.
+    let _ = writeln!(io::stderr(), "usher: {error:#}");
+    if error.downcast_ref::<config::Error>().is_some() { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
+}
+
+fn run(cli: Cli) -> Result<()> {
+    let Cli { config: path, command } = cli;
+    let commands = async |work: DatabaseCommand| {
+        let config = Config::load_for_database(&path)?;
+        work.run(&config.database).await
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    match command {
+        Command::Migrate => runtime.block_on(commands(DatabaseCommand::Migrate)),
+        Command::Extension(command) => runtime.block_on(commands(DatabaseCommand::Extension(command))),
+        Command::Customer(command) => runtime.block_on(commands(DatabaseCommand::Customer(command))),
+        Command::Queue(command) => runtime.block_on(commands(DatabaseCommand::Queue(command))),
+        Command::Member(command) => runtime.block_on(commands(DatabaseCommand::Member(command))),
+    }
+}
+
+/// The commands that need the database alone.
+enum DatabaseCommand {
+    Migrate,
+    Extension(extension::Command),
+    Customer(customer::Command),
+    Queue(queue::Command),
+    Member(member::Command),
+}
+
+impl DatabaseCommand {
+    async fn run(self, database: &config::Database) -> Result<()> {
+        match self {
+            Self::Migrate => migrate::run(connect(database, Statements::Unbounded).await?).await,
+            Self::Extension(command) => extension::run(command, &ready(database).await?.client).await,
+            Self::Customer(customer::Command::Import(arguments)) => import::run(&arguments, database).await,
+            Self::Customer(command) => customer::run(command, &ready(database).await?.client).await,
+            Self::Queue(command) => queue::run(command, &ready(database).await?.client).await,
+            Self::Member(command) => member::run(command, &ready(database).await?.client).await,
+        }
+    }
+}
+
+async fn connect(database: &config::Database, statements: Statements) -> Result<Single> {
+    let connector = Connector::new(database).map_err(|error| anyhow!(error))?;
+    connector.single(statements).await.map_err(|error| unusable(database, &error))
+}
+
+/// A connection to a database with the schema that this program needs.
+async fn ready(database: &config::Database) -> Result<Single> {
+    let single = connect(database, Statements::Bounded).await?;
+    schema::check(&single.client).await.map_err(|error| unusable(database, &error))?;
+    Ok(single)
+}
+
+fn unusable(database: &config::Database, error: &db::Error) -> anyhow::Error {
+    let advice = match error.advice() {
+        "" if error.remedy() == db::Remedy::Wait => "; is PostgreSQL running there?".into(),
+        "" => String::new(),
+        advice => format!("; {advice}"),
+    };
+    anyhow!("cannot use the database {}: {error}{advice}", database.target())
+}
+
+/// Runs a statement that changes one row. `missing` says which one it could not find.
+async fn change_one(client: &Client, sql: &str, values: &[&(dyn ToSql + Sync)], missing: &str) -> Result<()> {
+    let rows = client.execute(sql, values).await.map_err(explain)?;
+    if rows == 0 { Err(anyhow!("{missing}")) } else { Ok(()) }
+}
+
+/// The texts of the first column.
+async fn names(client: &Client, sql: &str, key: &str) -> Result<Vec<String>> {
+    let rows = client.query(sql, &[&key]).await.map_err(explain)?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+fn say(text: &str) -> Result<()> {
+    writeln!(io::stdout(), "{text}").context("standard output").map_err(plain_pipe)
+}
+
+/// Keeps a broken pipe recognisable through the context around it.
+fn plain_pipe(error: anyhow::Error) -> anyhow::Error {
+    match error.downcast::<io::Error>() {
+        Ok(io) => io.into(),
+        Err(error) => error,
+    }
+}
+
+/// Says what the names of constraints mean, and what to do.
+fn explain(error: tokio_postgres::Error) -> anyhow::Error {
+    let constraint = error.as_db_error().and_then(|db| db.constraint()).unwrap_or_default();
+    let text = match constraint {
+        "extensions_pkey" => "there is already an extension with this number: `usher extension change` changes it",
+        "extensions_jid_key" => {
+            "another extension has this JID, see `usher extension list`: each person needs one of their own"
+        }
+        "extensions_jid_check" => "the JID is not valid: expected the form name@domain, without a resource",
+        "extensions_name_check" => "the name is too long: expected up to 200 characters",
+        "extensions_interface_check" => "the interface is not valid: expected the form PJSIP/1000",
+        "customers_code_key" => "there is already a customer with this code: `usher customer change` changes them",
+        "customers_name_check" => "the name is not valid: expected 1 to 200 characters",
+        "queues_pkey" => "there is already a queue with this name: `usher queue change` changes it",
+        "queues_label_check" => "the label is not valid: expected 1 to 100 characters",
+        "queues_announcement_check" => "the announcement is too long: expected up to 1000 characters",
+        "queues_greeting_check" => {
+            "the greeting is not valid: expected a sound without extension such as usher/support_team, or nothing"
+        }
+        "queues_moh_class_check" => "the class of music is not valid: expected a name from musiconhold.conf",
+        "queues_ring_time_check" => "the ring time is out of range: expected 1s to 10m",
+        "queues_queue_timeout_check" => "the queue timeout is out of range: expected 1s to 24h",
+        "memberships_pkey" => "this extension is a member of this queue already",
+        "memberships_queue_fkey" => {
+            "there is no such queue, or it still has members: see `usher queue list` and `usher member list`"
+        }
+        "memberships_extension_fkey" => {
+            "there is no such extension, or it is still a member of a queue: see `usher extension list` and `usher member list`"
+        }
+        _ => return anyhow!("the database refused: {}", db::describe(&error)),
+    };
+    anyhow!(text)
+}
+
+/// Shared by all lists.
+#[derive(Debug, clap::Args)]
+struct ListOptions {
+    /// Print JSON instead of a table.
+    #[arg(long)]
+    json: bool,
+}

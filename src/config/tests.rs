@@ -1,0 +1,240 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::de::{DeserializeSeed, MapAccess, Visitor};
+use tempfile::TempDir;
+
+use super::*;
+
+const EXAMPLE: &str = include_str!("../../usher.example.toml");
+
+/// The least that is accepted; passwords come from [`env`].
+const LEAST: &str =
+    "[database]\n[xmpp]\njid = \"usher@example.org\"\n[[asterisk]]\nname = \"pbx\"\nurl = \"http://127.0.0.1:8088\"\n";
+
+fn env(name: &str) -> Option<String> {
+    name.ends_with("_PASSWORD").then(|| "secret".into())
+}
+
+fn parse(text: &str) -> Result<Config, Error> {
+    Config::parse(text, Path::new("/etc/usher/usher.toml"), &env)
+}
+
+/// The message about a configuration in which `from` is replaced.
+fn refused(from: &str, to: &str) -> String {
+    assert!(LEAST.contains(from), "{from}");
+    parse(&LEAST.replacen(from, to, 1)).unwrap_err().to_string()
+}
+
+/// The example with every optional key in force: `#key = value` without its mark.
+fn example_in_full() -> String {
+    EXAMPLE
+        .lines()
+        .map(|line| match line.strip_prefix('#') {
+            Some(rest) if !rest.starts_with(' ') && rest.contains(" = ") => format!("{rest}\n"),
+            Some(_) | None => format!("{line}\n"),
+        })
+        .collect()
+}
+
+fn folder_with_passwords() -> TempDir {
+    let folder = TempDir::new().unwrap();
+    for name in ["xmpp.password", "asterisk.password", "database.password"] {
+        fs::write(folder.path().join(name), "from the file\nnot this line\n").unwrap();
+    }
+    folder
+}
+
+#[test]
+fn the_example_is_accepted_as_it_is_and_with_every_key_in_force() {
+    let folder = folder_with_passwords();
+    let path = folder.path().join("usher.toml");
+    for text in [EXAMPLE.to_owned(), example_in_full()] {
+        let config = Config::parse(&text, &path, &|_| None).unwrap();
+        assert_eq!(secrecy::ExposeSecret::expose_secret(&config.xmpp.password.unwrap()), "from the file");
+    }
+}
+
+#[test]
+fn the_optional_values_in_the_example_are_the_defaults() {
+    let folder = folder_with_passwords();
+    let path = folder.path().join("usher.toml");
+    // These have no default, or one that depends on other keys: the example says so.
+    let without: String = example_in_full()
+        .lines()
+        .filter(|line| !["address", "pubsub =", "crm", "ca_file"].iter().any(|key| line.starts_with(key)))
+        .filter(|line| *line != "password_file = \"database.password\"")
+        .map(|line| format!("{line}\n"))
+        .collect();
+    let full = Config::parse(&without, &path, &|_| None).unwrap();
+    let plain = Config::parse(EXAMPLE, &path, &|_| None).unwrap();
+    assert_eq!(format!("{full:?}"), format!("{plain:?}"));
+}
+
+/// Deserializing from this tells which fields each struct asks for.
+struct Fields<'a> {
+    of: String,
+    seen: &'a mut BTreeMap<String, BTreeSet<String>>,
+    example: &'a toml::Value,
+}
+
+impl<'de> serde::Deserializer<'de> for Fields<'_> {
+    type Error = toml::de::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+        serde::Deserializer::deserialize_any(self.example.clone(), visitor)
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Self::Error> {
+        let known = self.seen.entry(self.of.clone()).or_default();
+        known.extend(fields.iter().map(|field| (*field).to_owned()));
+        let entries = self.example.as_table().unwrap().iter().map(|(key, value)| (key.clone(), value)).collect();
+        visitor.visit_map(Entries { of: self.of, seen: self.seen, entries, value: None })
+    }
+
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+        struct Items<'a>(String, &'a mut BTreeMap<String, BTreeSet<String>>, Vec<&'a toml::Value>);
+        impl<'de> serde::de::SeqAccess<'de> for Items<'_> {
+            type Error = toml::de::Error;
+            fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Self::Error> {
+                let Some(example) = self.2.pop() else { return Ok(None) };
+                seed.deserialize(Fields { of: self.0.clone(), seen: self.1, example }).map(Some)
+            }
+        }
+        let items = self.example.as_array().unwrap().iter().rev().collect();
+        visitor.visit_seq(Items(self.of, self.seen, items))
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+        visitor.visit_some(self)
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Self::Error> {
+        serde::Deserializer::deserialize_enum(self.example.clone(), name, variants, visitor)
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf unit unit_struct newtype_struct
+        tuple tuple_struct map identifier ignored_any
+    }
+}
+
+struct Entries<'a> {
+    of: String,
+    seen: &'a mut BTreeMap<String, BTreeSet<String>>,
+    entries: Vec<(String, &'a toml::Value)>,
+    value: Option<(String, &'a toml::Value)>,
+}
+
+impl<'de> MapAccess<'de> for Entries<'_> {
+    type Error = toml::de::Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Self::Error> {
+        self.value = self.entries.pop();
+        let Some((key, _)) = &self.value else { return Ok(None) };
+        seed.deserialize(serde::de::value::StringDeserializer::new(key.clone())).map(Some)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Self::Error> {
+        let (key, example) = self.value.take().unwrap();
+        let of = if self.of.is_empty() { key } else { format!("{}.{key}", self.of) };
+        seed.deserialize(Fields { of, seen: self.seen, example })
+    }
+}
+
+#[test]
+fn no_key_of_the_program_is_missing_in_the_example() {
+    let example: toml::Value = toml::from_str(&example_in_full()).unwrap();
+    let mut seen = BTreeMap::new();
+    Config::deserialize(Fields { of: String::new(), seen: &mut seen, example: &example }).unwrap();
+    assert_eq!(seen.keys().collect::<Vec<_>>(), ["", "agi", "asterisk", "database", "service", "xmpp"]);
+    for (section, fields) in seen {
+        let table = match section.as_str() {
+            "" => &example,
+            "asterisk" => &example["asterisk"][0],
+            other => &example[other],
+        };
+        let given: BTreeSet<String> = table.as_table().unwrap().keys().cloned().collect();
+        assert_eq!(given, fields, "[{section}]");
+    }
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_its_file_line_and_the_keys_there_are() {
+    let message = refused("[xmpp]\n", "[xmpp]\njidd = 1\n");
+    for part in ["/etc/usher/usher.toml", "line 3", "jidd", "`publish_bound`"] {
+        assert!(message.contains(part), "{part}: {message}");
+    }
+}
+
+#[test]
+fn a_duration_without_a_unit_is_refused_with_what_is_expected() {
+    for value in ["\"500\"", "500", "\"-1s\"", "\"\""] {
+        let message = refused("[database]\n", &format!("[database]\ntimeout = {value}\n"));
+        assert!(message.contains("line 2"), "{message}");
+        assert!(message.contains("unit") || message.contains("expected a string"), "{message}");
+    }
+}
+
+#[test]
+fn values_out_of_range_or_of_the_wrong_form_name_their_key() {
+    for (from, to, key) in [
+        ("[database]\n", "[database]\npool_size = 1\n", "database.pool_size: 1 is out of range: expected 2 to 64"),
+        ("[database]\n", "[database]\ntimeout = \"1ms\"\n", "database.timeout"),
+        ("[database]\n", "[database]\noutbox = 1\n", "database.outbox"),
+        ("usher@example.org", "example.org", "xmpp.jid"),
+        ("[xmpp]\n", "[xmpp]\npubsub = \"a@b\"\n", "xmpp.pubsub"),
+        ("[xmpp]\n", "[xmpp]\ncrm = [\"b\"]\n", "xmpp.crm"),
+        ("[xmpp]\n", "[xmpp]\naddress = \"host\"\n", "xmpp.address"),
+        ("\"pbx\"", "\"p b x\"", "asterisk[0].name"),
+        ("http://", "ftp://", "asterisk[0].url"),
+        ("[xmpp]\n", "[xmpp]\npassword_file = \"/nonexistent\"\n", "xmpp.password_file: cannot read /nonexistent"),
+    ] {
+        let message = refused(from, to);
+        assert!(message.contains(key), "{key}: {message}");
+    }
+    let twice = format!("{LEAST}[[asterisk]]\nname = \"pbx\"\nurl = \"http://127.0.0.1:8089\"\n");
+    assert!(parse(&twice).unwrap_err().to_string().contains("asterisk[1].name"));
+}
+
+#[test]
+fn a_missing_password_says_which_variable_or_key_gives_it() {
+    let none = |_: &str| None;
+    let message = Config::parse(LEAST, Path::new("usher.toml"), &none).unwrap_err().to_string();
+    assert!(message.contains("USHER_XMPP_PASSWORD"), "{message}");
+    let xmpp = |name: &str| (name == "USHER_XMPP_PASSWORD").then(|| "secret".to_owned());
+    let message = Config::parse(LEAST, Path::new("usher.toml"), &xmpp).unwrap_err().to_string();
+    assert!(message.contains("USHER_ASTERISK_PASSWORD_PBX"), "{message}");
+}
+
+#[test]
+fn a_server_s_own_password_wins_over_the_common_one() {
+    let env = |name: &str| name.starts_with("USHER_").then(|| name.to_owned());
+    let config = Config::parse(LEAST, Path::new("usher.toml"), &env).unwrap();
+    let password = config.asterisk[0].password.as_ref().unwrap();
+    assert_eq!(secrecy::ExposeSecret::expose_secret(password), "USHER_ASTERISK_PASSWORD_PBX");
+}
+
+#[test]
+fn commands_that_need_the_database_alone_ask_for_no_other_secret() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("usher.toml");
+    let text = LEAST.replacen("[xmpp]\n", "[xmpp]\npassword_file = \"unreadable\"\n", 1);
+    fs::write(&path, text).unwrap();
+    assert!(Config::load_for_database(&path).unwrap().xmpp.password.is_none());
+}
+
+#[test]
+fn a_printed_configuration_shows_no_password() {
+    let text = format!("{:?}", parse(LEAST).unwrap());
+    assert!(!text.contains("secret\""), "{text}");
+}
