@@ -3,8 +3,8 @@
 //! The whole file is checked first, and each bad line named. Only a file without one is stored, in one transaction.
 
 use std::{
-    collections::HashMap,
-    fs::File,
+    collections::{HashMap, hash_map::Entry},
+    fs,
     io::{self, Cursor, Write},
     path::{Path, PathBuf},
     time::Duration,
@@ -65,9 +65,8 @@ pub(super) async fn run(arguments: &Arguments, database: &config::Database) -> R
 /// Reads and checks the whole file; names each bad line on standard error.
 fn check(path: &Path) -> Result<Vec<(CustomerCode, String)>> {
     let open = || format!("cannot read {}", path.display());
-    let file = File::open(path).with_context(open)?;
-    let bar = bar(file.metadata().with_context(open)?.len(), "checking");
-    let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(bar.wrap_read(file));
+    let data = fs::read(path).with_context(open)?;
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(data.as_slice());
     let mut record = ByteRecord::new();
     let header = reader.read_byte_record(&mut record).with_context(open)?;
     let first = record.get(0).map(|field| field.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(field));
@@ -75,14 +74,19 @@ fn check(path: &Path) -> Result<Vec<(CustomerCode, String)>> {
         bail!("{}:1: the first line is not `code,name`", path.display());
     }
 
+    let bar = bar(data.len() as u64, "checking");
+    let mut lines = Lines { data: &data, offset: 0, line: 1 };
     let mut rows = Vec::new();
     let mut lines_of_codes: HashMap<CustomerCode, u64> = HashMap::new();
     let mut bad: usize = 0;
     while reader.read_byte_record(&mut record).with_context(open)? {
-        let line = record.position().map_or(0, csv::Position::line);
-        let checked = row(&record).and_then(|(code, name)| match lines_of_codes.insert(code.clone(), line) {
-            Some(earlier) => Err(format!("code {code} is on line {earlier} already")),
-            None => Ok((code, name)),
+        let line = lines.of(&record);
+        let checked = row(&record).and_then(|(code, name)| match lines_of_codes.entry(code.clone()) {
+            Entry::Occupied(earlier) => Err(format!("code {code} is on line {} already", earlier.get())),
+            Entry::Vacant(free) => {
+                free.insert(line);
+                Ok((code, name))
+            }
         });
         match checked {
             Ok(row) => rows.push(row),
@@ -91,12 +95,35 @@ fn check(path: &Path) -> Result<Vec<(CustomerCode, String)>> {
                 bar.suspend(|| writeln!(io::stderr(), "{}:{line}: {why}", path.display()))?;
             }
         }
+        bar.set_position(reader.position().byte());
     }
     bar.finish_and_clear();
     if bad > 0 {
         bail!("nothing was imported: {bad} of {} lines are bad", bad + rows.len());
     }
     Ok(rows)
+}
+
+/// Counts lines as editors do. The reader's own count stands before the empty lines that it skips.
+struct Lines<'a> {
+    data: &'a [u8],
+    offset: usize,
+    line: u64,
+}
+
+impl Lines<'_> {
+    /// On which line the record begins; records come in the order of the file.
+    fn of(&mut self, record: &ByteRecord) -> u64 {
+        let begin = record.position().map_or(0, |position| usize::try_from(position.byte()).unwrap_or(usize::MAX));
+        while let Some(byte) = self.data.get(self.offset) {
+            if self.offset >= begin && !matches!(byte, b'\r' | b'\n') {
+                break;
+            }
+            self.line += u64::from(*byte == b'\n');
+            self.offset += 1;
+        }
+        self.line
+    }
 }
 
 fn row(record: &ByteRecord) -> Result<(CustomerCode, String), String> {

@@ -1,5 +1,6 @@
 //! The database shell, the ledger and the management commands against a real PostgreSQL, private to this run.
 
+mod cli;
 mod fixture;
 mod ledger;
 mod outage;

@@ -1,0 +1,246 @@
+//! The management commands, run as an administrator runs them.
+
+use std::{
+    fmt::Write,
+    fs,
+    process::{Command, Output},
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+use usher::config::Database;
+
+use crate::fixture::{connect, shared};
+
+/// A configuration file that leads to one database, and the program.
+struct Admin {
+    folder: TempDir,
+    database: Database,
+}
+
+impl Admin {
+    async fn new() -> Self {
+        Self::of(shared().await.database().await)
+    }
+
+    fn of(database: Database) -> Self {
+        let folder = TempDir::new().unwrap();
+        let text = format!(
+            "[database]\nhost = \"{}\"\nname = \"{}\"\nuser = \"{}\"\n\
+             [xmpp]\njid = \"usher@usher.test\"\n\
+             [[asterisk]]\nname = \"pbx\"\nurl = \"http://127.0.0.1:8088\"\n",
+            database.host, database.name, database.user
+        );
+        fs::write(folder.path().join("usher.toml"), text).unwrap();
+        Self { folder, database }
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_usher"));
+        command.env_clear().arg("--config").arg(self.folder.path().join("usher.toml")).args(arguments);
+        command.current_dir(self.folder.path()).output().unwrap()
+    }
+
+    /// What it printed; it must have succeeded.
+    fn done(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// What it complained of; it must have failed so.
+    fn failed(&self, status: i32, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        let complaint = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(status), "{arguments:?}: {complaint}");
+        assert!(!complaint.contains("panicked"), "{complaint}");
+        complaint
+    }
+
+    fn list(&self, what: &str) -> Vec<Value> {
+        serde_json::from_str(&self.done(&[what, "list", "--json"])).unwrap()
+    }
+
+    fn file(&self, name: &str, text: &[u8]) {
+        fs::write(self.folder.path().join(name), text).unwrap();
+    }
+
+    fn customers(&self) -> Vec<(String, String)> {
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        self.list("customer").iter().map(|customer| (text(&customer["code"]), text(&customer["name"]))).collect()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn migrate_says_what_it_applied_and_then_that_there_is_nothing_to_do() {
+    let admin = Admin::of(shared().await.empty().await);
+    assert!(admin.failed(1, &["queue", "list"]).contains("usher migrate"));
+    assert_eq!(admin.done(&["migrate"]), "applied V1__initial\n");
+    assert_eq!(admin.done(&["migrate"]), "the schema is up to date\n");
+    assert_eq!(admin.list("queue"), Vec::<Value>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_extension_can_be_added_listed_changed_and_removed() {
+    let admin = Admin::new().await;
+    admin.done(&["extension", "add", "4000", "--name", "Zoë", "--jid", "zoe@usher.test"]);
+    admin.done(&["extension", "change", "4000", "--interface", "PJSIP/4000-desk"]);
+    let added = admin.list("extension").pop().unwrap();
+    let expected = serde_json::json!({
+        "number": "4000", "name": "Zoë", "jid": "zoe@usher.test", "interface": "PJSIP/4000-desk",
+    });
+    assert_eq!(added, expected);
+    let table = admin.done(&["extension", "list"]);
+    assert!(table.contains("PJSIP/1000") && table.contains("Zoë"), "{table}");
+    admin.done(&["extension", "remove", "4000"]);
+    assert_eq!(admin.list("extension").len(), 3);
+
+    for (arguments, expected) in [
+        (&["extension", "add", "1000", "--jid", "x@usher.test"][..], "already an extension"),
+        (&["extension", "add", "4000", "--jid", "user1@usher.test"], "another extension has this JID"),
+        (&["extension", "add", "4000", "--jid", "user1"], "name@domain"),
+        (&["extension", "change", "4000", "--name", "x"], "no extension 4000"),
+        (&["extension", "remove", "4000"], "no extension 4000"),
+    ] {
+        let complaint = admin.failed(1, arguments);
+        assert!(complaint.contains(expected), "{arguments:?}: {complaint}");
+    }
+    assert!(admin.failed(2, &["extension", "add", "40/00", "--jid", "x@y"]).contains("1 to 20 letters"));
+    assert!(admin.failed(2, &["extension", "change", "1000"]).contains("--jid"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_takes_durations_with_a_unit_and_is_not_half_made_by_wrong_ones() {
+    let admin = Admin::new().await;
+    admin.done(&["queue", "add", "sales", "--label", "Sales", "--ring-time", "20s", "--queue-timeout", "2m"]);
+    admin.done(&["queue", "change", "sales", "--greeting", "", "--moh-class", "jazz"]);
+    let sales = admin.list("queue").remove(0);
+    assert_eq!((&sales["ring_time_seconds"], &sales["queue_timeout_seconds"]), (&20.into(), &120.into()));
+    assert_eq!((&sales["greeting"], &sales["moh_class"]), (&"".into(), &"jazz".into()));
+    assert!(admin.failed(2, &["queue", "change", "sales", "--ring-time", "15"]).contains("unit"));
+    assert!(admin.failed(1, &["queue", "change", "sales", "--ring-time", "1500ms"]).contains("whole seconds"));
+    assert!(admin.failed(1, &["queue", "add", "late", "--ring-time", "11m"]).contains("expected 1s to 10m"));
+    assert!(admin.failed(1, &["queue", "change", "late", "--ring-time", "1m"]).contains("no queue late"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_depend_on_is_not_removed_and_the_complaint_names_them() {
+    let admin = Admin::new().await;
+    admin.done(&["member", "add", "support", "1000"]);
+    admin.done(&["member", "log-on", "support", "3000"]);
+    let complaint = admin.failed(1, &["extension", "remove", "1000"]);
+    assert!(complaint.contains("usher member remove support 1000"), "{complaint}");
+    let complaint = admin.failed(1, &["queue", "remove", "support"]);
+    assert!(complaint.contains("1000, 3000"), "{complaint}");
+    admin.done(&["member", "remove", "support", "1000"]);
+    admin.done(&["extension", "remove", "1000"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn members_are_added_logged_on_and_off_and_removed() {
+    let admin = Admin::new().await;
+    let on = |admin: &Admin| admin.list("member").iter().map(|m| m["logged_on"].as_bool().unwrap()).collect::<Vec<_>>();
+    admin.done(&["member", "add", "support", "1000"]);
+    assert_eq!(on(&admin), [false]);
+    admin.done(&["member", "log-on", "support", "1000"]);
+    assert_eq!(on(&admin), [true]);
+    admin.done(&["member", "log-off", "support", "1000"]);
+    assert_eq!(on(&admin), [false]);
+    for (arguments, expected) in [
+        (["member", "add", "support", "1000"], "already"),
+        (["member", "add", "support", "7777"], "no such extension"),
+        (["member", "add", "nowhere", "1000"], "no such queue"),
+        (["member", "log-on", "support", "7777"], "no extension 7777"),
+        (["member", "log-off", "support", "2000"], "not a member"),
+        (["member", "remove", "support", "2000"], "not a member"),
+    ] {
+        let complaint = admin.failed(1, &arguments);
+        assert!(complaint.contains(expected), "{arguments:?}: {complaint}");
+    }
+    admin.done(&["member", "remove", "support", "1000"]);
+    assert_eq!(on(&admin), Vec::<bool>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_adds_and_renames_by_code_and_can_be_tried_dry() {
+    let admin = Admin::new().await;
+    let text = "\u{FEFF}code,name\r\n1111,Renamed\r\n2222,Company 2\r\n0071,\"B \\ \"\"C\"\", <D> & 株\"\r\n";
+    admin.file("new.csv", text.as_bytes());
+    let before = admin.customers();
+    let said = admin.done(&["customer", "import", "--dry-run", "new.csv"]);
+    assert!(said.contains("1 added, 1 renamed, 1 unchanged; nothing was changed"), "{said}");
+    assert_eq!(admin.customers(), before);
+    let said = admin.done(&["customer", "import", "new.csv"]);
+    assert!(said.contains("1 added, 1 renamed, 1 unchanged"), "{said}");
+    let after = admin.customers();
+    assert!(after.contains(&("0071".into(), "B \\ \"C\", <D> & 株".into())), "{after:?}");
+    assert!(after.contains(&("1111".into(), "Renamed".into())));
+    assert_eq!(after.len(), before.len() + 1);
+    let single = connect(&admin.database).await;
+    let row = single.client.query_one("SELECT id FROM customers WHERE code = '1111'", &[]).await.unwrap();
+    assert_eq!(row.get::<_, i64>(0), 1, "a renamed customer keeps the id");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_names_each_bad_line_and_changes_nothing() {
+    let admin = Admin::new().await;
+    let before = admin.customers();
+    let mut text = b"code,name\n7001,Good\n70x1,Letters\n7002\n7003,A,B\n\n7001,Again\n7004,  \n7005,\xFF\n".to_vec();
+    text.extend(format!("7006,{}\n7007,\"two\nlines\"\n12345678901234567,Long\n7008,Good\n", "x".repeat(201)).bytes());
+    admin.file("bad.csv", &text);
+    let complaint = admin.failed(1, &["customer", "import", "bad.csv"]);
+    let lines: Vec<&str> = complaint.lines().collect();
+    let expected = [
+        "bad.csv:3: customer code \"70x1\" is not valid",
+        "bad.csv:4: 1 fields",
+        "bad.csv:5: 3 fields",
+        "bad.csv:7: code 7001 is on line 2 already",
+        "bad.csv:8: the name is empty",
+        "bad.csv:9: not UTF-8",
+        "bad.csv:10: the name is longer",
+        "bad.csv:11: the name contains a line break",
+        "bad.csv:13: customer code \"12345678901234567\" is not valid",
+        "usher: nothing was imported: 9 of 11 lines are bad",
+    ];
+    assert_eq!(lines.len(), expected.len(), "{complaint}");
+    for (line, expected) in lines.iter().zip(expected) {
+        assert!(line.starts_with(expected), "{expected}\n{line}");
+    }
+    assert_eq!(admin.customers(), before);
+    admin.file("windows.csv", b"code,name\r\n7001,Good\r\n\r\nx,Bad\r\n");
+    assert!(admin.failed(1, &["customer", "import", "windows.csv"]).starts_with("windows.csv:4: "));
+    admin.file("header.csv", b"name,code\nx,1\n");
+    assert!(
+        admin
+            .failed(1, &["customer", "import", "header.csv"])
+            .contains("header.csv:1: the first line is not `code,name`")
+    );
+    admin.file("empty.csv", b"");
+    assert!(admin.failed(1, &["customer", "import", "empty.csv"]).contains("empty.csv:1"));
+    assert!(admin.failed(1, &["customer", "import", "none.csv"]).contains("none.csv"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_thousand_customers_are_imported_at_once() {
+    let admin = Admin::new().await;
+    let mut text = String::from("code,name\n");
+    for n in 0..100_000 {
+        writeln!(text, "{},Company {n}", 10_000_000 + n).unwrap();
+    }
+    admin.file("many.csv", text.as_bytes());
+    assert!(admin.done(&["customer", "import", "many.csv"]).contains("100000 added, 0 renamed, 0 unchanged"));
+    assert!(admin.done(&["customer", "import", "many.csv"]).contains("0 added, 0 renamed, 100000 unchanged"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_configuration_that_cannot_be_used_ends_with_status_2_and_a_database_that_cannot_with_1() {
+    let admin = Admin::new().await;
+    let gone = Admin::of(shared().await.settings("nowhere"));
+    assert!(gone.failed(1, &["queue", "list"]).contains("create the database, or check database.name"));
+    admin.file("usher.toml", b"[database]\nnme = 1\n");
+    let complaint = admin.failed(2, &["queue", "list"]);
+    assert!(complaint.contains("line 2") && complaint.contains("nme"), "{complaint}");
+    fs::remove_file(admin.folder.path().join("usher.toml")).unwrap();
+    assert!(admin.failed(2, &["queue", "list"]).contains("--config"));
+    assert!(admin.failed(2, &["queue", "lst"]).contains("list"));
+}
