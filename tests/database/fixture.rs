@@ -4,6 +4,8 @@
 use std::{
     fs,
     future::Future,
+    net::TcpListener,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
@@ -31,6 +33,8 @@ pub struct Postgres {
     folder: PathBuf,
     server: Mutex<Option<Child>>,
     databases: AtomicU32,
+    /// Port for TLS on loopback, if any.
+    tcp: Mutex<Option<u16>>,
     /// Ends server and folder when its standard input closes, which happens however this process ends.
     keeper: Child,
 }
@@ -60,7 +64,8 @@ impl Postgres {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let this = Self { folder, server: Mutex::new(None), databases: AtomicU32::new(0), keeper };
+        let this =
+            Self { folder, server: Mutex::new(None), databases: AtomicU32::new(0), tcp: Mutex::new(None), keeper };
         let mut initdb = unprivileged("initdb");
         initdb
             .args(["--no-sync", "--auth=trust", "--username=usher", "--encoding=UTF8", "--locale=C", "-D"])
@@ -83,14 +88,43 @@ impl Postgres {
         let mut server = unprivileged("postgres");
         server.arg("-D").arg(self.folder.join("data")).arg("-k").arg(&self.folder);
         server.args(["-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=200"]);
+        if let Some(port) = *self.tcp.lock().unwrap() {
+            server.args(["-c", "listen_addresses=127.0.0.1", "-c", "ssl=on", "-c", &format!("port={port}")]);
+        }
         let log = fs::OpenOptions::new().create(true).append(true).open(self.folder.join("log")).unwrap();
         let child = server.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
         *self.server.lock().unwrap() = Some(child);
         let end = Instant::now() + DEADLINE;
-        while !Command::new(binary("pg_isready")).arg("-q").arg("-h").arg(&self.folder).status().unwrap().success() {
+        let port = self.tcp.lock().unwrap().unwrap_or(5432).to_string();
+        while !Command::new(binary("pg_isready"))
+            .args(["-q", "-p", &port])
+            .arg("-h")
+            .arg(&self.folder)
+            .status()
+            .unwrap()
+            .success()
+        {
             assert!(Instant::now() < end, "{}", fs::read_to_string(self.folder.join("log")).unwrap_or_default());
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// Starts the server anew, reached by TLS on loopback as well, with this certificate and key in PEM. Returns the port.
+    pub fn restart_with_tls(&self, certificate: &str, key: &str) -> u16 {
+        self.down();
+        let data = self.folder.join("data");
+        for (name, text) in [("server.crt", certificate), ("server.key", key)] {
+            fs::write(data.join(name), text).unwrap();
+            fs::set_permissions(data.join(name), fs::Permissions::from_mode(0o600)).unwrap();
+            if is_root() {
+                run(Command::new("chown").arg("postgres").arg(data.join(name)));
+            }
+        }
+        fs::write(data.join("pg_hba.conf"), "local all all trust\nhostssl all all 127.0.0.1/32 trust\n").unwrap();
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        *self.tcp.lock().unwrap() = Some(port);
+        self.up();
+        port
     }
 
     /// Ends the server at once, as a crash would.

@@ -1,7 +1,9 @@
 //! The database shell, the ledger and the management commands against a real PostgreSQL, private to this run.
+#![expect(clippy::unwrap_used, reason = "in a test, and in what tests share, a panic is the report")]
 
 mod cli;
 mod fixture;
 mod ledger;
 mod outage;
 mod schema;
+mod tls;
