@@ -1,1 +1,16 @@
-//! The other software.
+//! The other software: subscribes to an extension's node and pops the screen.
+//!
+//! A stand-in for a CRM. It knows nothing of the service but the published contract (docs/screen-pop.md), and so proves
+//! that an outsider can live by it.
+//!
+//! * [`pop`]: the payload, read tolerantly.
+//! * [`seen`]: what is new and what was shown already.
+//! * [`login`], [`client`]: the XMPP side.
+//! * [`json`], [`screen`]: the output.
+
+pub mod client;
+pub mod json;
+pub mod login;
+pub mod pop;
+pub mod screen;
+pub mod seen;

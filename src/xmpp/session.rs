@@ -103,8 +103,16 @@ pub enum Delivery {
 }
 
 enum Command {
-    Request { to: Jid, id: String, payload: IqPayload, answer: oneshot::Sender<Result<Option<Element>, RequestError>> },
-    Message { message: Box<Message>, token: oneshot::Sender<(StanzaToken, StanzaStage)> },
+    Request {
+        to: Jid,
+        id: String,
+        payload: Box<IqPayload>,
+        answer: oneshot::Sender<Result<Option<Element>, RequestError>>,
+    },
+    Message {
+        message: Box<Message>,
+        token: oneshot::Sender<(StanzaToken, StanzaStage)>,
+    },
 }
 
 /// The way into a session. Cheap to clone.
@@ -145,7 +153,7 @@ impl Session {
         let id = format!("u{:x}", self.ids.fetch_add(1, Ordering::Relaxed));
         let (answer, result) = oneshot::channel();
         let asked = async {
-            let sent = self.commands.send(Command::Request { to, id, payload, answer }).await;
+            let sent = self.commands.send(Command::Request { to, id, payload: Box::new(payload), answer }).await;
             sent.map_err(|_| RequestError::NotSent)?;
             result.await.unwrap_or(Err(RequestError::NoAnswer))
         };
@@ -327,7 +335,7 @@ impl Actor {
         };
         match command {
             Command::Request { to, id, payload, answer } => {
-                let iq = Iq::assemble(IqHeader { from: None, to: Some(to.clone()), id: id.clone() }, payload);
+                let iq = Iq::assemble(IqHeader { from: None, to: Some(to.clone()), id: id.clone() }, *payload);
                 self.pending.insert(id, Pending { to, answer });
                 self.stream.send(Box::new(iq.into())).await;
             }
