@@ -1,0 +1,401 @@
+//! The desk against a real Prosody.
+
+mod prosody;
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use prosody::{DOMAIN, Prosody, Relay};
+use software_sim::{
+    client::{Event, Settings, watch},
+    login::Tls,
+};
+use tokio::{
+    sync::mpsc,
+    task::JoinHandle,
+    time::{Instant, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use usher::{
+    config::{Xmpp, XmppTls},
+    desk::{self, Handle},
+    domain::{
+        id::{CallId, CustomerCode, Extension, Interface, QueueName},
+        pop::{Pop, PopOutcome, PopState},
+        queue::roster::{Agent, CallerId, Customer, Roster},
+    },
+    link::Link,
+    xmpp::{
+        Account, Fatal,
+        pubsub::{Error as PubsubError, Pubsub},
+        session::{Event as SessionEvent, Session},
+    },
+};
+use uuid::Uuid;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Desk {
+    handle: Handle,
+    task: JoinHandle<Result<(), Fatal>>,
+    stop: CancellationToken,
+}
+
+fn config(prosody: &Prosody, address: String) -> Xmpp {
+    Xmpp {
+        jid: format!("usher@{DOMAIN}"),
+        password_file: None,
+        address: Some(address),
+        tls: XmppTls::Starttls,
+        ca_file: Some(prosody.ca_file()),
+        pubsub: None,
+        node_prefix: "extension".into(),
+        crm: vec![format!("crm@{DOMAIN}")],
+        publish_bound: Duration::from_millis(500),
+        password: Some("usher".into()),
+    }
+}
+
+fn start(config: &Xmpp) -> Desk {
+    let stop = CancellationToken::new();
+    let (handle, task) = desk::spawn(config, stop.clone());
+    Desk { handle, task, stop }
+}
+
+impl Desk {
+    async fn up(prosody: &Prosody, address: String) -> Self {
+        let desk = start(&config(prosody, address));
+        desk.handle.roster(Arc::new(roster(&["1000", "2000"])));
+        desk.link_is(|link| matches!(link, Link::Up { .. })).await;
+        desk.handle.ensure_node(ext("1000")).await.unwrap().unwrap();
+        desk
+    }
+
+    async fn link_is(&self, wanted: impl Fn(&Link) -> bool) {
+        let mut link = self.handle.link();
+        timeout(PATIENCE, link.wait_for(|link| wanted(link))).await.expect("the link changes").unwrap();
+    }
+
+    async fn publish(&self, pop: &Pop) -> PopOutcome {
+        self.handle.publish(pop.clone()).await.unwrap()
+    }
+}
+
+fn ext(text: &str) -> Extension {
+    Extension::new(text)
+}
+
+fn roster(extensions: &[&str]) -> Roster {
+    let agent = |extension: &&str| Agent {
+        extension: ext(extension),
+        name: format!("Agent {extension}"),
+        jid: format!("user{}@{DOMAIN}", &extension[..1]),
+        interface: Interface::new(format!("PJSIP/{extension}")),
+    };
+    Roster { agents: extensions.iter().map(agent).collect(), queues: vec![], memberships: vec![] }
+}
+
+fn pop(call: u128, revision: u32, state: PopState, name: &str) -> Pop {
+    Pop {
+        call: CallId(Uuid::from_u128(call)),
+        revision,
+        state,
+        extension: ext("1000"),
+        queue: QueueName::new("support"),
+        customer: Customer { id: 1, code: CustomerCode::new("1111"), name: name.into() },
+        caller: CallerId { number: "2000".into(), name: String::new() },
+        entered_at: Timestamp::now(),
+        changed_at: Timestamp::now(),
+    }
+}
+
+type Events = mpsc::Receiver<Result<Event, String>>;
+
+fn crm(prosody: &Prosody, address: String, extension: &str) -> Events {
+    watcher(prosody, address, extension, "crm")
+}
+
+fn watcher(prosody: &Prosody, address: String, extension: &str, user: &str) -> Events {
+    let account = software_sim::login::Account {
+        jid: format!("{user}@{DOMAIN}").parse().unwrap(),
+        password: user.into(),
+        address: Some(address),
+        tls: Tls::Starttls,
+        ca_file: Some(prosody.ca_file()),
+    };
+    let pubsub = format!("pubsub.{DOMAIN}").parse().unwrap();
+    watch(Settings { account, pubsub, node: format!("extension{extension}") })
+}
+
+async fn next(events: &mut Events) -> Event {
+    timeout(PATIENCE, events.recv()).await.expect("an event in time").expect("still watching").expect("no final error")
+}
+
+async fn until(events: &mut Events, wanted: impl Fn(&Event) -> bool) -> Event {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let event = next(events).await;
+        if wanted(&event) {
+            return event;
+        }
+        assert!(Instant::now() < deadline);
+    }
+}
+
+/// States and ends of pops up to and including the first that is wanted.
+async fn story(events: &mut Events, last: &str) -> Vec<String> {
+    let mut told = Vec::new();
+    loop {
+        match next(events).await {
+            Event::Pop(pop) => told.push(pop.state),
+            Event::Closed { .. } => told.push("closed".into()),
+            Event::LinkUp | Event::LinkDown { .. } | Event::Subscribed | Event::Waiting { .. } => {}
+            Event::Malformed { why, .. } => panic!("{why}"),
+        }
+        if told.last().is_some_and(|word| word == last) {
+            return told;
+        }
+    }
+}
+
+async fn session(prosody: &Prosody, user: &str) -> (Session, Pubsub, mpsc::Receiver<SessionEvent>) {
+    let mut config = config(prosody, prosody.address());
+    config.jid = format!("{user}@{DOMAIN}");
+    config.password = Some(user.to_owned().into());
+    let account = Account::new(&config).unwrap();
+    let own = account.jid.clone();
+    let (session, mut events) = Session::start(account, CancellationToken::new()).unwrap();
+    let event = timeout(PATIENCE, events.recv()).await.unwrap().unwrap();
+    assert!(matches!(event, SessionEvent::Online { .. }), "{event:?}");
+    let pubsub = Pubsub::new(session.clone(), format!("pubsub.{DOMAIN}").parse().unwrap(), own);
+    (session, pubsub, events)
+}
+
+#[tokio::test]
+async fn a_pop_is_seen_through_its_whole_life_with_its_name_intact_and_by_scram() {
+    let prosody = Prosody::start().await;
+    let desk = Desk::up(&prosody, prosody.address()).await;
+    let mut crm = crm(&prosody, prosody.address(), "1000");
+    until(&mut crm, |event| *event == Event::Subscribed).await;
+    let name = "A, B & <C> \"D\" 'é' 日本";
+    assert_eq!(desk.publish(&pop(1, 1, PopState::Offered, name)).await, PopOutcome::Confirmed);
+    let Event::Pop(seen) = next(&mut crm).await else { panic!() };
+    assert_eq!((seen.customer.name.as_str(), seen.state.as_str()), (name, "offered"));
+    assert_eq!(desk.publish(&pop(1, 2, PopState::Ringing, name)).await, PopOutcome::Confirmed);
+    assert_eq!(desk.publish(&pop(1, 3, PopState::Answered, name)).await, PopOutcome::Confirmed);
+    desk.handle.retire(pop(1, 4, PopState::Ended, name));
+    assert_eq!(story(&mut crm, "closed").await, ["ringing", "answered", "ended", "closed"]);
+    let (_, pubsub, _events) = session(&prosody, "crm").await;
+    assert_eq!(pubsub.items("extension1000").await.unwrap().len(), 0);
+    assert!(prosody.log().contains("SCRAM-SHA"), "the log-in used SCRAM");
+    assert!(!prosody.log().contains("mechanism='PLAIN'"));
+    desk.stop.cancel();
+    assert_eq!(timeout(PATIENCE, desk.task).await.unwrap().unwrap(), Ok(()));
+}
+
+#[tokio::test]
+async fn a_wrong_password_ends_the_service_with_a_clear_word() {
+    let prosody = Prosody::start().await;
+    let mut config = config(&prosody, prosody.address());
+    config.password = Some("wrong".to_owned().into());
+    let error = timeout(PATIENCE, start(&config).task).await.unwrap().unwrap().unwrap_err();
+    assert!(matches!(error, Fatal::Login { .. }), "{error}");
+    let mut crm = watcher(&prosody, prosody.address(), "1000", "nobody");
+    let error = timeout(PATIENCE, crm.recv()).await.unwrap().unwrap().unwrap_err();
+    assert!(error.contains("wrong password"), "{error}");
+}
+
+#[tokio::test]
+async fn a_certificate_of_an_unknown_authority_ends_the_service_with_a_clear_word() {
+    let prosody = Prosody::start().await;
+    let other = Prosody::start().await;
+    let mut config = config(&prosody, prosody.address());
+    config.ca_file = Some(other.ca_file());
+    let error = timeout(PATIENCE, start(&config).task).await.unwrap().unwrap().unwrap_err();
+    assert!(matches!(error, Fatal::Certificate { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_password_that_is_changed_while_running_ends_the_service_at_the_next_log_in() {
+    let mut prosody = Prosody::start().await;
+    let desk = Desk::up(&prosody, prosody.address()).await;
+    prosody.kill();
+    prosody.set_password("usher", "changed");
+    prosody.run().await;
+    let error = timeout(PATIENCE, desk.task).await.unwrap().unwrap().unwrap_err();
+    assert!(matches!(error, Fatal::Login { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn after_a_restart_that_forgot_everything_nodes_and_live_pops_are_there_again() {
+    let mut prosody = Prosody::start().await;
+    let desk = Desk::up(&prosody, prosody.address()).await;
+    let mut crm = crm(&prosody, prosody.address(), "1000");
+    assert_eq!(desk.publish(&pop(1, 1, PopState::Ringing, "one")).await, PopOutcome::Confirmed);
+    assert_eq!(desk.publish(&pop(2, 1, PopState::Ringing, "two")).await, PopOutcome::Confirmed);
+    until(&mut crm, |event| matches!(event, Event::Pop(pop) if pop.customer.name == "two")).await;
+    prosody.kill();
+    desk.link_is(|link| matches!(link, Link::Down { .. })).await;
+    assert_eq!(desk.publish(&pop(1, 2, PopState::Answered, "one")).await, PopOutcome::LinkDown);
+    desk.handle.retire(pop(2, 2, PopState::Withdrawn, "two"));
+    assert_eq!(desk.publish(&pop(3, 1, PopState::Offered, "three")).await, PopOutcome::LinkDown);
+    desk.handle.retire(pop(3, 2, PopState::Withdrawn, "three"));
+    prosody.run().await;
+    let event = until(&mut crm, |event| matches!(event, Event::Pop(_))).await;
+    assert!(matches!(event, Event::Pop(pop) if pop.customer.name == "one" && pop.state == "answered"));
+    desk.handle.retire(pop(1, 3, PopState::Ended, "one"));
+    assert_eq!(story(&mut crm, "closed").await.last().unwrap(), "closed");
+    let (_, pubsub, _events) = session(&prosody, "crm").await;
+    assert_eq!(pubsub.items("extension1000").await.unwrap().len(), 0, "nothing stale was sent");
+}
+
+#[tokio::test]
+async fn a_cut_connection_is_resumed_and_what_changed_meanwhile_is_shown() {
+    let prosody = Prosody::start().await;
+    let relay = Relay::start(prosody.address()).await;
+    let desk = Desk::up(&prosody, relay.address.to_string()).await;
+    let mut crm = crm(&prosody, prosody.address(), "1000");
+    until(&mut crm, |event| *event == Event::Subscribed).await;
+    assert_eq!(desk.publish(&pop(1, 1, PopState::Offered, "one")).await, PopOutcome::Confirmed);
+    assert_eq!(desk.publish(&pop(2, 1, PopState::Offered, "two")).await, PopOutcome::Confirmed);
+    relay.cut();
+    desk.link_is(|link| matches!(link, Link::Down { .. })).await;
+    desk.handle.retire(pop(1, 2, PopState::Withdrawn, "one"));
+    let _outcome = desk.handle.publish(pop(2, 2, PopState::Ringing, "two"));
+    desk.link_is(|link| matches!(link, Link::Up { .. })).await;
+    let mut told = Vec::new();
+    while told.len() < 4 {
+        match next(&mut crm).await {
+            Event::Pop(pop) => told.push(format!("{} {}", pop.customer.name, pop.state)),
+            Event::Closed { call } => told.push(format!("{} closed", &call[35..])),
+            other => panic!("{other:?}"),
+        }
+    }
+    told.sort();
+    assert_eq!(told, ["1 closed", "one offered", "two offered", "two ringing"]);
+    assert!(prosody.log().contains("Session resumed") || prosody.log().contains("resum"), "it was resumed");
+}
+
+#[tokio::test]
+async fn a_publish_to_a_frozen_server_is_answered_at_its_bound() {
+    let prosody = Prosody::start().await;
+    let desk = Desk::up(&prosody, prosody.address()).await;
+    prosody.freeze();
+    let from = Instant::now();
+    let outcome = desk.publish(&pop(1, 1, PopState::Offered, "one")).await;
+    let took = from.elapsed();
+    prosody.thaw();
+    assert_eq!(outcome, PopOutcome::TimedOut);
+    assert!(took >= Duration::from_millis(500) && took < Duration::from_millis(700), "{took:?}");
+    desk.handle.retire(pop(1, 2, PopState::Withdrawn, "one"));
+    let (_, pubsub, _events) = session(&prosody, "crm").await;
+    let deadline = Instant::now() + PATIENCE;
+    assert_eq!(desk.publish(&pop(2, 1, PopState::Offered, "two")).await, PopOutcome::Confirmed);
+    while pubsub.items("extension1000").await.unwrap().len() != 1 {
+        assert!(Instant::now() < deadline, "the late pop stays");
+    }
+}
+
+#[tokio::test]
+async fn a_stranger_on_the_same_server_can_neither_see_nor_publish() {
+    let prosody = Prosody::start().await;
+    let desk = Desk::up(&prosody, prosody.address()).await;
+    assert_eq!(desk.publish(&pop(1, 1, PopState::Offered, "one")).await, PopOutcome::Confirmed);
+    let element = || desk::payload::element(&pop(9, 1, PopState::Offered, "forged"));
+    let mut watching = watcher(&prosody, prosody.address(), "1000", "stranger");
+    let Event::Waiting { why } = until(&mut watching, |event| matches!(event, Event::Waiting { .. })).await else {
+        panic!()
+    };
+    assert!(why.contains("may not see"), "{why}");
+    for (user, sees) in [("stranger", false), ("user2", false), ("user1", true), ("crm", true)] {
+        let (_, pubsub, _events) = session(&prosody, user).await;
+        assert_eq!(pubsub.items("extension1000").await.is_ok(), sees, "{user}");
+        let refused = pubsub.publish("extension1000", "forged", element()).await;
+        assert!(matches!(refused, Err(PubsubError::Refused(_))), "{user}: {refused:?}");
+        let refused = pubsub.retract("extension1000", &Uuid::from_u128(1).to_string()).await;
+        assert!(matches!(refused, Err(PubsubError::Refused(_))), "{user}: {refused:?}");
+        let refused = pubsub.ensure("extension1000", &Default::default()).await;
+        assert!(refused.is_err(), "{user}");
+    }
+}
+
+#[tokio::test]
+async fn access_that_was_widened_by_hand_or_is_no_longer_due_is_taken_back() {
+    let prosody = Prosody::start().await;
+    let desk = Desk::up(&prosody, prosody.address()).await;
+    let mut one = watcher(&prosody, prosody.address(), "1000", "user1");
+    until(&mut one, |event| *event == Event::Subscribed).await;
+    let mut changed = roster(&["1000", "2000"]);
+    changed.agents[0].jid = format!("user3@{DOMAIN}");
+    desk.handle.roster(Arc::new(changed));
+    desk.handle.ensure_node(ext("1000")).await.unwrap().unwrap();
+    let (_, of_three, _three) = session(&prosody, "user3").await;
+    let (_, of_one, _one) = session(&prosody, "user1").await;
+    assert!(of_three.items("extension1000").await.is_ok());
+    assert!(of_one.items("extension1000").await.is_err());
+    assert_eq!(desk.publish(&pop(1, 1, PopState::Offered, "secret")).await, PopOutcome::Confirmed);
+    // A round trip on the same connection as the notification would have come by.
+    assert!(of_one.items("extension1000").await.is_err());
+    let nothing = timeout(Duration::from_millis(300), one.recv()).await;
+    assert!(nothing.is_err(), "{nothing:?}");
+}
+
+#[tokio::test]
+async fn a_subscriber_who_comes_late_gets_the_current_pop_once() {
+    let prosody = Prosody::start().await;
+    let desk = Desk::up(&prosody, prosody.address()).await;
+    assert_eq!(desk.publish(&pop(1, 1, PopState::Offered, "one")).await, PopOutcome::Confirmed);
+    assert_eq!(desk.publish(&pop(1, 2, PopState::Ringing, "one")).await, PopOutcome::Confirmed);
+    let mut crm = crm(&prosody, prosody.address(), "1000");
+    until(&mut crm, |event| matches!(event, Event::Pop(pop) if pop.revision == 2)).await;
+    // The server repeats it; the reader does not.
+    let (_, owner, _events) = session(&prosody, "usher").await;
+    let again = desk::payload::element(&pop(1, 2, PopState::Ringing, "one"));
+    owner.publish("extension1000", &Uuid::from_u128(1).to_string(), again).await.unwrap();
+    assert_eq!(desk.publish(&pop(1, 3, PopState::Answered, "one")).await, PopOutcome::Confirmed);
+    assert_eq!(story(&mut crm, "answered").await, ["answered"]);
+}
+
+#[tokio::test]
+async fn a_node_that_vanished_is_made_again_within_the_bound() {
+    let prosody = Prosody::start().await;
+    let desk = Desk::up(&prosody, prosody.address()).await;
+    let (owner, _, _events) = session(&prosody, "usher").await;
+    let delete = "<pubsub xmlns='http://jabber.org/protocol/pubsub#owner'><delete node='extension1000'/></pubsub>";
+    let delete = xmpp_parsers::iq::IqPayload::Set(delete.parse().unwrap());
+    owner.request(format!("pubsub.{DOMAIN}").parse().unwrap(), delete, PATIENCE).await.unwrap();
+    assert_eq!(desk.publish(&pop(1, 1, PopState::Offered, "one")).await, PopOutcome::Confirmed);
+    let (_, pubsub, _crm) = session(&prosody, "crm").await;
+    assert_eq!(pubsub.items("extension1000").await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_pop_that_a_killed_service_left_behind_is_retracted_by_the_next() {
+    let prosody = Prosody::start().await;
+    let desk = Desk::up(&prosody, prosody.address()).await;
+    assert_eq!(desk.publish(&pop(1, 1, PopState::Ringing, "stale")).await, PopOutcome::Confirmed);
+    desk.task.abort();
+    let desk = Desk::up(&prosody, prosody.address()).await;
+    let (_, pubsub, _crm) = session(&prosody, "crm").await;
+    let deadline = Instant::now() + PATIENCE;
+    while !pubsub.items("extension1000").await.unwrap().is_empty() {
+        assert!(Instant::now() < deadline, "the stale pop stays");
+    }
+    drop(desk);
+}
+
+#[tokio::test]
+async fn five_hundred_nodes_are_ready_in_seconds() {
+    let prosody = Prosody::start().await;
+    let desk = start(&config(&prosody, prosody.address()));
+    let extensions: Vec<String> = (1000..1500).map(|n| n.to_string()).collect();
+    let names: Vec<&str> = extensions.iter().map(String::as_str).collect();
+    desk.handle.roster(Arc::new(roster(&names)));
+    desk.link_is(|link| matches!(link, Link::Up { .. })).await;
+    let from = Instant::now();
+    for extension in &names {
+        desk.handle.ensure_node(ext(extension)).await.unwrap().unwrap();
+    }
+    eprintln!("500 nodes in {:?}", from.elapsed());
+    assert!(from.elapsed() < Duration::from_secs(15));
+}
