@@ -11,6 +11,7 @@
 pub mod agi;
 pub mod app;
 pub mod ari;
+pub mod cli;
 pub mod config;
 pub mod db;
 pub mod desk;

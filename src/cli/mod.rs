@@ -27,6 +27,7 @@ mod import;
 mod member;
 mod migrate;
 mod queue;
+mod serve;
 mod table;
 
 /// Exit status for wrong usage (clap's own) and for a configuration that cannot be used.
@@ -45,6 +46,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run the service, until SIGTERM or SIGINT.
+    Serve,
     /// Bring the database's schema up to date.
     Migrate,
     /// Agents and their phones.
@@ -76,12 +79,16 @@ pub fn main() -> ExitCode {
 
 fn run(cli: Cli) -> Result<()> {
     let Cli { config: path, command } = cli;
+    if matches!(command, Command::Serve) {
+        return serve::run(Config::load(&path)?);
+    }
     let commands = async |work: DatabaseCommand| {
         let config = Config::load_for_database(&path)?;
         work.run(&config.database).await
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     match command {
+        Command::Serve => Ok(()),
         Command::Migrate => runtime.block_on(commands(DatabaseCommand::Migrate)),
         Command::Extension(command) => runtime.block_on(commands(DatabaseCommand::Extension(command))),
         Command::Customer(command) => runtime.block_on(commands(DatabaseCommand::Customer(command))),

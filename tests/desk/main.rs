@@ -1,5 +1,7 @@
 //! The desk against a real Prosody.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+
 mod prosody;
 
 use std::{sync::Arc, time::Duration};
