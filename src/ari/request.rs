@@ -128,6 +128,11 @@ impl Request {
         Self::new(Method::Get, "asterisk/info".into()).with("only", "system")
     }
 
+    /// All modules of the server.
+    pub fn modules() -> Self {
+        Self::new(Method::Get, "asterisk/modules".into())
+    }
+
     /// All channels of the server.
     pub fn channels() -> Self {
         Self::new(Method::Get, "channels".into())

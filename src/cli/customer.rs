@@ -2,10 +2,10 @@
 
 use anyhow::Result;
 use clap::Subcommand;
-use tokio_postgres::Client;
 
 use crate::{
-    cli::{ListOptions, change_one, explain, import, say, table},
+    cli::{ListOptions, change_one, explain, import, ready, say, table},
+    config,
     db::statements,
     domain::id::CustomerCode,
 };
@@ -45,7 +45,9 @@ pub(super) enum Command {
     Import(import::Arguments),
 }
 
-pub(super) async fn run(command: Command, client: &Client) -> Result<()> {
+pub(super) async fn run(command: Command, database: &config::Database) -> Result<()> {
+    let mut single = ready(database).await?;
+    let client = &single.client;
     let missing = |code: &CustomerCode| format!("there is no customer with code {code}: see `usher customer list`");
     match command {
         Command::List(options) => table::print(client, statements::CUSTOMER_LIST, &options).await,
@@ -63,6 +65,6 @@ pub(super) async fn run(command: Command, client: &Client) -> Result<()> {
             change_one(client, statements::CUSTOMER_REMOVE, &[&code.as_str()], &missing(&code)).await?;
             say(&format!("customer {code} removed"))
         }
-        Command::Import(_) => unreachable!("the import makes its own connection"),
+        Command::Import(arguments) => import::run(&arguments, &mut single.client).await,
     }
 }

@@ -2,10 +2,10 @@
 
 use anyhow::{Result, bail};
 use clap::Subcommand;
-use tokio_postgres::Client;
 
 use crate::{
-    cli::{ListOptions, change_one, explain, names, say, table},
+    cli::{ListOptions, change_one, explain, names, ready, say, table},
+    config,
     db::statements,
     domain::id::Extension,
 };
@@ -53,7 +53,9 @@ pub(super) enum Command {
     },
 }
 
-pub(super) async fn run(command: Command, client: &Client) -> Result<()> {
+pub(super) async fn run(command: Command, database: &config::Database) -> Result<()> {
+    let single = ready(database).await?;
+    let client = &single.client;
     let missing = |number: &Extension| format!("there is no extension {number}: see `usher extension list`");
     match command {
         Command::List(options) => table::print(client, statements::EXTENSION_LIST, &options).await,

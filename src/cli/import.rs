@@ -15,12 +15,11 @@ use clap::Args;
 use csv::ByteRecord;
 use futures_util::{SinkExt, pin_mut};
 use indicatif::{ProgressBar, ProgressStyle};
-use tokio_postgres::Transaction;
+use tokio_postgres::{Client, Transaction};
 
 use crate::{
-    cli::{connect, explain, say, unusable},
-    config,
-    db::{migrate, pool::Statements, statements::import as sql},
+    cli::{explain, say},
+    db::statements::import as sql,
     domain::id::CustomerCode,
 };
 
@@ -38,12 +37,11 @@ pub(super) struct Arguments {
     dry_run: bool,
 }
 
-pub(super) async fn run(arguments: &Arguments, database: &config::Database) -> Result<()> {
+pub(super) async fn run(arguments: &Arguments, client: &mut Client) -> Result<()> {
     let file = &arguments.file;
     let rows = check(file)?;
-    let mut single = connect(database, Statements::Unbounded).await?;
-    migrate::check(&single.client).await.map_err(|error| unusable(database, &error))?;
-    let transaction = single.client.transaction().await.map_err(explain)?;
+    let transaction = client.transaction().await.map_err(explain)?;
+    transaction.batch_execute(sql::UNBOUNDED).await.map_err(explain)?;
     fill(&transaction, &rows).await?;
     let counts = transaction.query_one(sql::COUNT, &[]).await.map_err(explain)?;
     let (added, renamed): (i64, i64) = (counts.get(0), counts.get(1));

@@ -5,7 +5,8 @@ use clap::{Args, Subcommand};
 use tokio_postgres::Client;
 
 use crate::{
-    cli::{ListOptions, change_one, explain, say, table},
+    cli::{ListOptions, change_one, explain, ready, say, table},
+    config,
     db::statements,
     domain::id::{Extension, QueueName},
 };
@@ -34,7 +35,9 @@ pub(super) struct Member {
     extension: Extension,
 }
 
-pub(super) async fn run(command: Command, client: &Client) -> Result<()> {
+pub(super) async fn run(command: Command, database: &config::Database) -> Result<()> {
+    let single = ready(database).await?;
+    let client = &single.client;
     match command {
         Command::List(options) => table::print(client, statements::MEMBER_LIST, &options).await,
         Command::Add(Member { queue, extension }) => {

@@ -3,11 +3,13 @@
 use anyhow::Result;
 
 use crate::{
-    cli::say,
-    db::{migrate, pool::Single},
+    cli::{connect, say},
+    config,
+    db::{migrate, pool::Statements},
 };
 
-pub(super) async fn run(mut single: Single) -> Result<()> {
+pub(super) async fn run(database: &config::Database) -> Result<()> {
+    let mut single = connect(database, Statements::Unbounded).await?;
     let applied = migrate::run(&mut single.client).await?;
     if applied.is_empty() {
         return say("the schema is up to date");

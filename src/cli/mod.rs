@@ -4,23 +4,23 @@
 
 use std::{
     io::{self, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Result, anyhow};
 use clap::{Parser, Subcommand};
 use tokio_postgres::{Client, types::ToSql};
 
 use crate::{
     config::{self, Config},
     db::{
-        self,
-        migrate::{self as schema},
+        self, migrate as schema,
         pool::{Connector, Single, Statements},
     },
 };
 
+mod check;
 mod customer;
 mod extension;
 mod import;
@@ -48,6 +48,8 @@ struct Cli {
 enum Command {
     /// Run the service, until SIGTERM or SIGINT.
     Serve,
+    /// Try every connection and setting, and say what is wrong and what to do.
+    Check,
     /// Bring the database's schema up to date.
     Migrate,
     /// Agents and their phones.
@@ -78,45 +80,23 @@ pub fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<()> {
-    let Cli { config: path, command } = cli;
-    if matches!(command, Command::Serve) {
-        return serve::run(Config::load(&path)?);
-    }
-    let commands = async |work: DatabaseCommand| {
-        let config = Config::load_for_database(&path)?;
-        work.run(&config.database).await
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let Cli { config, command } = cli;
     match command {
-        Command::Serve => Ok(()),
-        Command::Migrate => runtime.block_on(commands(DatabaseCommand::Migrate)),
-        Command::Extension(command) => runtime.block_on(commands(DatabaseCommand::Extension(command))),
-        Command::Customer(command) => runtime.block_on(commands(DatabaseCommand::Customer(command))),
-        Command::Queue(command) => runtime.block_on(commands(DatabaseCommand::Queue(command))),
-        Command::Member(command) => runtime.block_on(commands(DatabaseCommand::Member(command))),
+        Command::Serve => serve::run(Config::load(&config)?),
+        Command::Check => check::run(&config),
+        Command::Migrate => managing(&config, async |database| migrate::run(database).await),
+        Command::Extension(command) => managing(&config, async |database| extension::run(command, database).await),
+        Command::Customer(command) => managing(&config, async |database| customer::run(command, database).await),
+        Command::Queue(command) => managing(&config, async |database| queue::run(command, database).await),
+        Command::Member(command) => managing(&config, async |database| member::run(command, database).await),
     }
 }
 
-/// The commands that need the database alone.
-enum DatabaseCommand {
-    Migrate,
-    Extension(extension::Command),
-    Customer(customer::Command),
-    Queue(queue::Command),
-    Member(member::Command),
-}
-
-impl DatabaseCommand {
-    async fn run(self, database: &config::Database) -> Result<()> {
-        match self {
-            Self::Migrate => migrate::run(connect(database, Statements::Unbounded).await?).await,
-            Self::Extension(command) => extension::run(command, &ready(database).await?.client).await,
-            Self::Customer(customer::Command::Import(arguments)) => import::run(&arguments, database).await,
-            Self::Customer(command) => customer::run(command, &ready(database).await?.client).await,
-            Self::Queue(command) => queue::run(command, &ready(database).await?.client).await,
-            Self::Member(command) => member::run(command, &ready(database).await?.client).await,
-        }
-    }
+/// Runs a command that needs the database alone, and no secret of anything else.
+fn managing(path: &Path, command: impl AsyncFnOnce(&config::Database) -> Result<()>) -> Result<()> {
+    let config = Config::load_for_database(path)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(command(&config.database))
 }
 
 async fn connect(database: &config::Database, statements: Statements) -> Result<Single> {
@@ -153,15 +133,7 @@ async fn names(client: &Client, sql: &str, key: &str) -> Result<Vec<String>> {
 }
 
 fn say(text: &str) -> Result<()> {
-    writeln!(io::stdout(), "{text}").context("standard output").map_err(plain_pipe)
-}
-
-/// Keeps a broken pipe recognisable through the context around it.
-fn plain_pipe(error: anyhow::Error) -> anyhow::Error {
-    match error.downcast::<io::Error>() {
-        Ok(io) => io.into(),
-        Err(error) => error,
-    }
+    Ok(writeln!(io::stdout(), "{text}")?)
 }
 
 /// Says what the names of constraints mean, and what to do.

@@ -7,8 +7,8 @@ use clap::{Args, Subcommand};
 use tokio_postgres::Client;
 
 use crate::{
-    cli::{ListOptions, change_one, explain, names, say, table},
-    config::parse_duration,
+    cli::{ListOptions, change_one, explain, names, ready, say, table},
+    config::{self, parse_duration},
     db::statements,
     domain::id::QueueName,
 };
@@ -63,7 +63,9 @@ pub(super) struct Settings {
     queue_timeout: Option<Duration>,
 }
 
-pub(super) async fn run(command: Command, client: &Client) -> Result<()> {
+pub(super) async fn run(command: Command, database: &config::Database) -> Result<()> {
+    let single = ready(database).await?;
+    let client = &single.client;
     let missing = |name: &QueueName| format!("there is no queue {name}: see `usher queue list`");
     match command {
         Command::List(options) => table::print(client, statements::QUEUE_LIST, &options).await,

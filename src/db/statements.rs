@@ -109,22 +109,24 @@ statements! {
 
 /// The statements of an import. They need its temporary table, so they cannot be prepared without it.
 pub mod import {
+    /// A million lines may take longer than one answer usually may.
+    pub const UNBOUNDED: &str = "-- cli::import::run()\nSET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0";
     /// What the file holds, until the end of the transaction.
-    pub const TABLE: &str = "-- cli::import::store()\n\
+    pub const TABLE: &str = "-- cli::import::fill()\n\
         CREATE TEMPORARY TABLE customer_import (code text NOT NULL, name text NOT NULL) ON COMMIT DROP";
     /// Fills it.
-    pub const COPY: &str = "-- cli::import::store()\nCOPY customer_import (code, name) FROM STDIN";
+    pub const COPY: &str = "-- cli::import::fill()\nCOPY customer_import (code, name) FROM STDIN";
     /// Lets the server plan for its size.
-    pub const ANALYZE: &str = "-- cli::import::store()\nANALYZE customer_import";
+    pub const ANALYZE: &str = "-- cli::import::fill()\nANALYZE customer_import";
     /// How many are new, and how many have another name.
-    pub const COUNT: &str = "-- cli::import::store()\n\
+    pub const COUNT: &str = "-- cli::import::run()\n\
         SELECT count(*) FILTER (WHERE c.code IS NULL), count(*) FILTER (WHERE c.name <> i.name) \
         FROM customer_import i LEFT JOIN customers c USING (code)";
     /// Gives those that are there their new names.
-    pub const RENAME: &str = "-- cli::import::store()\n\
+    pub const RENAME: &str = "-- cli::import::run()\n\
         UPDATE customers c SET name = i.name FROM customer_import i WHERE c.code = i.code AND c.name <> i.name";
     /// Adds those that are not. Not by ON CONFLICT alone, which would use up an id for each that is there.
-    pub const ADD: &str = "-- cli::import::store()\n\
+    pub const ADD: &str = "-- cli::import::run()\n\
         INSERT INTO customers (code, name) SELECT code, name FROM customer_import i \
         WHERE NOT EXISTS (SELECT FROM customers c WHERE c.code = i.code) ORDER BY code \
         ON CONFLICT (code) DO UPDATE SET name = excluded.name";

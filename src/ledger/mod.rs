@@ -176,7 +176,8 @@ impl Handle {
 
     /// Logs a member on, once or again. [`Change::Refused`]: no such extension or queue.
     ///
-    /// Returns after the [`Roster`] that says so was handed to the receiver, within `database.timeout`.
+    /// Returns after the [`Roster`] that says so was handed to the receiver, within `database.timeout`. So the task that reads the
+    /// receiver must not wait for this itself: it would wait for its own reading.
     ///
     /// # Errors
     /// [`Unavailable`] when the database is away; it may have been done all the same, and then a roster will say so.

@@ -179,6 +179,21 @@ impl Pubsub {
         Ok(())
     }
 
+    /// Deletes a node. One that is not there is deleted.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn delete(&self, node: &str) -> Result<(), Error> {
+        let payload = owner::Payload::Delete { node: NodeName(node.into()), redirect_uri: None };
+        match self.session.request(self.service.clone(), set(Owner { payload }), ANSWER_WITHIN).await {
+            Ok(_) => Ok(()),
+            Err(error) => match Error::from(error) {
+                Error::NotFound => Ok(()),
+                error @ (Error::Refused(_) | Error::NotSent | Error::NoAnswer) => Err(error),
+            },
+        }
+    }
+
     /// Publishes one item, or replaces the one with the same id.
     ///
     /// # Errors

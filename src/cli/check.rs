@@ -1,0 +1,290 @@
+//! `usher check`: tries every connection and setting, and prints what is wrong and what to do.
+//!
+//! Safe beside a running service: it takes no Stasis application, publishes on a node of its own, and changes nothing.
+
+use std::{collections::BTreeSet, path::Path, time::Duration};
+
+use anyhow::{Result, anyhow};
+use comfy_table::{ContentArrangement, Table, presets};
+use tokio::{net::TcpListener, time::timeout};
+use tokio_util::sync::CancellationToken;
+use xmpp_parsers::{jid::BareJid, minidom::Element};
+
+use crate::{
+    ari,
+    cli::{self, say},
+    config::{Config, Xmpp},
+    db::{
+        migrate,
+        pool::{Connector, Pool, Statements},
+        roster,
+    },
+    domain::queue::{announce::Template, roster::Roster},
+    xmpp::{
+        Account,
+        pubsub::Pubsub,
+        session::{Event, Session},
+    },
+};
+
+/// How long one server may take to be reached and to answer.
+const PATIENCE: Duration = Duration::from_secs(8);
+/// Node that the check makes and deletes.
+const NODE: &str = "usher-check";
+
+/// One row of the table.
+struct Row {
+    what: String,
+    verdict: Verdict,
+    note: String,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Good,
+    Warning,
+    Wrong,
+}
+
+#[derive(Default)]
+struct Report(Vec<Row>);
+
+impl Report {
+    fn add(&mut self, what: impl Into<String>, verdict: Verdict, note: impl Into<String>) {
+        self.0.push(Row { what: what.into(), verdict, note: note.into() });
+    }
+
+    fn good(&mut self, what: impl Into<String>, note: impl Into<String>) {
+        self.add(what, Verdict::Good, note);
+    }
+
+    fn wrong(&mut self, what: impl Into<String>, note: impl Into<String>) {
+        self.add(what, Verdict::Wrong, note);
+    }
+}
+
+pub(super) fn run(path: &Path) -> Result<()> {
+    // A configuration that cannot be read is the first finding, and there is nothing to try without it.
+    let config = Config::load(path)?;
+    let report = tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(all(path, &config));
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(["what", "", "what was found, and what to do"]);
+    for row in &report.0 {
+        let verdict = match row.verdict {
+            Verdict::Good => "ok",
+            Verdict::Warning => "look",
+            Verdict::Wrong => "WRONG",
+        };
+        table.add_row([row.what.as_str(), verdict, row.note.as_str()]);
+    }
+    say(&table.to_string())?;
+    match report.0.iter().filter(|row| row.verdict == Verdict::Wrong).count() {
+        0 => Ok(()),
+        1 => Err(anyhow!("one thing is wrong: see the table")),
+        count => Err(anyhow!("{count} things are wrong: see the table")),
+    }
+}
+
+async fn all(path: &Path, config: &Config) -> Report {
+    let mut report = Report::default();
+    report.good("configuration", path.display().to_string());
+    let roster = database(config, &mut report).await;
+    xmpp(&config.xmpp, &mut report).await;
+    for server in &config.asterisk {
+        asterisk(server, roster.as_ref(), &mut report).await;
+    }
+    listener("agi.listen", config.agi.listen, &mut report).await;
+    if let Some(address) = config.service.health_listen {
+        listener("service.health_listen", address, &mut report).await;
+    }
+    report
+}
+
+async fn database(config: &Config, report: &mut Report) -> Option<Roster> {
+    let what = format!("database {}", config.database.target());
+    let wrong = |report: &mut Report, error: &crate::db::Error| {
+        report.wrong(what.clone(), cli::unusable(&config.database, error).to_string());
+    };
+    let connector = match Connector::new(&config.database) {
+        Ok(connector) => connector,
+        Err(error) => {
+            wrong(report, &error);
+            return None;
+        }
+    };
+    let single = match connector.single(Statements::Bounded).await {
+        Ok(single) => single,
+        Err(error) => {
+            wrong(report, &error);
+            return None;
+        }
+    };
+    match migrate::pending(&single.client).await {
+        Ok(pending) if pending.is_empty() => report.good(what.clone(), "reached, schema up to date"),
+        Ok(pending) => {
+            report.wrong(what.clone(), format!("the schema lacks {}: run `usher migrate`", pending.join(", ")));
+            return None;
+        }
+        Err(error) => {
+            wrong(report, &error);
+            return None;
+        }
+    }
+    let loaded = async {
+        let pool = Pool::new(&connector, 2)?;
+        let mut lease = pool.lease().await?;
+        let roster = roster::load(&mut lease).await?;
+        lease.done();
+        Ok(roster)
+    };
+    let roster = match loaded.await {
+        Ok(roster) => roster,
+        Err(error) => {
+            wrong(report, &error);
+            return None;
+        }
+    };
+    people(&roster, report);
+    Some(roster)
+}
+
+fn people(roster: &Roster, report: &mut Report) {
+    let members = roster.memberships.len();
+    let logged_on = roster.memberships.iter().filter(|membership| membership.logged_on).count();
+    let counts = format!(
+        "{} extensions, {} queues, {members} memberships, {logged_on} of them logged on",
+        roster.agents.len(),
+        roster.queues.len()
+    );
+    if roster.agents.is_empty() || roster.queues.is_empty() {
+        let advice = "nobody can be called: see `usher extension add` and `usher queue add`";
+        report.add("people", Verdict::Warning, format!("{counts}; {advice}"));
+    } else {
+        report.good("people", counts);
+    }
+    for queue in &roster.queues {
+        if let Err(error) = queue.announcement.parse::<Template>() {
+            report.wrong(format!("queue {}", queue.name), format!("announcement: {error}"));
+        }
+    }
+}
+
+async fn xmpp(config: &Xmpp, report: &mut Report) {
+    let what = format!("xmpp {}", config.jid);
+    let account = match Account::new(config) {
+        Ok(account) => account,
+        Err(error) => return report.wrong(what, error.to_string()),
+    };
+    let stop = CancellationToken::new();
+    let _guard = stop.clone().drop_guard();
+    let (session, mut events) = match Session::start(account, stop) {
+        Ok(started) => started,
+        Err(error) => return report.wrong(what, error.to_string()),
+    };
+    let mut last = "no answer".to_owned();
+    let online = timeout(PATIENCE, async {
+        loop {
+            match events.recv().await {
+                Some(Event::Online { jid }) => return Ok(jid),
+                Some(Event::Fatal(error)) => return Err(error.to_string()),
+                Some(Event::Retrying { why }) => last = why,
+                Some(Event::Suspended | Event::Resumed) => {}
+                None => return Err("the session ended".into()),
+            }
+        }
+    });
+    match online.await {
+        Ok(Ok(jid)) => report.good(what, format!("logged in as {jid}")),
+        Ok(Err(why)) => return report.wrong(what, why),
+        Err(_) => {
+            let note =
+                format!("not reached within {PATIENCE:?}: {last}; is the server running, is xmpp.address right?");
+            return report.wrong(what, note);
+        }
+    }
+    pubsub(config, session, report).await;
+}
+
+async fn pubsub(config: &Xmpp, session: Session, report: &mut Report) {
+    let service = config.pubsub_jid();
+    let what = format!("pubsub {service}");
+    let (Ok(jid), Ok(owner)) = (service.parse(), config.jid.parse::<BareJid>()) else { return };
+    let pubsub = Pubsub::new(session, jid, owner);
+    let payload = Element::builder("check", "urn:usher:check:1").build();
+    let tried = async {
+        pubsub.ensure(NODE, &BTreeSet::new()).await?;
+        let begun = std::time::Instant::now();
+        pubsub.publish(NODE, "check", payload).await?;
+        let took = begun.elapsed();
+        pubsub.delete(NODE).await?;
+        Ok::<_, crate::xmpp::pubsub::Error>(took)
+    };
+    match timeout(PATIENCE, tried).await {
+        Ok(Ok(took)) if took > config.publish_bound => {
+            let note = format!(
+                "a publish took {took:.1?}, longer than xmpp.publish_bound ({:?}): phones will ring before the pop; see \
+                 INSTALL.md on the server's storage and limits",
+                config.publish_bound
+            );
+            report.add(what, Verdict::Warning, note);
+        }
+        Ok(Ok(took)) => report.good(what, format!("a node was made, published on in {took:.1?} and deleted")),
+        Ok(Err(error)) => {
+            report.wrong(what, format!("{error}; is there a pubsub component, and may {} create nodes?", config.jid));
+        }
+        Err(_) => report.wrong(what, format!("no answer within {PATIENCE:?}; is xmpp.pubsub right?")),
+    }
+}
+
+async fn asterisk(server: &crate::config::Asterisk, roster: Option<&Roster>, report: &mut Report) {
+    let what = format!("asterisk {}", server.name);
+    let findings = match timeout(PATIENCE, ari::probe(server)).await {
+        Ok(Ok(findings)) => findings,
+        Ok(Err(ari::Error::Refused { status: 401 | 403, .. })) => {
+            let note = "the user or the password is wrong: compare asterisk.user and its password file with ari.conf";
+            return report.wrong(what, note);
+        }
+        Ok(Err(ari::Error::Gone(_))) => {
+            let note = format!("no ARI at {}: check `enabled` and `prefix` in http.conf and ari.conf", server.url);
+            return report.wrong(what, note);
+        }
+        Ok(Err(ari::Error::NotSent)) => {
+            let note =
+                format!("cannot connect to {}: is Asterisk running, is its HTTP server enabled there?", server.url);
+            return report.wrong(what, note);
+        }
+        Ok(Err(error @ (ari::Error::Refused { .. } | ari::Error::Conflict(_) | ari::Error::OutcomeUnknown))) => {
+            return report.wrong(what, error.to_string());
+        }
+        Err(_) => return report.wrong(what, format!("no answer from {} within {PATIENCE:?}", server.url)),
+    };
+    let phones = findings.phones.len();
+    let online = findings.phones.iter().filter(|(_, online)| *online).count();
+    report.good(what.clone(), format!("version {}, {online} of {phones} phones online", findings.version));
+    for (module, purpose) in findings.missing {
+        report.wrong(what.clone(), format!("module {module} is not running ({purpose}): load it in modules.conf"));
+    }
+    let unknown: Vec<&str> = roster
+        .iter()
+        .flat_map(|roster| &roster.agents)
+        .filter(|agent| agent.interface.is_watched())
+        .filter(|agent| !findings.phones.iter().any(|(name, _)| name == agent.interface.as_str()))
+        .map(|agent| agent.interface.as_str())
+        .collect();
+    if !unknown.is_empty() {
+        let note = format!("{} not configured here: their calls must come from another server", unknown.join(", "));
+        report.add(what, Verdict::Warning, note);
+    }
+}
+
+async fn listener(key: &str, address: std::net::SocketAddr, report: &mut Report) {
+    let what = format!("{key} {address}");
+    match TcpListener::bind(address).await {
+        Ok(_) => report.good(what, "free"),
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+            report.add(what, Verdict::Warning, "in use: by a running usher, or choose another");
+        }
+        Err(error) => report.wrong(what, format!("cannot be listened on: {error}")),
+    }
+}
