@@ -74,9 +74,13 @@ pub fn main() -> ExitCode {
         // The reader of the output has seen enough, as in `usher customer list | head`.
         return ExitCode::SUCCESS;
     }
-    // Nobody is left to tell when standard error is gone.
-    let _ = writeln!(io::stderr(), "usher: {error:#}");
-    if error.downcast_ref::<config::Error>().is_some() { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
+    // An error of the configuration names its cause itself; and nobody is left to tell when standard error is gone.
+    let (text, status) = match error.downcast_ref::<config::Error>() {
+        Some(error) => (error.to_string(), ExitCode::from(USAGE)),
+        None => (format!("{error:#}"), ExitCode::FAILURE),
+    };
+    let _ = writeln!(io::stderr(), "usher: {text}");
+    status
 }
 
 fn run(cli: Cli) -> Result<()> {

@@ -26,6 +26,8 @@ pub(super) enum Command {
         settings: Settings,
     },
     /// Change a queue; what is not given stays.
+    #[command(group = clap::ArgGroup::new("what").required(true).multiple(true)
+        .args(["label", "announcement", "greeting", "moh_class", "ring_time", "queue_timeout"]))]
     Change {
         /// Which one.
         #[arg(value_parser = QueueName::parse)]
