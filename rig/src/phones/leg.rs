@@ -1,0 +1,171 @@
+//! One call as a phone or a caller sees it: when it rang, was answered and ended, what it heard, what it presses.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result};
+use tokio::sync::watch;
+
+use super::audio::Audio;
+use crate::{
+    ari::Ari,
+    sound::{Heard, Prompts},
+};
+
+/// How a call stands.
+#[derive(Debug, Clone, Default)]
+pub struct LegState {
+    /// The other side's phone rings.
+    pub ringing: Option<Instant>,
+    /// Answered.
+    pub answered: Option<Instant>,
+    /// Keys that the other side pressed (RFC 4733).
+    pub digits: String,
+    /// Over.
+    pub ended: Option<Ended>,
+}
+
+/// The end of a call.
+#[derive(Debug, Clone)]
+pub struct Ended {
+    /// When we saw it.
+    pub at: Instant,
+    /// Q.850 number; 16 is a normal end, 17 busy, 19 no answer, 21 rejected.
+    pub cause: u64,
+    /// Who ended it.
+    pub by: Side,
+}
+
+/// A side of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// This phone or caller.
+    Us,
+    /// The switchboard.
+    Them,
+}
+
+/// A call leg; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Leg(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    id: String,
+    ari: Ari,
+    audio: Arc<Audio>,
+    state: watch::Sender<LegState>,
+    let_go: AtomicBool,
+}
+
+impl Leg {
+    pub(super) fn new(id: &str, ari: &Ari, audio: Arc<Audio>) -> Self {
+        let (state, _) = watch::channel(LegState::default());
+        Self(Arc::new(Inner { id: id.to_owned(), ari: ari.clone(), audio, state, let_go: AtomicBool::new(false) }))
+    }
+
+    pub(super) fn update(&self, change: impl FnOnce(&mut LegState)) {
+        self.0.state.send_modify(change);
+    }
+
+    pub(super) fn states(&self) -> watch::Receiver<LegState> {
+        self.0.state.subscribe()
+    }
+
+    pub(super) fn end(&self, cause: u64) {
+        let by = if self.0.let_go.load(Ordering::Relaxed) { Side::Us } else { Side::Them };
+        self.update(|state| {
+            state.ended.get_or_insert(Ended { at: Instant::now(), cause, by });
+        });
+    }
+
+    /// The channel's id on the phones' Asterisk.
+    pub fn id(&self) -> &str {
+        &self.0.id
+    }
+
+    /// How it stands now.
+    pub fn state(&self) -> LegState {
+        self.0.state.borrow().clone()
+    }
+
+    /// What it hears and says.
+    pub fn audio(&self) -> &Audio {
+        &self.0.audio
+    }
+
+    /// Waits for a state.
+    ///
+    /// # Errors
+    /// After `within`, with the state it is in.
+    pub async fn wait_for(&self, what: &str, within: Duration, is: impl FnMut(&LegState) -> bool) -> Result<LegState> {
+        let mut states = self.0.state.subscribe();
+        let found = tokio::time::timeout(within, states.wait_for(is)).await;
+        match found {
+            Ok(state) => Ok(state.context("the phones are gone")?.clone()),
+            Err(_) => anyhow::bail!("{what}: not within {within:?}; the call stands so: {:?}", self.state()),
+        }
+    }
+
+    /// Waits for the answer.
+    ///
+    /// # Errors
+    /// After `within`.
+    pub async fn answered(&self, within: Duration) -> Result<Instant> {
+        let state = self.wait_for("answered", within, |state| state.answered.is_some()).await?;
+        state.answered.context("answered")
+    }
+
+    /// Waits for the end.
+    ///
+    /// # Errors
+    /// After `within`.
+    pub async fn hung_up(&self, within: Duration) -> Result<Ended> {
+        let state = self.wait_for("hung up", within, |state| state.ended.is_some()).await?;
+        state.ended.context("ended")
+    }
+
+    /// Waits until a prompt has been heard, after the one waited for last.
+    ///
+    /// # Errors
+    /// After `within`, with what was heard instead.
+    pub async fn wait_for_prompt(&self, prompts: &Prompts, name: &str, within: Duration) -> Result<Heard> {
+        self.0.audio.wait_for_prompt(prompts, name, within).await
+    }
+
+    /// Presses keys: 110 ms each, 100 ms between, by RFC 4733. Returns when Asterisk has taken the order.
+    ///
+    /// # Errors
+    /// When the call is over.
+    pub async fn press(&self, keys: &str) -> Result<()> {
+        let query = [("dtmf", keys), ("duration", "110"), ("between", "100"), ("before", "0"), ("after", "0")];
+        self.0.ari.post(&format!("channels/{}/dtmf", self.0.id), &query).await.map(drop)
+    }
+
+    /// Hangs up.
+    ///
+    /// # Errors
+    /// When Asterisk does not answer.
+    pub async fn hang_up(&self) -> Result<()> {
+        self.hang_up_with(16).await
+    }
+
+    pub(super) async fn hang_up_with(&self, cause: u32) -> Result<()> {
+        self.0.let_go.store(true, Ordering::Relaxed);
+        let cause = cause.to_string();
+        self.0.ari.delete(&format!("channels/{}", self.0.id), &[("reason_code", &cause)]).await
+    }
+
+    pub(super) async fn answer(&self) -> Result<()> {
+        self.0.ari.post(&format!("channels/{}/answer", self.0.id), &[]).await.map(drop)
+    }
+
+    pub(super) async fn ring(&self) -> Result<()> {
+        self.0.ari.post(&format!("channels/{}/ring", self.0.id), &[]).await.map(drop)
+    }
+}
