@@ -11,4 +11,6 @@ pub mod postgres;
 pub mod process;
 pub mod prosody;
 pub mod sound;
+pub mod usher;
 pub mod wait;
+pub mod whole;

@@ -39,9 +39,17 @@ pub enum Event {
     EndpointStateChange(Endpoint),
 }
 
-/// Types of [`Event`], as Asterisk names them: all it is asked to send.
-pub(super) const WANTED: [&str; 5] =
-    ["StasisStart", "StasisEnd", "ChannelDestroyed", "PlaybackFinished", "EndpointStateChange"];
+/// All that Asterisk is asked to send: the types of [`Event`], and two that the link itself needs. Answers to requests
+/// over the WebSocket pass the same filter: without `RESTResponse` none would come (seen with 22.10).
+pub(super) const WANTED: [&str; 7] = [
+    "StasisStart",
+    "StasisEnd",
+    "ChannelDestroyed",
+    "PlaybackFinished",
+    "EndpointStateChange",
+    "ApplicationReplaced",
+    "RESTResponse",
+];
 
 impl Event {
     /// The event, if it is one of those somebody acts on.
