@@ -244,3 +244,211 @@ impl Peer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{future::pending, net::Ipv4Addr};
+
+    use tokio::{
+        io::{AsyncBufReadExt, BufReader},
+        task::JoinHandle,
+        time::timeout,
+    };
+
+    use super::*;
+
+    const DEADLINE: Duration = Duration::from_millis(400);
+    /// What no step of a test may last.
+    const PATIENCE: Duration = Duration::from_secs(10);
+    const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+    /// Echoes its first argument; `/hang` never answers, `/panic` panics.
+    struct Echo;
+
+    impl Handler for Echo {
+        async fn handle(&self, request: Request) -> Reply {
+            match request.path.as_str() {
+                "/hang" => pending().await,
+                "/panic" => panic!("asked to"),
+                _ => Reply::new().set("ECHO", request.arg(0)).set(RESULT, "OK"),
+            }
+        }
+    }
+
+    struct Server {
+        address: SocketAddr,
+        counters: Arc<Counters>,
+        stop: CancellationToken,
+        task: JoinHandle<()>,
+    }
+
+    impl Server {
+        async fn start(most: usize, allow: &[IpAddr]) -> Self {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+            let (address, counters, stop) = (listener.local_addr().unwrap(), Arc::default(), CancellationToken::new());
+            let limits = Limits { deadline: DEADLINE, most };
+            let task = tokio::spawn(serve(
+                listener,
+                limits,
+                allow.into(),
+                Arc::new(Echo),
+                Arc::clone(&counters),
+                stop.clone(),
+            ));
+            Self { address, counters, stop, task }
+        }
+
+        async fn connect(&self) -> Client {
+            Client(BufReader::new(TcpStream::connect(self.address).await.unwrap()))
+        }
+
+        async fn call(&self, script: &str, argument: &str) -> Client {
+            let mut client = self.connect().await;
+            client.say(&format!("agi_network_script: {script}\nagi_arg_1: {argument}\n\n")).await;
+            client
+        }
+
+        async fn counted(&self, counter: fn(&Counters) -> &AtomicU64, expected: u64) {
+            let reached = async {
+                while counter(&self.counters).load(Ordering::Relaxed) != expected {
+                    tokio::task::yield_now().await;
+                }
+            };
+            timeout(PATIENCE, reached).await.expect("the counter does not get there");
+        }
+    }
+
+    struct Client(BufReader<TcpStream>);
+
+    impl Client {
+        async fn say(&mut self, text: &str) {
+            // The server may have closed already; what it said, or that it closed, is heard next.
+            let _ = self.0.get_mut().write_all(text.as_bytes()).await;
+        }
+
+        /// The next line with its end; empty when the server has closed.
+        async fn hear(&mut self) -> String {
+            let mut line = String::new();
+            // A server that closes on unread bytes resets the connection: that is closed, too.
+            let _ = timeout(PATIENCE, self.0.read_line(&mut line)).await.expect("the server says nothing");
+            line
+        }
+
+        /// Plays Asterisk until the server closes; gives what was set.
+        async fn commands(&mut self) -> Vec<String> {
+            let mut commands = Vec::new();
+            loop {
+                let line = self.hear().await;
+                if line.is_empty() {
+                    return commands;
+                }
+                commands.push(line.trim_end().into());
+                self.say("200 result=1\n").await;
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_request_sets_its_variables_in_order_and_closes() {
+        let server = Server::start(4, &[LOCALHOST]).await;
+        let commands = server.call("echo", "0071").await.commands().await;
+        assert_eq!(commands, ["SET VARIABLE ECHO \"0071\"", "SET VARIABLE USHER_RESULT \"OK\""]);
+        server.counted(|c| &c.served, 1).await;
+    }
+
+    #[tokio::test]
+    async fn a_command_waits_for_the_answer_to_the_one_before() {
+        let server = Server::start(4, &[LOCALHOST]).await;
+        let mut client = server.call("echo", "a").await;
+        assert!(client.hear().await.contains("ECHO"));
+        let second = timeout(DEADLINE / 4, client.hear()).await;
+        assert!(second.is_err(), "Asterisk would overlook it: {second:?}");
+    }
+
+    #[tokio::test]
+    async fn a_handler_that_hangs_still_gives_the_dialplan_a_word_to_branch_on() {
+        let server = Server::start(4, &[LOCALHOST]).await;
+        let began = Instant::now();
+        let commands = server.call("hang", "").await.commands().await;
+        assert_eq!(commands, ["SET VARIABLE USHER_RESULT \"UNAVAILABLE\""]);
+        assert!(began.elapsed() < DEADLINE * 5, "{:?}", began.elapsed());
+        server.counted(|c| &c.too_slow, 1).await;
+    }
+
+    #[tokio::test]
+    async fn a_handler_that_panics_ends_its_own_request_only() {
+        let server = Server::start(4, &[LOCALHOST]).await;
+        assert!(server.call("panic", "").await.commands().await.is_empty());
+        server.counted(|c| &c.panicked, 1).await;
+        assert_eq!(server.call("echo", "").await.commands().await.len(), 2);
+    }
+
+    #[tokio::test]
+    async fn peers_that_hang_say_half_or_say_garbage_are_closed_while_others_are_served() {
+        let server = Server::start(16, &[LOCALHOST]).await;
+        let mut silent = server.connect().await;
+        let mut half = server.connect().await;
+        half.say("agi_network_script: echo\nagi_arg").await;
+        let mut garbage = server.connect().await;
+        garbage.say("GET / HTTP/1.1\r\n").await;
+        let mut endless = server.connect().await;
+        endless.say(&"agi_".repeat(1000)).await;
+        let mut deaf = server.call("echo", "never acknowledged").await;
+        assert_eq!(server.call("echo", "").await.commands().await.len(), 2);
+
+        assert_eq!(garbage.hear().await, "");
+        assert_eq!(endless.hear().await, "");
+        server.counted(|c| &c.malformed, 2).await;
+        assert_eq!(silent.hear().await, "");
+        assert_eq!(half.hear().await, "");
+        assert!(deaf.hear().await.contains("ECHO"));
+        assert_eq!(deaf.hear().await, "");
+        server.counted(|c| &c.broken, 3).await;
+    }
+
+    #[tokio::test]
+    async fn a_caller_who_hangs_up_before_the_answer_is_no_error() {
+        let server = Server::start(4, &[LOCALHOST]).await;
+        for word in ["HANGUP\n", "511 Command Not Permitted on a dead channel or intercept routine\n"] {
+            let mut client = server.call("echo", "").await;
+            client.hear().await;
+            client.say(word).await;
+            assert_eq!(client.hear().await, "");
+        }
+        server.counted(|c| &c.hung_up, 2).await;
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_is_not_on_the_list_gets_no_answer() {
+        let server = Server::start(4, &["192.0.2.1".parse().unwrap()]).await;
+        let mut client = server.connect().await;
+        assert_eq!(client.hear().await, "");
+        server.counted(|c| &c.not_allowed, 1).await;
+    }
+
+    #[tokio::test]
+    async fn one_too_many_is_closed_and_a_slot_comes_back() {
+        let server = Server::start(1, &[LOCALHOST]).await;
+        let mut first = server.call("hang", "").await;
+        let mut second = server.connect().await;
+        assert_eq!(second.hear().await, "");
+        server.counted(|c| &c.too_many, 1).await;
+        first.commands().await;
+        server.counted(|c| &c.too_slow, 1).await;
+        let served = async { while server.call("echo", "").await.commands().await.is_empty() {} };
+        timeout(PATIENCE, served).await.expect("the slot does not come back");
+    }
+
+    #[tokio::test]
+    async fn a_stop_lets_open_requests_end_and_takes_no_new_ones() {
+        let server = Server::start(4, &[LOCALHOST]).await;
+        let mut open = server.call("echo", "").await;
+        assert!(open.hear().await.contains("ECHO"));
+        server.stop.cancel();
+        let refused = async { while TcpStream::connect(server.address).await.is_ok() {} };
+        timeout(PATIENCE, refused).await.expect("the port stays open");
+        open.say("200 result=1\n").await;
+        assert_eq!(open.commands().await, ["SET VARIABLE USHER_RESULT \"OK\""]);
+        timeout(PATIENCE, server.task).await.expect("serve does not end").unwrap();
+    }
+}
