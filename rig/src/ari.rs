@@ -107,7 +107,7 @@ impl Ari {
     /// # Errors
     /// When Asterisk refuses.
     pub async fn events(&self, app: &str) -> Result<(mpsc::Receiver<Value>, JoinHandle<()>)> {
-        let url = format!("ws://{}/ari/events?app={app}&subscribeAll=false", self.base);
+        let url = format!("ws://{}/ari/events?app={app}&subscribeAll=true", self.base);
         let mut request = url.into_client_request()?;
         let login = base64::Engine::encode(
             &base64::engine::general_purpose::STANDARD,

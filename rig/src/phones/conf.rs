@@ -79,7 +79,7 @@ fn pjsip(at: &Places<'_>) -> String {
              [desk-{number}]\ntype=aor\ncontact=sip:127.0.0.1:{relay}\n\
              [registration-{number}]\ntype=registration\ntransport=desks\noutbound_auth=auth-{number}\n\
              server_uri=sip:127.0.0.1:{relay}\nclient_uri=sip:{number}@127.0.0.1:{relay}\ncontact_user={number}\n\
-             retry_interval=1\nforbidden_retry_interval=1\nmax_retries=100000\nexpiration=60\n"
+             retry_interval=1\nforbidden_retry_interval=1\nmax_random_initial_delay=0\nmax_retries=100000\nexpiration=60\n"
         );
     }
     text
