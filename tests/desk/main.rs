@@ -59,6 +59,7 @@ fn config(prosody: &Prosody, address: String) -> Xmpp {
 }
 
 fn start(config: &Xmpp) -> Desk {
+    let _already = tracing_subscriber::fmt().with_env_filter("usher=debug").with_test_writer().try_init();
     let stop = CancellationToken::new();
     let (handle, task) = desk::spawn(config, stop.clone());
     Desk { handle, task, stop }
@@ -140,7 +141,7 @@ async fn until(events: &mut Events, wanted: impl Fn(&Event) -> bool) -> Event {
         if wanted(&event) {
             return event;
         }
-        assert!(Instant::now() < deadline);
+        assert!(Instant::now() < deadline, "it does not come");
     }
 }
 

@@ -136,6 +136,9 @@ impl Prosody {
 
 impl Drop for Prosody {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", self.log());
+        }
         self.kill();
     }
 }

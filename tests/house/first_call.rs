@@ -34,6 +34,4 @@ async fn a_customer_calls_enters_1111_and_gets_the_member_who_logged_on() {
     leg.hang_up().await.unwrap();
     assert_eq!(caller.hung_up(SOON).await.unwrap().by, Side::Them);
     rig.pbx.wait_until_empty(SOON).await.unwrap();
-    println!("{}", rig.usher.log());
-    println!("{:?}", agent.events());
 }
