@@ -104,53 +104,79 @@ pub fn watch(settings: Settings) -> mpsc::Receiver<Result<Event, String>> {
             }
         };
         let attempts = Arc::new(AtomicU32::new(0));
-        let (account, errors, counter) = (settings.account.clone(), out.clone(), attempts.clone());
-        let stream = StanzaStream::new(
-            Box::new(move |_location, slot| {
-                tokio::spawn(connect(account.clone(), trust.clone(), errors.clone(), counter.clone(), slot));
-            }),
-            DEPTH,
-        );
-        Watch { settings, stream, out, attempts, seen: Seen::default(), step: Step::Offline, serial: 0, refusals: 0 }
-            .run()
-            .await;
+        let current = Arc::new(AtomicU32::new(0));
+        let login =
+            Login { account: settings.account.clone(), trust, out: out.clone(), attempts: attempts.clone(), current };
+        let make: Box<dyn Fn() -> StanzaStream + Send + Sync> = Box::new(move || {
+            let (login, stream) = (login.clone(), login.current.fetch_add(1, Ordering::Relaxed) + 1);
+            let feed = move |_location, slot| {
+                tokio::spawn(login.clone().connect(stream, slot));
+            };
+            StanzaStream::new(Box::new(feed), DEPTH)
+        });
+        let stream = make();
+        let seen = Seen::default();
+        Watch {
+            settings,
+            stream,
+            make,
+            out,
+            attempts,
+            seen,
+            link: Link::Down,
+            step: Step::Offline,
+            serial: 0,
+            refusals: 0,
+        }
+        .run()
+        .await;
     });
     events
 }
 
-async fn connect(
+/// Makes connections for the stream in use.
+#[derive(Clone)]
+struct Login {
     account: Account,
     trust: Arc<rustls::ClientConfig>,
     out: mpsc::Sender<Result<Event, String>>,
     attempts: Arc<AtomicU32>,
-    mut slot: oneshot::Sender<Connection>,
-) {
-    loop {
-        let pause = match attempts.fetch_add(1, Ordering::Relaxed) {
-            0 => Duration::ZERO,
-            n => pause(n - 1),
-        };
-        tokio::select! {
-            () = slot.closed() => return,
-            () = out.closed() => break,
-            () = tokio::time::sleep(pause) => {}
-        }
-        match login::log_in(&account, trust.clone()).await {
-            Ok(connection) => {
-                let _gone = slot.send(connection);
-                return;
+    /// Number of the stream in use: the ones before it get no connection any more.
+    current: Arc<AtomicU32>,
+}
+
+impl Login {
+    async fn connect(self, stream: u32, mut slot: oneshot::Sender<Connection>) {
+        loop {
+            let pause = match self.attempts.fetch_add(1, Ordering::Relaxed) {
+                0 => Duration::ZERO,
+                n => pause(n - 1),
+            };
+            tokio::select! {
+                () = slot.closed() => return,
+                () = self.out.closed() => break,
+                () = tokio::time::sleep(pause) => {}
             }
-            Err(Failure::Passing(why)) => {
-                let _full = out.try_send(Ok(Event::LinkDown { why }));
-            }
-            Err(Failure::Final(why)) => {
-                let _gone = out.send(Err(why)).await;
+            if self.current.load(Ordering::Relaxed) != stream {
                 break;
             }
+            match login::log_in(&self.account, self.trust.clone()).await {
+                Ok(connection) => {
+                    let _gone = slot.send(connection);
+                    return;
+                }
+                Err(Failure::Passing(why)) => {
+                    let _full = self.out.try_send(Ok(Event::LinkDown { why }));
+                }
+                Err(Failure::Final(why)) => {
+                    let _gone = self.out.send(Err(why)).await;
+                    break;
+                }
+            }
         }
+        // The stream takes a dropped slot for a defect.
+        slot.closed().await;
     }
-    // The stream takes a dropped slot for a defect.
-    slot.closed().await;
 }
 
 fn pause(failures: u32) -> Duration {
@@ -173,9 +199,17 @@ enum Step {
     },
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Link {
+    Up,
+    Down,
+}
+
 struct Watch {
     settings: Settings,
     stream: StanzaStream,
+    make: Box<dyn Fn() -> StanzaStream + Send + Sync>,
+    link: Link,
     out: mpsc::Sender<Result<Event, String>>,
     attempts: Arc<AtomicU32>,
     seen: Seen,
@@ -195,10 +229,7 @@ impl Watch {
                 () = self.out.closed() => break,
                 event = self.stream.next() => match event {
                     Some(event) => self.handle(event).await,
-                    None => {
-                        let _gone = self.out.send(Err("the XMPP session broke down".into())).await;
-                        return;
-                    }
+                    None => self.stream = (self.make)(),
                 },
                 () = async { tokio::time::sleep_until(rest.unwrap_or_else(Instant::now)).await }, if rest.is_some() => {
                     self.subscribe().await;
@@ -216,6 +247,7 @@ impl Watch {
         match event {
             stanzastream::Event::Stream(StreamEvent::Reset { .. }) => {
                 self.attempts.store(0, Ordering::Relaxed);
+                self.link = Link::Up;
                 // Notifications go to the bare address, and so to those who have said that they are there.
                 self.stream.send(Box::new(Presence::new(PresenceType::None).into())).await;
                 self.tell(Event::LinkUp).await;
@@ -223,12 +255,20 @@ impl Watch {
             }
             stanzastream::Event::Stream(StreamEvent::Resumed) => {
                 self.attempts.store(0, Ordering::Relaxed);
+                self.link = Link::Up;
                 self.tell(Event::LinkUp).await;
                 self.subscribe().await;
             }
             stanzastream::Event::Stream(StreamEvent::Suspended) => {
                 self.step = Step::Offline;
-                self.tell(Event::LinkDown { why: "the connection broke".into() }).await;
+                if self.link == Link::Up {
+                    self.link = Link::Down;
+                    self.tell(Event::LinkDown { why: "the connection broke".into() }).await;
+                } else {
+                    // Broken again before it was usable: a server that has forgotten the session, perhaps. The library
+                    // would try to resume it for ever.
+                    self.stream = (self.make)();
+                }
             }
             stanzastream::Event::Stanza(Stanza::Message(message)) => self.message(message).await,
             stanzastream::Event::Stanza(Stanza::Iq(iq)) => self.iq(iq).await,

@@ -14,7 +14,7 @@ use xmpp_parsers::{
     minidom::Element,
     ns,
     pubsub::{
-        AffiliationAttribute, ItemId, NodeName, Owner, PubSub, owner,
+        AffiliationAttribute, ItemId, NodeName, Owner, PubSub, Subscription, owner,
         pubsub::{Configure, Create, Item, Items, Publish, Retract},
     },
     stanza_error::DefinedCondition,
@@ -89,6 +89,34 @@ struct Affiliation {
     jid: Jid,
     #[xml(attribute)]
     affiliation: AffiliationAttribute,
+}
+
+/// `<subscriptions/>` of an owner (XEP-0060 section 8.8), read tolerantly.
+#[derive(Debug, Clone, FromXml, AsXml)]
+#[xml(namespace = ns::PUBSUB_OWNER, name = "pubsub")]
+struct OwnerSubscriptions {
+    #[xml(child)]
+    subscriptions: Subscriptions,
+}
+
+#[derive(Debug, Clone, FromXml, AsXml)]
+#[xml(namespace = ns::PUBSUB_OWNER, name = "subscriptions")]
+struct Subscriptions {
+    #[xml(attribute(default))]
+    node: Option<String>,
+    #[xml(child(n = ..))]
+    list: Vec<SubscriptionOf>,
+}
+
+#[derive(Debug, Clone, FromXml, AsXml)]
+#[xml(namespace = ns::PUBSUB_OWNER, name = "subscription")]
+struct SubscriptionOf {
+    #[xml(attribute)]
+    jid: Jid,
+    #[xml(attribute)]
+    subscription: Subscription,
+    #[xml(attribute(default))]
+    subid: Option<String>,
 }
 
 /// A pubsub service as seen through a session. Cheap to clone.
@@ -174,6 +202,9 @@ impl Pubsub {
         if changes.is_empty() {
             return Ok(());
         }
+        for change in changes.iter().filter(|change| change.affiliation == AffiliationAttribute::None) {
+            self.unsubscribe(node, &change.jid.to_bare()).await?;
+        }
         let submit = OwnerAffiliations { affiliations: Affiliations { node: node.into(), list: changes } };
         self.session.request(self.service.clone(), IqPayload::Set(submit.into()), ANSWER_WITHIN).await?;
         Ok(())
@@ -192,6 +223,28 @@ impl Pubsub {
                 error @ (Error::Refused(_) | Error::NotSent | Error::NoAnswer) => Err(error),
             },
         }
+    }
+
+    /// Ends the subscriptions of somebody who loses access: servers differ in whether taking the affiliation does (with
+    /// Prosody 0.12 it does not, and is refused).
+    async fn unsubscribe(&self, node: &str, reader: &BareJid) -> Result<(), Error> {
+        let ask = OwnerSubscriptions { subscriptions: Subscriptions { node: Some(node.into()), list: vec![] } };
+        let answer = self.ask(IqPayload::Get(ask.into())).await?;
+        let found = OwnerSubscriptions::try_from(answer)
+            .map_err(|_| Error::Refused("the node's subscriptions came in an unknown form".into()))?;
+        let ended: Vec<_> = found
+            .subscriptions
+            .list
+            .into_iter()
+            .filter(|one| one.jid.to_bare() == *reader && one.subscription != Subscription::None)
+            .map(|one| SubscriptionOf { subscription: Subscription::None, ..one })
+            .collect();
+        if ended.is_empty() {
+            return Ok(());
+        }
+        let submit = OwnerSubscriptions { subscriptions: Subscriptions { node: Some(node.into()), list: ended } };
+        self.session.request(self.service.clone(), IqPayload::Set(submit.into()), ANSWER_WITHIN).await?;
+        Ok(())
     }
 
     /// Publishes one item, or replaces the one with the same id.

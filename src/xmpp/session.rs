@@ -14,7 +14,7 @@ use std::{
 
 use futures_util::StreamExt;
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{Notify, mpsc, oneshot},
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
@@ -55,6 +55,8 @@ const BACKOFF_FIRST: Duration = Duration::from_millis(250);
 const BACKOFF_CAP: Duration = Duration::from_secs(15);
 /// How often requests that nobody waits for any more are dropped.
 const SWEEP: Duration = Duration::from_secs(5);
+/// From the log-in to a session that can be used: binding and stream management, two round trips.
+const NEGOTIATION: Duration = Duration::from_secs(10);
 /// How long the goodbye to the server may take.
 const GOODBYE: Duration = Duration::from_secs(2);
 
@@ -133,9 +135,12 @@ impl Session {
         let (commands, inbox) = mpsc::channel(COMMANDS);
         let (events, outbox) = mpsc::channel(EVENTS);
         let failures = Arc::new(AtomicU32::new(0));
-        let reconnect = Reconnect { connector, account, events: events.clone(), failures: failures.clone() };
-        let stream = StanzaStream::new(reconnect.into_callback(), DEPTH);
-        let actor = Actor { stream, inbox, events, failures, pending: HashMap::new(), link: Up::No };
+        let logged_in = Arc::new(Notify::new());
+        let reconnect = Arc::new(Reconnect { connector, account, events: events.clone(), failures, logged_in });
+        let abandoned = CancellationToken::new();
+        let stream = reconnect.stream(&abandoned);
+        let pending = HashMap::new();
+        let actor = Actor { stream, abandoned, reconnect, inbox, events, pending, link: Up::No, usable_by: None };
         tokio::spawn(actor.run(stop));
         Ok((Self { commands, ids: Arc::default() }, outbox))
     }
@@ -186,29 +191,32 @@ struct Reconnect {
     events: mpsc::Sender<Event>,
     /// Attempts since the session last worked; the actor sets it back.
     failures: Arc<AtomicU32>,
+    logged_in: Arc<Notify>,
 }
 
-type Callback = Box<dyn FnMut(Option<String>, oneshot::Sender<Connection>) + Send + 'static>;
-
 impl Reconnect {
-    fn into_callback(self) -> Callback {
-        let this = Arc::new(self);
-        Box::new(move |_location, slot| {
-            tokio::spawn(this.clone().fill(slot));
-        })
+    /// A stream of its own, fed with connections until it is `abandoned`.
+    fn stream(self: &Arc<Self>, abandoned: &CancellationToken) -> StanzaStream {
+        let (this, abandoned) = (self.clone(), abandoned.clone());
+        let feed = move |_location: Option<String>, slot: oneshot::Sender<Connection>| {
+            tokio::spawn(this.clone().fill(slot, abandoned.clone()));
+        };
+        StanzaStream::new(Box::new(feed), DEPTH)
     }
 
-    async fn fill(self: Arc<Self>, mut slot: oneshot::Sender<Connection>) {
+    async fn fill(self: Arc<Self>, mut slot: oneshot::Sender<Connection>, abandoned: CancellationToken) {
         loop {
             let pause = backoff(self.failures.fetch_add(1, Ordering::Relaxed));
             tokio::select! {
                 () = slot.closed() => return,
+                () = abandoned.cancelled() => break,
                 () = self.events.closed() => break,
                 () = tokio::time::sleep(pause) => {}
             }
             match login::log_in(&self.connector, &self.account).await {
                 Ok(connection) => {
                     let _gone = slot.send(connection);
+                    self.logged_in.notify_one();
                     return;
                 }
                 Err(Failure::Passing(why)) => {
@@ -254,27 +262,36 @@ struct Pending {
 
 struct Actor {
     stream: StanzaStream,
+    abandoned: CancellationToken,
+    reconnect: Arc<Reconnect>,
     inbox: mpsc::Receiver<Command>,
     events: mpsc::Sender<Event>,
-    failures: Arc<AtomicU32>,
     pending: HashMap<String, Pending>,
     link: Up,
+    /// When a connection that is logged in has to have become a session.
+    usable_by: Option<Instant>,
 }
 
 impl Actor {
     async fn run(mut self, stop: CancellationToken) {
         let mut sweep = tokio::time::interval_at(Instant::now() + SWEEP, SWEEP);
         loop {
+            let usable_by = self.usable_by;
+            // In order: what the stream says first, so that a log-in is judged by what became of it.
             tokio::select! {
+                biased;
                 () = stop.cancelled() => break,
                 () = self.events.closed() => break,
                 event = self.stream.next() => match event {
                     Some(event) => self.handle(event).await,
-                    None => {
-                        let _gone = self.events.send(Event::Fatal(Fatal::Broken)).await;
-                        return;
-                    }
+                    None => self.start_afresh().await,
                 },
+                () = self.reconnect.logged_in.notified(), if !matches!(self.link, Up::Yes { .. }) => {
+                    self.usable_by = Some(Instant::now() + NEGOTIATION);
+                },
+                () = tokio::time::sleep_until(usable_by.unwrap_or_else(Instant::now)), if usable_by.is_some() => {
+                    self.start_afresh().await;
+                }
                 command = self.inbox.recv() => match command {
                     Some(command) => self.command(command).await,
                     None => break,
@@ -286,31 +303,58 @@ impl Actor {
         let _late = tokio::time::timeout(GOODBYE, self.stream.close()).await;
     }
 
+    /// Leaves a stream that cannot go on and begins another: resuming is lost, the link is not.
+    ///
+    /// The library takes a server's `<failed/>` without `h` (XEP-0198 section 5 lets it out) for a broken stream and
+    /// tries to resume for ever, and it has no deadline from log-in to session.
+    async fn start_afresh(&mut self) {
+        tracing::debug!("the XMPP session cannot go on where it broke: beginning a fresh one");
+        self.abandoned.cancel();
+        self.abandoned = CancellationToken::new();
+        self.stream = self.reconnect.stream(&self.abandoned);
+        self.usable_by = None;
+        self.fail_pending();
+        if matches!(self.link, Up::Yes { .. }) {
+            self.tell(Event::Suspended).await;
+        }
+        self.link = Up::No;
+    }
+
+    fn fail_pending(&mut self) {
+        for (_, pending) in self.pending.drain() {
+            let _gone = pending.answer.send(Err(RequestError::NoAnswer));
+        }
+    }
+
     async fn handle(&mut self, event: stanzastream::Event) {
         match event {
             stanzastream::Event::Stream(StreamEvent::Reset { bound_jid, features }) => {
-                for (_, pending) in self.pending.drain() {
-                    let _gone = pending.answer.send(Err(RequestError::NoAnswer));
-                }
+                self.fail_pending();
+                self.usable_by = None;
                 let enough = if features.stream_management.is_some() { StanzaStage::Acked } else { StanzaStage::Sent };
                 self.link = Up::Yes { enough };
-                self.failures.store(0, Ordering::Relaxed);
+                self.reconnect.failures.store(0, Ordering::Relaxed);
                 // Whoever writes to the account reaches us, instead of a store that grows until the next log-in.
                 let presence = Presence::new(PresenceType::None);
                 self.stream.send(Box::new(presence.into())).await;
                 self.tell(Event::Online { jid: bound_jid }).await;
             }
             stanzastream::Event::Stream(StreamEvent::Suspended) => {
-                if let Up::Yes { enough } = self.link {
-                    self.link = Up::Broken { enough };
+                match self.link {
+                    Up::Yes { enough } => {
+                        self.link = Up::Broken { enough };
+                        self.tell(Event::Suspended).await;
+                    }
+                    // Broken again before it was usable.
+                    Up::No | Up::Broken { .. } => self.start_afresh().await,
                 }
-                self.tell(Event::Suspended).await;
             }
             stanzastream::Event::Stream(StreamEvent::Resumed) => {
+                self.usable_by = None;
                 if let Up::Broken { enough } = self.link {
                     self.link = Up::Yes { enough };
                 }
-                self.failures.store(0, Ordering::Relaxed);
+                self.reconnect.failures.store(0, Ordering::Relaxed);
                 self.tell(Event::Resumed).await;
             }
             stanzastream::Event::Stanza(Stanza::Iq(iq)) => self.iq(iq).await,
