@@ -14,7 +14,7 @@ use xmpp_parsers::{
     minidom::Element,
     ns,
     pubsub::{
-        AffiliationAttribute, ItemId, NodeName, Owner, PubSub, Subscription, owner,
+        AffiliationAttribute, ItemId, NodeName, Owner, PubSub, owner,
         pubsub::{Configure, Create, Item, Items, Publish, Retract},
     },
     stanza_error::DefinedCondition,
@@ -113,8 +113,9 @@ struct Subscriptions {
 struct SubscriptionOf {
     #[xml(attribute)]
     jid: Jid,
+    /// A word, because the library's type leaves out `none`, which is what has to be said.
     #[xml(attribute)]
-    subscription: Subscription,
+    subscription: String,
     #[xml(attribute(default))]
     subid: Option<String>,
 }
@@ -202,6 +203,7 @@ impl Pubsub {
         if changes.is_empty() {
             return Ok(());
         }
+        tracing::info!(node.name = node, ?changes, "the node's access is not as it should be: repairing it");
         for change in changes.iter().filter(|change| change.affiliation == AffiliationAttribute::None) {
             self.unsubscribe(node, &change.jid.to_bare()).await?;
         }
@@ -236,8 +238,8 @@ impl Pubsub {
             .subscriptions
             .list
             .into_iter()
-            .filter(|one| one.jid.to_bare() == *reader && one.subscription != Subscription::None)
-            .map(|one| SubscriptionOf { subscription: Subscription::None, ..one })
+            .filter(|one| one.jid.to_bare() == *reader && one.subscription != "none")
+            .map(|one| SubscriptionOf { subscription: "none".into(), ..one })
             .collect();
         if ended.is_empty() {
             return Ok(());
