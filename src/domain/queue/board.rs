@@ -570,3 +570,6 @@ impl Node {
         self.strays = items.into_keys().collect();
     }
 }
+
+#[cfg(test)]
+mod tests;
