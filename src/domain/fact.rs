@@ -106,7 +106,8 @@ pub enum OfferEnd {
     MemberGone,
     /// The member logged off meanwhile.
     LoggedOff,
-    /// The link to Asterisk broke or the service is stopping.
+    /// No fault of the member's: the link to Asterisk broke, the phone was taken before it could ring, the caller has
+    /// waited too long, or the service is stopping.
     Withdrawn,
 }
 

@@ -76,6 +76,7 @@ pub struct Caller {
     last_offer: u32,
     revision: u32,
     rang: Rang,
+    join_due: Option<Instant>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,7 +89,7 @@ impl Caller {
     /// A caller who came at `entered`; `age` is more than zero for one that is taken over from an earlier run of the
     /// service: its numbers go on above any that run can have used (it made less than one in a millisecond).
     pub fn new(arrival: Arrival, entered: Now, age: Duration, ticket: u64) -> Self {
-        let base = u32::try_from(age.as_millis()).unwrap_or(u32::MAX / 2);
+        let base = u32::try_from(age.as_millis()).unwrap_or(u32::MAX).min(u32::MAX / 2);
         Self {
             arrival,
             entered,
@@ -99,6 +100,7 @@ impl Caller {
             last_offer: base,
             revision: base,
             rang: Rang::Never,
+            join_due: None,
         }
     }
 
@@ -123,6 +125,20 @@ impl Caller {
     /// Whether any phone was asked to ring for this call.
     pub fn has_rung(&self) -> bool {
         self.rang == Rang::Somewhere
+    }
+
+    /// Notes that the two are being joined, and that it is to be asked for again if nothing is heard of it until then.
+    pub fn join_until(&mut self, due: Instant) {
+        self.stage = Stage::Joining;
+        self.join_due = Some(due);
+    }
+
+    /// In [`Stage::Joining`]: when to ask for it again.
+    pub fn join_due(&self) -> Option<Instant> {
+        match self.stage {
+            Stage::Joining => self.join_due,
+            Stage::Waiting | Stage::Popping { .. } | Stage::Ringing { .. } | Stage::Talking => None,
+        }
     }
 
     /// The next revision of the pop.

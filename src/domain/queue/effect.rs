@@ -165,7 +165,8 @@ pub enum Effect {
         /// on this Asterisk.
         server: ServerId,
     },
-    /// End greeting and music, and bring both legs into one bridge; tell [`Event::Joined`] or [`Event::LegGone`].
+    /// End greeting and music, and bring both legs into one bridge; tell [`Event::Joined`] or [`Event::LegGone`]. Asked
+    /// for again as long as neither is told, so a second time must do no harm.
     Join {
         /// In this call
         call: CallId,

@@ -2,10 +2,18 @@
 //!
 //! A member is one person. A second offer to them is impossible by construction: [`Work`] holds one call.
 //! Every event ends in [`Floor::dispatch`], so that no free member and eligible caller are ever left side by side.
+//!
+//! Here: the state, the events, callers who come and go, time. In `offers`: the life of an offer. In `members`: the roster.
+
+mod members;
+mod offers;
+#[cfg(test)]
+mod simulation;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -16,15 +24,11 @@ use crate::domain::{
     pop::{PopOutcome, PopState},
     queue::{
         caller::{Arrival, Caller, Offer, Stage},
-        effect::{Effect, Event, LegEnd, Ring},
-        member::{Agent, Device, Listed, Work},
-        roster::{Queue, Roster},
-        strategy::{Candidate, least_recent},
+        effect::{Effect, Event},
+        member::{Agent, Device, Work},
+        roster::Queue,
     },
 };
-
-/// How long a leg that was hung up may stay unaccounted for before its member is free again all the same.
-const CLEARING: Duration = Duration::from_secs(5);
 
 /// Why the machine wants to be woken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,6 +41,8 @@ pub enum Deadline {
     QueueTimeout,
     /// Asterisk never said that a leg is gone.
     Clearing,
+    /// Asterisk never said that caller and member are joined.
+    Join,
 }
 
 /// Whether callers are still taken.
@@ -97,7 +103,7 @@ impl Floor {
             }
             Event::CallerGone { call } => self.caller_gone(call, now, &mut out),
             Event::PopSettled { call, offer, outcome } => self.pop_settled(call, offer, outcome, now, &mut out),
-            Event::LegAnswered { server, call, offer } => self.leg_answered(server, call, offer, &mut out),
+            Event::LegAnswered { server, call, offer } => self.leg_answered(server, call, offer, now, &mut out),
             Event::LegGone { call, offer, end } => self.leg_gone(call, offer, end, now, &mut out),
             Event::Joined { call, offer } => self.joined(call, offer, now, &mut out),
             Event::DeviceChanged { server, interface, device } => {
@@ -105,11 +111,10 @@ impl Floor {
             }
             Event::ServerUp { server } => {
                 self.up.insert(server);
+                // What could not be done without the link is due now.
+                self.tick(now, &mut out);
             }
-            Event::ServerDown { server } => {
-                self.up.remove(&server);
-                self.devices.retain(|(of, _), _| *of != server);
-            }
+            Event::ServerDown { server } => self.server_down(&server, now, &mut out),
             Event::Tick => self.tick(now, &mut out),
             Event::Stop => self.stop(now, &mut out),
         }
@@ -121,7 +126,8 @@ impl Floor {
     pub fn deadline(&self) -> Option<(Instant, Deadline)> {
         let callers = self.callers.values().flat_map(|caller| {
             let stage = match caller.stage {
-                Stage::Waiting | Stage::Joining | Stage::Talking => None,
+                Stage::Waiting | Stage::Talking => None,
+                Stage::Joining => self.join_due(caller).map(|due| (due, Deadline::Join)),
                 Stage::Popping { until } => Some((until, Deadline::Pop)),
                 Stage::Ringing { until } => Some((until, Deadline::RingTime)),
             };
@@ -150,19 +156,24 @@ impl Floor {
         self.queues.get(name)
     }
 
-    /// Members logged on to a queue, by extension.
-    fn logged_on<'a>(&'a self, queue: &'a QueueName) -> impl Iterator<Item = &'a Extension> {
-        self.agents.iter().filter(move |(_, agent)| agent.logged_on.contains(queue)).map(|(extension, _)| extension)
-    }
-
-    /// When the caller has waited too long; `None` once they are being joined or talk.
+    /// When the caller has to be given back; `None` once they are being joined or talk, and without a link to do it by.
     fn timeout_of(&self, caller: &Caller) -> Option<Instant> {
         match caller.stage {
             Stage::Waiting | Stage::Popping { .. } | Stage::Ringing { .. } => {
-                self.queues.get(&caller.arrival.queue).map(|queue| caller.entered.steady + queue.queue_timeout)
+                self.end_of_wait(caller).filter(|_| self.up.contains(&caller.arrival.server))
             }
             Stage::Joining | Stage::Talking => None,
         }
+    }
+
+    /// When the caller has waited as long as the queue allows.
+    fn end_of_wait(&self, caller: &Caller) -> Option<Instant> {
+        self.queues.get(&caller.arrival.queue).map(|queue| caller.entered.steady + queue.queue_timeout)
+    }
+
+    /// When a join is asked for again; `None` without a link to do it by.
+    fn join_due(&self, caller: &Caller) -> Option<Instant> {
+        caller.join_due().filter(|_| self.up.contains(&caller.arrival.server))
     }
 
     // ---- callers -----------------------------------------------------------------------------------------------
@@ -206,20 +217,38 @@ impl Floor {
         }));
         self.line.insert((caller.entered.steady, caller.ticket), call);
         self.callers.insert(call, caller);
-        if let Some(outcome) = self.reason_to_give_back(&arrival.queue) {
+        if let Some(outcome) = self.reason_to_give_back(call, now) {
             self.give_back(call, outcome, now, out);
         }
     }
 
-    fn reason_to_give_back(&self, queue: &QueueName) -> Option<CallOutcome> {
+    /// Why it is of no use that this caller waits on.
+    fn reason_to_give_back(&self, call: CallId, now: Now) -> Option<CallOutcome> {
+        let caller = self.callers.get(&call)?;
+        let queue = &caller.arrival.queue;
         if self.doors == Doors::Closed {
             Some(CallOutcome::Stopped)
         } else if !self.queues.contains_key(queue) {
             Some(CallOutcome::UnknownQueue)
         } else if self.logged_on(queue).next().is_none() {
             Some(CallOutcome::NoMembers)
+        } else if self.end_of_wait(caller).is_some_and(|at| at <= now.steady) {
+            Some(CallOutcome::TimedOut)
         } else {
             None
+        }
+    }
+
+    /// Gives back the callers in line whom nobody can serve; without a link they wait for it.
+    fn give_back_the_hopeless(&mut self, now: Now, out: &mut Vec<Effect>) {
+        let hopeless: Vec<(CallId, CallOutcome)> = self
+            .line
+            .values()
+            .filter(|call| self.callers.get(*call).is_some_and(|caller| self.up.contains(&caller.arrival.server)))
+            .filter_map(|call| Some((*call, self.reason_to_give_back(*call, now)?)))
+            .collect();
+        for (call, outcome) in hopeless {
+            self.give_back(call, outcome, now, out);
         }
     }
 
@@ -236,9 +265,24 @@ impl Floor {
         if self.callers.contains_key(&call) {
             return;
         }
+        // The member was taken for free because this Asterisk had not been heard yet.
+        let rivals: Vec<CallId> = self
+            .callers
+            .iter()
+            .filter(|(_, caller)| matches!(caller.stage, Stage::Popping { .. } | Stage::Ringing { .. }))
+            .filter(|(_, caller)| caller.offer.as_ref().is_some_and(|offer| offer.extension == extension))
+            .map(|(call, _)| *call)
+            .collect();
+        for rival in rivals {
+            self.end_offer(rival, OfferEnd::Withdrawn, Leg::ToBeDropped, now, out);
+        }
         // An agent who is not in the roster any more talks on: only the end of the call is ours to see to.
         if let Some(agent) = self.agents.get_mut(&extension) {
-            agent.work = Work::Busy { call, offer };
+            match agent.work {
+                Work::Free | Work::Clearing { .. } => agent.work = Work::Busy { call, offer },
+                // Two talks at once: this one keeps them busy when the other is over.
+                Work::Busy { .. } => {}
+            }
         }
         self.tickets += 1;
         let mut caller = Caller::new(arrival, earlier(now, age), age, self.tickets);
@@ -283,216 +327,25 @@ impl Floor {
         out.push(Effect::Record(Fact::CallEnded { call, extension, outcome }));
     }
 
-    // ---- offers ------------------------------------------------------------------------------------------------
+    // ---- links, time and the end --------------------------------------------------------------------------------------
 
-    fn pop_settled(&mut self, call: CallId, offer: OfferNo, outcome: PopOutcome, now: Now, out: &mut Vec<Effect>) {
-        let Some(caller) = self.callers.get_mut(&call) else { return };
-        match caller.stage {
-            Stage::Popping { .. } if caller.has_out(offer) => {}
-            Stage::Popping { .. } | Stage::Waiting | Stage::Ringing { .. } | Stage::Joining | Stage::Talking => return,
-        }
-        let Some(extension) = caller.offer.as_ref().map(|offer| offer.extension.clone()) else { return };
-        let (Some(agent), Some(queue)) = (self.agents.get(&extension), self.queues.get(&caller.arrival.queue)) else {
-            return;
-        };
-        caller.stage = Stage::Ringing { until: now.steady + queue.ring_time };
-        caller.mark_rung();
-        out.push(Effect::Ring(Ring {
-            call,
-            offer,
-            extension: extension.clone(),
-            interface: agent.row.interface.clone(),
-            server: caller.arrival.server.clone(),
-            originator: caller.arrival.channel.clone(),
-            caller: caller.arrival.caller.clone(),
-            queue: queue.name.clone(),
-            ring_time: queue.ring_time,
-        }));
-        out.push(Effect::Update { pop: caller.pop(&extension, PopState::Ringing, now) });
-        out.push(Effect::Record(Fact::CallRinging { call, offer, extension, pop: outcome }));
-    }
-
-    fn leg_answered(&mut self, server: ServerId, call: CallId, offer: OfferNo, out: &mut Vec<Effect>) {
-        if let Some(caller) = self.callers.get_mut(&call) {
-            match (caller.stage, caller.has_out(offer)) {
-                (Stage::Ringing { .. }, true) => {
-                    caller.stage = Stage::Joining;
-                    out.push(Effect::Join { call, offer });
-                    return;
-                }
-                // Told twice.
-                (Stage::Joining | Stage::Talking, true) => return,
-                (Stage::Waiting | Stage::Popping { .. }, true) | (_, false) => {}
+    fn server_down(&mut self, server: &ServerId, now: Now, out: &mut Vec<Effect>) {
+        self.up.remove(server);
+        self.devices.retain(|(of, _), _| of != server);
+        let calls: Vec<CallId> =
+            self.callers.values().filter(|c| c.arrival.server == *server).map(|c| c.arrival.call).collect();
+        for call in calls {
+            let Some(caller) = self.callers.get_mut(&call) else { continue };
+            match caller.stage {
+                // It could not be rung for.
+                Stage::Popping { .. } => self.end_offer(call, OfferEnd::Withdrawn, Leg::NeverMade, now, out),
+                // Whether they were joined may never be told: it is asked for again when the link is back.
+                Stage::Joining => caller.join_until(now.steady),
+                // Asterisk rings on, and so do we until the ring time is over.
+                Stage::Waiting | Stage::Ringing { .. } | Stage::Talking => {}
             }
         }
-        // The answer comes too late: the offer has gone elsewhere. Nobody is left in silence.
-        out.push(Effect::DropLeg { call, offer, server });
     }
-
-    fn joined(&mut self, call: CallId, offer: OfferNo, now: Now, out: &mut Vec<Effect>) {
-        let Some(caller) = self.callers.get_mut(&call) else { return };
-        match caller.stage {
-            Stage::Joining if caller.has_out(offer) => {}
-            Stage::Joining | Stage::Waiting | Stage::Popping { .. } | Stage::Ringing { .. } | Stage::Talking => return,
-        }
-        let Some(extension) = caller.offer.as_ref().map(|offer| offer.extension.clone()) else { return };
-        caller.stage = Stage::Talking;
-        out.push(Effect::ForgetAnnouncement { call });
-        out.push(Effect::Update { pop: caller.pop(&extension, PopState::Answered, now) });
-        out.push(Effect::Record(Fact::CallAnswered { call, offer, extension }));
-    }
-
-    fn leg_gone(&mut self, call: CallId, offer: OfferNo, end: LegEnd, now: Now, out: &mut Vec<Effect>) {
-        for agent in self.agents.values_mut() {
-            match agent.work {
-                Work::Clearing { call: c, offer: o, .. } if c == call && o == offer => agent.work = Work::Free,
-                Work::Clearing { .. } | Work::Free | Work::Busy { .. } => {}
-            }
-        }
-        self.forget_unlisted();
-        let Some(caller) = self.callers.get(&call) else { return };
-        if !caller.has_out(offer) {
-            return;
-        }
-        match caller.stage {
-            Stage::Waiting => {}
-            Stage::Popping { .. } | Stage::Ringing { .. } => {
-                let why = match end {
-                    LegEnd::NoAnswer => OfferEnd::RingNoAnswer,
-                    LegEnd::Rejected | LegEnd::HungUp => OfferEnd::Rejected,
-                    LegEnd::Unavailable => OfferEnd::Unavailable,
-                };
-                self.end_offer(call, why, Leg::Gone, now, out);
-            }
-            Stage::Joining => {
-                self.end_offer(call, OfferEnd::MemberGone, Leg::Gone, now, out);
-                // Greeting and music were ended for the member who is gone.
-                out.push(Effect::Music { call });
-            }
-            Stage::Talking => self.finish_talk(call, Leg::Gone, now, out),
-        }
-    }
-
-    /// The end of a call in which caller and member talked.
-    fn finish_talk(&mut self, call: CallId, leg: Leg, now: Now, out: &mut Vec<Effect>) {
-        let Some(caller) = self.callers.get_mut(&call) else { return };
-        let Some(offer) = caller.offer.clone() else { return };
-        let (server, channel) = (caller.arrival.server.clone(), caller.arrival.channel.clone());
-        let pop = caller.pop(&offer.extension, PopState::Ended, now);
-        if let Some(agent) = self.agents.get_mut(&offer.extension) {
-            agent.last_call = agent.last_call.max(Some(now.utc));
-        }
-        self.release(call, &offer.extension, offer.number, leg, server.clone(), now, out);
-        if leg == Leg::Gone {
-            out.push(Effect::HangUpCaller { call, server, channel });
-        }
-        out.push(Effect::Retire { pop });
-        self.remove(call, Some(offer.extension), CallOutcome::Completed, out);
-        self.forget_unlisted();
-    }
-
-    /// Takes an offer back: the caller is in line again in the old place, the member is free or being cleared.
-    fn end_offer(&mut self, call: CallId, why: OfferEnd, leg: Leg, now: Now, out: &mut Vec<Effect>) {
-        let Some(caller) = self.callers.get_mut(&call) else { return };
-        let Some(offer) = caller.offer.take() else { return };
-        let leg = match caller.stage {
-            Stage::Popping { .. } => Leg::NeverMade,
-            Stage::Waiting | Stage::Ringing { .. } | Stage::Joining | Stage::Talking => leg,
-        };
-        caller.stage = Stage::Waiting;
-        self.line.insert((caller.entered.steady, caller.ticket), call);
-        match why {
-            OfferEnd::RingNoAnswer | OfferEnd::Rejected | OfferEnd::Unavailable | OfferEnd::MemberGone => {
-                caller.skipped.insert(offer.extension.clone());
-            }
-            OfferEnd::CallerGone | OfferEnd::LoggedOff | OfferEnd::Withdrawn => {}
-        }
-        let pop = caller.pop(&offer.extension, PopState::Withdrawn, now);
-        let server = caller.arrival.server.clone();
-        self.release(call, &offer.extension, offer.number, leg, server, now, out);
-        out.push(Effect::Retire { pop });
-        out.push(Effect::Record(Fact::OfferEnded { call, offer: offer.number, extension: offer.extension, why }));
-    }
-
-    /// Ends a member's reservation; a leg that may still be there is dropped and waited for.
-    #[expect(clippy::too_many_arguments, reason = "one place that frees a member, told everything it must know")]
-    fn release(
-        &mut self,
-        call: CallId,
-        extension: &Extension,
-        offer: OfferNo,
-        leg: Leg,
-        server: ServerId,
-        now: Now,
-        out: &mut Vec<Effect>,
-    ) {
-        let work = match leg {
-            Leg::NeverMade | Leg::Gone => Work::Free,
-            Leg::ToBeDropped => {
-                out.push(Effect::DropLeg { call, offer, server });
-                Work::Clearing { call, offer, until: now.steady + CLEARING }
-            }
-        };
-        if let Some(agent) = self.agents.get_mut(extension) {
-            agent.work = work;
-        }
-    }
-
-    // ---- members -----------------------------------------------------------------------------------------------
-
-    fn roster(&mut self, roster: &Arc<Roster>, now: Now, out: &mut Vec<Effect>) {
-        self.queues = roster.queues.iter().map(|queue| (queue.name.clone(), queue.clone())).collect();
-        for agent in self.agents.values_mut() {
-            agent.listed = Listed::No;
-            agent.logged_on.clear();
-        }
-        for row in &roster.agents {
-            let agent = self.agents.entry(row.extension.clone()).or_insert_with(|| Agent {
-                row: row.clone(),
-                logged_on: BTreeSet::new(),
-                last_call: None,
-                work: Work::Free,
-                listed: Listed::Yes,
-            });
-            agent.row = row.clone();
-            agent.listed = Listed::Yes;
-        }
-        for membership in &roster.memberships {
-            let Some(agent) = self.agents.get_mut(&membership.extension) else { continue };
-            agent.last_call = agent.last_call.max(membership.last_call_at);
-            if membership.logged_on && self.queues.contains_key(&membership.queue) {
-                agent.logged_on.insert(membership.queue.clone());
-            }
-        }
-        self.forget_unlisted();
-        let withdrawn: Vec<CallId> = self
-            .callers
-            .iter()
-            .filter(|(_, caller)| matches!(caller.stage, Stage::Popping { .. } | Stage::Ringing { .. }))
-            .filter(|(_, caller)| {
-                let agent = caller.offer.as_ref().and_then(|offer| self.agents.get(&offer.extension));
-                !agent.is_some_and(|agent| agent.logged_on.contains(&caller.arrival.queue))
-            })
-            .map(|(call, _)| *call)
-            .collect();
-        for call in withdrawn {
-            self.end_offer(call, OfferEnd::LoggedOff, Leg::ToBeDropped, now, out);
-        }
-        let hopeless: Vec<(CallId, CallOutcome)> = self
-            .line
-            .values()
-            .filter_map(|call| Some((*call, self.reason_to_give_back(&self.callers.get(call)?.arrival.queue)?)))
-            .collect();
-        for (call, outcome) in hopeless {
-            self.give_back(call, outcome, now, out);
-        }
-    }
-
-    fn forget_unlisted(&mut self) {
-        self.agents.retain(|_, agent| agent.listed == Listed::Yes || agent.work != Work::Free);
-    }
-
-    // ---- time and the end --------------------------------------------------------------------------------------
 
     fn tick(&mut self, now: Now, out: &mut Vec<Effect>) {
         for agent in self.agents.values_mut() {
@@ -507,6 +360,10 @@ impl Floor {
             let Some(caller) = self.callers.get(&call) else { continue };
             if self.timeout_of(caller).is_some_and(|at| at <= now.steady) {
                 self.give_back(call, CallOutcome::TimedOut, now, out);
+                continue;
+            }
+            if self.join_due(caller).is_some_and(|due| due <= now.steady) {
+                self.join(call, now, out);
                 continue;
             }
             match (caller.stage, caller.offer.as_ref().map(|offer| offer.number)) {
@@ -535,47 +392,6 @@ impl Floor {
                 // They talk on without us; the next run finds them.
                 Some(Stage::Joining | Stage::Talking) | None => {}
             }
-        }
-    }
-
-    // ---- the match ---------------------------------------------------------------------------------------------
-
-    /// Gives every free member the first caller in line they may have.
-    fn dispatch(&mut self, now: Now, out: &mut Vec<Effect>) {
-        let waiting: Vec<CallId> = self.line.values().copied().collect();
-        for call in waiting {
-            let Some(extension) = self.choose(call) else { continue };
-            let (Some(caller), Some(agent)) = (self.callers.get_mut(&call), self.agents.get_mut(&extension)) else {
-                continue;
-            };
-            let offer = caller.next_offer(extension.clone());
-            caller.stage = Stage::Popping { until: now.steady + self.publish_bound };
-            agent.work = Work::Busy { call, offer: offer.number };
-            self.line.remove(&(caller.entered.steady, caller.ticket));
-            out.push(Effect::Publish { offer: offer.number, pop: caller.pop(&extension, PopState::Offered, now) });
-            out.push(Effect::Record(Fact::CallOffered { call, offer: offer.number, extension }));
-        }
-    }
-
-    fn choose(&self, call: CallId) -> Option<Extension> {
-        let caller = self.callers.get(&call)?;
-        if !self.up.contains(&caller.arrival.server) {
-            return None;
-        }
-        let free = self.agents.iter().filter(|(extension, agent)| {
-            agent.logged_on.contains(&caller.arrival.queue)
-                && agent.work == Work::Free
-                && !caller.skipped.contains(*extension)
-                && self.is_idle(&caller.arrival.server, &agent.row.interface)
-        });
-        least_recent(free.map(|(extension, agent)| Candidate { extension, last_call: agent.last_call })).cloned()
-    }
-
-    fn is_idle(&self, server: &ServerId, interface: &Interface) -> bool {
-        match self.devices.get(&(server.clone(), interface.clone())) {
-            Some(Device::Idle) => true,
-            Some(Device::Busy | Device::Unavailable) => false,
-            None => !interface.is_watched(),
         }
     }
 }

@@ -52,6 +52,8 @@ pub struct Agent {
     pub logged_on: BTreeSet<QueueName>,
     /// End of the last call, the later of ours and the database's.
     pub last_call: Option<Timestamp>,
+    /// When an offer last came to nothing because of them.
+    pub last_refusal: Option<Timestamp>,
     /// What they do.
     pub work: Work,
     /// Whether the database still has them; one who is gone stays until their call is over.
@@ -65,6 +67,14 @@ pub enum Listed {
     Yes,
     /// No: to be forgotten when free.
     No,
+}
+
+impl Agent {
+    /// When it last was their turn, whether they took the call or not: one who does not answer goes behind the others,
+    /// and is not the first to be rung by every caller.
+    pub fn last_turn(&self) -> Option<Timestamp> {
+        self.last_call.max(self.last_refusal)
+    }
 }
 
 impl Interface {

@@ -9,16 +9,16 @@ use crate::domain::id::Extension;
 pub struct Candidate<'a> {
     /// Who.
     pub extension: &'a Extension,
-    /// When their last call ended; `None`: never had one.
-    pub last_call: Option<Timestamp>,
+    /// When their last call ended, or they last let one go by; `None`: never had one.
+    pub last_turn: Option<Timestamp>,
 }
 
-/// The member whose last call is longest ago: never-called members first, then the oldest end of call, then the
+/// The member whose last turn is longest ago: never-called members first, then the oldest end of call, then the
 /// lower extension, so that the choice is stable.
 ///
 /// (Asterisk's `leastrecent` means the same; the 2016 original put never-called members last, because NULLs sort last.)
 pub fn least_recent<'a>(candidates: impl Iterator<Item = Candidate<'a>>) -> Option<&'a Extension> {
-    candidates.min_by_key(|c| (c.last_call, c.extension)).map(|c| c.extension)
+    candidates.min_by_key(|c| (c.last_turn, c.extension)).map(|c| c.extension)
 }
 
 #[cfg(test)]
@@ -30,7 +30,7 @@ mod tests {
     fn pick(members: &[(&str, Option<i64>)]) -> Option<String> {
         let members: Vec<_> =
             members.iter().map(|(e, s)| (Extension::new(e), s.map(|s| Timestamp::from_second(s).unwrap()))).collect();
-        least_recent(members.iter().map(|(e, t)| Candidate { extension: e, last_call: *t })).map(ToString::to_string)
+        least_recent(members.iter().map(|(e, t)| Candidate { extension: e, last_turn: *t })).map(ToString::to_string)
     }
 
     #[test]
@@ -57,7 +57,7 @@ mod tests {
                 .enumerate()
                 .map(|(i, s)| (Extension::new(format!("{i:03}")), s.map(|s| Timestamp::from_second(s).unwrap())))
                 .collect();
-            let chosen = least_recent(members.iter().map(|(e, t)| Candidate { extension: e, last_call: *t })).unwrap();
+            let chosen = least_recent(members.iter().map(|(e, t)| Candidate { extension: e, last_turn: *t })).unwrap();
             let when = members.iter().find(|(e, _)| e == chosen).unwrap().1;
             prop_assert!(members.iter().all(|(_, t)| *t >= when));
         }
