@@ -5,6 +5,8 @@
 //!
 //! Here: the state, the events, callers who come and go, time. In `offers`: the life of an offer. In `members`: the roster.
 
+#[cfg(test)]
+mod fixture;
 mod members;
 mod offers;
 #[cfg(test)]

@@ -19,7 +19,7 @@ use crate::domain::{
 /// How long a leg that was hung up may stay unaccounted for before its member is free again all the same.
 const CLEARING: Duration = Duration::from_secs(5);
 /// How long a join may stay unaccounted for before it is asked for again: the two wait in silence meanwhile.
-const JOIN_BOUND: Duration = Duration::from_secs(5);
+const JOIN_BOUND: Duration = Duration::from_secs(2);
 
 impl Floor {
     /// Gives back the callers in line whom nobody can serve, and every free member the first caller they may have.

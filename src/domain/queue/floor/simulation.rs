@@ -1,1 +1,115 @@
+//! Thousands of random shifts against a model of the world, each from a seed, in virtual time.
+//!
+//! A shift that goes wrong is run again with its story written down, and named by its seed: `USHER_SHIFT=seed` runs that
+//! one alone, `USHER_SHIFTS=n` runs more of them.
 
+mod asterisk;
+mod chance;
+mod shift;
+mod witness;
+mod world;
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    thread,
+};
+
+use shift::Shift;
+use witness::Tally;
+
+/// Enough to meet each kind of trouble hundreds of times, in seconds.
+const SHIFTS: u64 = 6_000;
+
+fn number_from(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok().map(|text| text.parse().expect("a number"))
+}
+
+/// Runs one shift; when it goes wrong, tells its story.
+fn run(seed: u64) -> Tally {
+    let mut shift = Shift::new(seed, None);
+    if catch_unwind(AssertUnwindSafe(|| shift.run())).is_ok() {
+        return shift.witness.tally;
+    }
+    let mut again = Shift::new(seed, Some(Vec::new()));
+    let wrong = catch_unwind(AssertUnwindSafe(|| again.run())).expect_err("the same seed is the same shift");
+    let what = wrong.downcast_ref::<String>().cloned().or(wrong.downcast_ref::<&str>().map(ToString::to_string));
+    let story = again.log.unwrap_or_default().join("\n");
+    panic!("shift {seed} went wrong\n{story}\n{}\n(USHER_SHIFT={seed} runs it again)", what.unwrap_or_default());
+}
+
+fn run_all(seeds: std::ops::Range<u64>) -> Tally {
+    let threads = thread::available_parallelism().map_or(1, |n| u64::try_from(n.get()).unwrap());
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads)
+            .map(|worker| {
+                let mine = seeds.clone().filter(move |seed| seed % threads == worker);
+                scope.spawn(move || {
+                    let mut tally = Tally::default();
+                    mine.for_each(|seed| tally.add(&run(seed)));
+                    tally
+                })
+            })
+            .collect();
+        let mut all = Tally::default();
+        for worker in workers {
+            match worker.join() {
+                Ok(tally) => all.add(&tally),
+                Err(wrong) => std::panic::resume_unwind(wrong),
+            }
+        }
+        all
+    })
+}
+
+#[test]
+fn whatever_a_shift_brings_the_floor_keeps_its_promises_and_comes_to_rest() {
+    if let Some(seed) = number_from("USHER_SHIFT") {
+        run(seed);
+        return;
+    }
+    let shifts = number_from("USHER_SHIFTS").unwrap_or(SHIFTS);
+    let tally = run_all(0..shifts);
+    println!("{shifts} shifts: {:#?}", tally.0);
+    for what in [
+        "answers in time",
+        "answers too late",
+        "answers told twice",
+        "callers found",
+        "calls abandoned",
+        "calls completed",
+        "calls given back at a stop",
+        "calls timed out",
+        "calls to no queue",
+        "calls without members",
+        "changes of the roster",
+        "joins not carried out",
+        "joins not told of",
+        "links lost",
+        "offers not answered",
+        "offers rejected",
+        "offers to members logged off",
+        "offers to phones not there",
+        "offers whose caller went",
+        "offers whose member went",
+        "offers withdrawn",
+        "orphaned legs",
+        "pops not settled in time",
+        "restarts",
+        "talks found",
+    ] {
+        let times = tally.0.get(what).copied().unwrap_or(0);
+        assert!(times >= shifts / 200, "too dull: {what} {times} times");
+    }
+}
+
+#[test]
+fn the_same_seed_is_the_same_shift() {
+    for seed in 0..20 {
+        let stories = [(), ()].map(|()| {
+            let mut shift = Shift::new(seed, Some(Vec::new()));
+            shift.run();
+            shift.log
+        });
+        assert_eq!(stories[0], stories[1]);
+    }
+}

@@ -1,0 +1,116 @@
+//! What the tests of the floor have in common: a moment to count from, a roster, callers, and effects put into words.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use crate::domain::{
+    fact::Fact,
+    id::{CallId, ChannelId, CustomerCode, Extension, Interface, QueueName, ServerId},
+    now::Now,
+    queue::{
+        caller::Arrival,
+        effect::Effect,
+        roster::{Agent, CallerId, Customer, Membership, Queue, Roster},
+    },
+};
+
+/// Some moment.
+#[expect(clippy::disallowed_methods, reason = "a moment to count from can be had nowhere else; all others follow it")]
+pub(super) fn midnight() -> Now {
+    Now { steady: Instant::now() + Duration::from_secs(86_400), utc: Timestamp::from_second(1_763_683_200).unwrap() }
+}
+
+pub(super) fn queue(name: &str) -> Queue {
+    Queue {
+        name: QueueName::new(name),
+        label: name.to_uppercase(),
+        announcement: "{queue}: {name}".into(),
+        greeting: "usher/support_team".into(),
+        moh_class: "default".into(),
+        ring_time: Duration::from_secs(15),
+        queue_timeout: Duration::from_secs(60),
+    }
+}
+
+pub(super) fn agent(extension: &str) -> Agent {
+    Agent {
+        extension: Extension::new(extension),
+        name: format!("agent {extension}"),
+        jid: format!("user{extension}@localhost"),
+        interface: Interface::new(format!("PJSIP/{extension}")),
+    }
+}
+
+pub(super) fn member(queue: &str, extension: &str) -> Membership {
+    Membership {
+        queue: QueueName::new(queue),
+        extension: Extension::new(extension),
+        logged_on: true,
+        last_call_at: None,
+    }
+}
+
+/// A queue `support` with all of these logged on.
+pub(super) fn support(extensions: &[&str]) -> Roster {
+    Roster {
+        agents: extensions.iter().map(|e| agent(e)).collect(),
+        queues: vec![queue("support")],
+        memberships: extensions.iter().map(|e| member("support", e)).collect(),
+    }
+}
+
+pub(super) fn call(number: u64) -> CallId {
+    CallId(Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0000 + u128::from(number)))
+}
+
+pub(super) fn arrival(number: u64, server: &ServerId, queue: &QueueName) -> Arrival {
+    Arrival {
+        call: call(number),
+        server: server.clone(),
+        channel: ChannelId::new(format!("caller-{number}")),
+        queue: queue.clone(),
+        customer: Customer { id: 1, code: CustomerCode::new("1111"), name: "Company 1".into() },
+        caller: CallerId { number: "2000".into(), name: String::new() },
+    }
+}
+
+fn short(call: CallId) -> u128 {
+    call.0.as_u128() & 0xffff
+}
+
+/// An effect as one short line.
+pub(super) fn words(effect: &Effect) -> String {
+    match effect {
+        Effect::Announce { call, position, to } => format!("announce {} at {position} to {to:?}", short(*call)),
+        Effect::ForgetAnnouncement { call } => format!("forget {}", short(*call)),
+        Effect::Greet { call } => format!("greet {}", short(*call)),
+        Effect::Music { call } => format!("music {}", short(*call)),
+        Effect::Publish { pop, .. } => format!("publish {} for {}", pop.extension.as_str(), short(pop.call)),
+        Effect::Update { pop } | Effect::Retire { pop } => {
+            format!("{} {} for {}", pop.state.as_str(), pop.extension.as_str(), short(pop.call))
+        }
+        Effect::Ring(ring) => format!("ring {} for {}", ring.extension.as_str(), short(ring.call)),
+        Effect::DropLeg { call, offer, .. } => format!("drop leg {} of {}", offer.0, short(*call)),
+        Effect::Join { call, .. } => format!("join {}", short(*call)),
+        Effect::GiveBack { call, outcome, .. } => format!("give back {}: {}", short(*call), outcome.as_str()),
+        Effect::HangUpCaller { call, .. } => format!("hang up {}", short(*call)),
+        Effect::DropBridge { call, .. } => format!("drop bridge {}", short(*call)),
+        Effect::Record(fact) => match fact {
+            Fact::CallEntered { call, .. } => format!("[entered {}]", short(*call)),
+            Fact::CallOffered { call, offer, .. } => format!("[offered {} #{}]", short(*call), offer.0),
+            Fact::CallRinging { call, pop, .. } => format!("[ringing {}: pop {}]", short(*call), pop.as_str()),
+            Fact::OfferEnded { call, why, .. } => format!("[offer ended {}: {}]", short(*call), why.as_str()),
+            Fact::CallAnswered { call, .. } => format!("[answered {}]", short(*call)),
+            Fact::CallEnded { call, outcome, .. } => format!("[ended {}: {}]", short(*call), outcome.as_str()),
+        },
+    }
+}
+
+pub(super) fn shared(roster: Roster) -> Arc<Roster> {
+    Arc::new(roster)
+}

@@ -1,0 +1,401 @@
+//! What Asterisk and the phones do in a shift: requests in, words out, and what is lost between.
+
+use std::time::Duration;
+
+use super::{
+    shift::{Deed, Plan, Shift},
+    world::{Caller, Leg, LegState, Link, Server, Sound, Told, World},
+};
+use crate::domain::{
+    id::{CallId, Extension, OfferNo, QueueName, ServerId},
+    queue::{
+        effect::{Effect, Event, LegEnd, Ring},
+        floor::fixture,
+        roster,
+    },
+};
+
+/// What Asterisk is given on top of the ring time, in milliseconds.
+const RING_SLACK: u64 = 5_000;
+
+impl Server {
+    pub(super) fn new(name: &str) -> Self {
+        Self {
+            id: ServerId::new(name),
+            link: Link::Down,
+            epoch: 0,
+            up_since: 0,
+            requests: Default::default(),
+            wire: Default::default(),
+            request_clock: 0,
+            wire_clock: 0,
+        }
+    }
+}
+
+impl World {
+    pub(super) fn add_phone(&mut self, row: &roster::Agent) {
+        let phone = super::world::Phone { interface: row.interface.clone(), plugged: true, outside: None };
+        self.phones.insert(row.extension.clone(), phone);
+    }
+}
+
+impl Shift {
+    // ---- the link ----------------------------------------------------------------------------------------------
+
+    /// Sends a request, which arrives after all before it.
+    pub(super) fn request(&mut self, server: usize, request: Effect) {
+        let link = &mut self.world.servers[server];
+        if link.link != Link::Up {
+            // Silently into a dead link; refused at once by one that is known to be down.
+            if let (Link::Down, Effect::Ring(ring)) = (link.link, request) {
+                let (call, offer) = (ring.call, ring.offer);
+                self.reply(0, Event::LegGone { call, offer, end: LegEnd::Unavailable });
+            }
+            return;
+        }
+        link.request_clock = link.request_clock.max(self.clock) + self.chance.between(1, 8);
+        link.requests.push_back(request);
+        let (after, epoch) = (link.request_clock - self.clock, link.epoch);
+        self.later(after, Plan::RequestArrives { server, epoch });
+    }
+
+    /// Tells an event, which arrives after all before it.
+    pub(super) fn tell(&mut self, server: usize, told: Told) {
+        let link = &mut self.world.servers[server];
+        if link.link != Link::Up {
+            return;
+        }
+        link.wire_clock = link.wire_clock.max(self.clock) + self.chance.between(1, 8);
+        link.wire.push_back(told);
+        let (after, epoch) = (link.wire_clock - self.clock, link.epoch);
+        self.later(after, Plan::WordArrives { server, epoch });
+    }
+
+    /// What was asked is carried out up to some point; what was told is lost.
+    pub(super) fn cut(&mut self, server: usize) {
+        let asked = self.world.servers[server].requests.len();
+        for _ in 0..self.chance.between(0, u64::try_from(asked).unwrap()) {
+            if let Some(request) = self.world.servers[server].requests.pop_front() {
+                // A reply or a word of it does not get through: both end with this link.
+                self.carry_out(server, request);
+            }
+        }
+        let link = &mut self.world.servers[server];
+        link.epoch += 1;
+        link.requests.clear();
+        link.wire.clear();
+        for leg in self.world.legs.values_mut().filter(|leg| leg.server == server) {
+            leg.lost = true;
+        }
+    }
+
+    pub(super) fn link_dies(&mut self, server: usize) {
+        if self.world.servers[server].link != Link::Up {
+            return;
+        }
+        self.witness.tally.count("links lost");
+        self.cut(server);
+        self.world.servers[server].link = Link::Dead;
+        let epoch = self.world.servers[server].epoch;
+        let after = if self.chance.percent(50) { 0 } else { self.chance.between(1, 6_000) };
+        self.later(after, Plan::LinkDeathIsNoticed { server, epoch });
+    }
+
+    /// Everything that was missed is told, as the service does after each gap.
+    pub(super) fn link_returns(&mut self, server: usize) {
+        let link = &mut self.world.servers[server];
+        link.link = Link::Up;
+        link.epoch += 1;
+        link.up_since = self.clock;
+        let id = link.id.clone();
+        self.step(Event::ServerDown { server: id.clone() });
+        self.tell_of_the_gone(server);
+        let phones: Vec<Extension> = self.world.phones.keys().cloned().collect();
+        for extension in phones {
+            let interface = self.world.phones[&extension].interface.clone();
+            if interface.is_watched() {
+                let device = self.world.device(&extension, server);
+                self.step(Event::DeviceChanged { server: id.clone(), interface, device });
+            }
+        }
+        self.tell_of_the_found(server);
+        self.drop_orphans(server);
+        self.step(Event::ServerUp { server: id });
+    }
+
+    fn tell_of_the_gone(&mut self, server: usize) {
+        let gone: Vec<CallId> = self
+            .known
+            .iter()
+            .filter(|call| self.world.server_of[*call] == server && !self.world.callers.contains_key(*call))
+            .copied()
+            .collect();
+        for call in gone {
+            self.known.remove(&call);
+            self.step(Event::CallerGone { call });
+        }
+        let gone: Vec<(CallId, OfferNo)> = self
+            .floor
+            .callers()
+            .values()
+            .filter(|caller| self.world.server_of[&caller.arrival.call] == server)
+            .filter_map(|caller| Some((caller.arrival.call, caller.offer.as_ref()?.number)))
+            .filter(|leg| !self.world.legs.contains_key(leg))
+            .collect();
+        for (call, offer) in gone {
+            self.step(Event::LegGone { call, offer, end: LegEnd::HungUp });
+        }
+    }
+
+    fn tell_of_the_found(&mut self, server: usize) {
+        let id = self.world.servers[server].id.clone();
+        let out = |shift: &Self, (call, offer): (CallId, OfferNo)| {
+            shift.floor.callers().get(&call).is_some_and(|caller| caller.has_out(offer))
+        };
+        let legs: Vec<_> =
+            self.world.legs.iter().filter(|(_, leg)| leg.server == server).map(|(id, l)| (*id, l.state)).collect();
+        for (leg, state) in legs {
+            if out(self, leg) {
+                self.world.legs.get_mut(&leg).unwrap().lost = false;
+                if state != LegState::Ringing {
+                    self.step(Event::LegAnswered { server: id.clone(), call: leg.0, offer: leg.1 });
+                }
+            }
+        }
+        let mut found: Vec<(Option<u64>, CallId)> = self
+            .world
+            .callers
+            .iter()
+            .filter(|(call, _)| self.world.server_of[*call] == server && !self.known.contains(*call))
+            .map(|(call, caller)| (caller.marked, *call))
+            .collect();
+        found.sort_by_key(|(marked, call)| (marked.unwrap_or(u64::MAX), *call));
+        for (marked, call) in found {
+            self.known.insert(call);
+            let arrival = self.world.callers[&call].arrival.clone();
+            let Some(marked) = marked else {
+                self.world.callers.get_mut(&call).unwrap().marked = Some(self.clock);
+                self.step(Event::CallerEntered(arrival));
+                continue;
+            };
+            let age = Duration::from_millis(self.clock - marked);
+            let talk = self.world.legs.iter_mut().find(|((of, _), leg)| *of == call && leg.state == LegState::Bridged);
+            let event = match talk {
+                Some(((_, offer), leg)) => {
+                    leg.lost = false;
+                    Event::TalkFound { arrival, age, offer: *offer, extension: leg.extension.clone() }
+                }
+                None => Event::CallerFound(arrival, age),
+            };
+            self.step(event);
+        }
+    }
+
+    fn drop_orphans(&mut self, server: usize) {
+        let id = self.world.servers[server].id.clone();
+        let legs: Vec<_> =
+            self.world.legs.iter().filter(|(_, leg)| leg.server == server).map(|(leg, _)| *leg).collect();
+        for (call, offer) in legs {
+            if !self.floor.callers().get(&call).is_some_and(|caller| caller.has_out(offer)) {
+                self.witness.tally.count("orphaned legs");
+                self.request(server, Effect::DropLeg { call, offer, server: id.clone() });
+            }
+        }
+        let bridges: Vec<_> =
+            self.world.bridges.iter().filter(|call| self.world.server_of[*call] == server).copied().collect();
+        for call in bridges {
+            if !self.floor.callers().get(&call).is_some_and(|caller| caller.offer.is_some()) {
+                self.request(server, Effect::DropBridge { call, server: id.clone() });
+            }
+        }
+    }
+
+    /// An event as the service hears it, now and then twice.
+    pub(super) fn hear(&mut self, told: Told) {
+        let times = if self.chance.percent(4) { 2 } else { 1 };
+        for _ in 0..times {
+            match told.clone() {
+                Told::CallerStart(call) => {
+                    let Some(caller) = self.world.callers.get_mut(&call) else { continue };
+                    if self.known.insert(call) {
+                        caller.marked = Some(self.clock);
+                        let arrival = caller.arrival.clone();
+                        self.step(Event::CallerEntered(arrival));
+                    }
+                }
+                Told::CallerGone(call) => {
+                    if self.known.remove(&call) {
+                        self.step(Event::CallerGone { call });
+                    }
+                }
+                Told::Event(event) => {
+                    // One who was told of a leg may be told again much later.
+                    if matches!(event, Event::LegAnswered { .. } | Event::LegGone { .. }) && self.chance.percent(4) {
+                        let after = self.chance.between(1, 5_000);
+                        self.reply(after, event.clone());
+                    }
+                    self.step(event);
+                }
+            }
+        }
+    }
+
+    // ---- requests ----------------------------------------------------------------------------------------------
+
+    pub(super) fn carry_out(&mut self, server: usize, request: Effect) {
+        match request {
+            Effect::Greet { call } | Effect::Music { call } => {
+                if let Some(caller) = self.world.callers.get_mut(&call) {
+                    caller.sound = Sound::Something;
+                }
+            }
+            Effect::Ring(ring) => self.phone_rings(server, &ring),
+            Effect::DropLeg { call, offer, .. } => {
+                if !self.leg_ends((call, offer), LegEnd::HungUp) {
+                    self.reply(1, Event::LegGone { call, offer, end: LegEnd::HungUp });
+                }
+            }
+            Effect::Join { call, offer } => self.legs_are_joined(call, offer),
+            Effect::GiveBack { call, .. } => {
+                self.world.callers.remove(&call);
+            }
+            Effect::HangUpCaller { call, .. } => self.caller_leaves(call),
+            Effect::DropBridge { call, .. } => {
+                self.world.bridges.remove(&call);
+            }
+            Effect::Announce { .. }
+            | Effect::ForgetAnnouncement { .. }
+            | Effect::Publish { .. }
+            | Effect::Update { .. }
+            | Effect::Retire { .. }
+            | Effect::Record(_) => unreachable!("not for Asterisk"),
+        }
+    }
+
+    fn phone_rings(&mut self, server: usize, ring: &Ring) {
+        let Ring { call, offer, extension, .. } = ring;
+        self.world.bridges.insert(*call);
+        let taken = self.world.is_taken(extension);
+        let unplugged = !self.world.phones[extension].plugged;
+        let leg = Leg { extension: extension.clone(), server, state: LegState::Ringing, lost: false, join_lost: false };
+        self.world.legs.insert((*call, *offer), leg);
+        self.phone_changed(extension);
+        let ring_time = u64::try_from(ring.ring_time.as_millis()).unwrap();
+        let (after, deed) = match self.chance.between(0, 99) {
+            _ if unplugged => (self.chance.between(1, 50), Deed::Fail(LegEnd::Unavailable)),
+            _ if taken => (self.chance.between(1, 50), Deed::Fail(LegEnd::Rejected)),
+            0..55 => (self.chance.between(100, ring_time), Deed::Answer),
+            // In the very moment in which the ring time is over, and after it.
+            55..62 => (self.chance.between(ring_time - 5, ring_time + 40), Deed::Answer),
+            62..75 => (self.chance.between(50, ring_time), Deed::Fail(LegEnd::Rejected)),
+            75..78 => (self.chance.between(1, 50), Deed::Fail(LegEnd::Unavailable)),
+            _ => (ring_time + RING_SLACK, Deed::Fail(LegEnd::NoAnswer)),
+        };
+        self.later(after, Plan::PhoneActs { call: *call, offer: *offer, deed });
+        if matches!(deed, Deed::Answer) {
+            // Asterisk gives up in any case; an answered leg is hung up by somebody in the end.
+            let talk =
+                if self.chance.percent(25) { self.chance.between(1, 20) } else { self.chance.between(500, 40_000) };
+            self.later(after + talk, Plan::PhoneActs { call: *call, offer: *offer, deed: Deed::HangUp });
+        }
+    }
+
+    pub(super) fn phone_acts(&mut self, call: CallId, offer: OfferNo, deed: Deed) {
+        let Some(leg) = self.world.legs.get_mut(&(call, offer)) else { return };
+        match deed {
+            Deed::Answer => {
+                leg.state = LegState::Answered;
+                let server = leg.server;
+                let id = self.world.servers[server].id.clone();
+                self.tell(server, Told::Event(Event::LegAnswered { server: id, call, offer }));
+            }
+            Deed::HangUp => {
+                self.leg_ends((call, offer), LegEnd::HungUp);
+            }
+            Deed::Fail(end) => {
+                self.leg_ends((call, offer), end);
+            }
+        }
+    }
+
+    /// Whether there was such a leg.
+    fn leg_ends(&mut self, (call, offer): (CallId, OfferNo), end: LegEnd) -> bool {
+        let Some(leg) = self.world.legs.remove(&(call, offer)) else { return false };
+        if leg.state == LegState::Bridged
+            && let Some(caller) = self.world.callers.get_mut(&call)
+        {
+            caller.sound = Sound::Silence { since: self.clock };
+        }
+        self.tell(leg.server, Told::Event(Event::LegGone { call, offer, end }));
+        self.phone_changed(&leg.extension);
+        true
+    }
+
+    fn legs_are_joined(&mut self, call: CallId, offer: OfferNo) {
+        // Greeting and music are ended by a request of its own, whatever becomes of the join.
+        if let Some(caller) = self.world.callers.get_mut(&call)
+            && caller.sound == Sound::Something
+        {
+            caller.sound = Sound::Silence { since: self.clock };
+        }
+        let mut leg = self.world.legs.get_mut(&(call, offer)).filter(|leg| leg.state != LegState::Ringing);
+        let unheard_of =
+            self.chance.percent(4) && leg.as_mut().is_some_and(|leg| !std::mem::replace(&mut leg.join_lost, true));
+        if unheard_of && self.chance.percent(50) {
+            self.witness.tally.count("joins not carried out");
+            return;
+        }
+        let reply = match (self.world.callers.get_mut(&call), leg) {
+            (Some(caller), Some(leg)) => {
+                caller.sound = Sound::Something;
+                leg.state = LegState::Bridged;
+                Event::Joined { call, offer }
+            }
+            (_, leg) => {
+                if leg.is_some() {
+                    self.leg_ends((call, offer), LegEnd::HungUp);
+                }
+                Event::LegGone { call, offer, end: LegEnd::HungUp }
+            }
+        };
+        if unheard_of {
+            self.witness.tally.count("joins not told of");
+        } else {
+            self.reply(1, reply);
+        }
+    }
+
+    // ---- people ------------------------------------------------------------------------------------------------
+
+    /// How long they are going to wait, if not for ever; and nobody comes where the service cannot be reached.
+    pub(super) fn caller_comes(&mut self, number: u64, server: usize, queue: &QueueName) -> Option<u64> {
+        if self.world.servers[server].link == Link::Down {
+            return None;
+        }
+        let arrival = fixture::arrival(number, &self.world.servers[server].id, queue);
+        let call = arrival.call;
+        let caller = Caller { arrival, marked: None, sound: Sound::Silence { since: self.clock } };
+        self.world.callers.insert(call, caller);
+        self.world.server_of.insert(call, server);
+        self.tell(server, Told::CallerStart(call));
+        self.chance.percent(50).then(|| self.chance.between(0, 60_000))
+    }
+
+    pub(super) fn caller_leaves(&mut self, call: CallId) {
+        if self.world.callers.remove(&call).is_some() {
+            let server = self.world.server_of[&call];
+            self.tell(server, Told::CallerGone(call));
+        }
+    }
+
+    pub(super) fn set_outside(&mut self, extension: &Extension, by: Option<usize>) {
+        self.world.phones.get_mut(extension).unwrap().outside = by;
+        self.phone_changed(extension);
+    }
+
+    pub(super) fn set_plugged(&mut self, extension: &Extension, plugged: bool) {
+        self.world.phones.get_mut(extension).unwrap().plugged = plugged;
+        self.phone_changed(extension);
+    }
+}

@@ -1,0 +1,464 @@
+//! One shift: the floor and its world, run in virtual time until both are at rest.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use super::{
+    chance::Chance,
+    witness::Witness,
+    world::{Link, Server, Sound, Told, World},
+};
+use crate::domain::{
+    id::{CallId, Extension, Interface, OfferNo, QueueName, ServerId},
+    now::Now,
+    pop::PopOutcome,
+    queue::{
+        caller::Stage,
+        effect::{Effect, Event, LegEnd},
+        floor::{Floor, fixture},
+        roster::{self, Roster},
+    },
+};
+
+/// How long a phone waits for its pop, in milliseconds.
+const PUBLISH_BOUND: u64 = 500;
+/// How long a caller may hear nothing while all links stand: the bound on joins, and the time that requests take.
+const SILENCE: u64 = 2_500;
+/// Far more than any shift needs.
+const TOO_MANY: usize = 20_000;
+
+/// What is going to happen.
+#[derive(Debug, Clone)]
+pub(super) enum Plan {
+    CallerComes,
+    CallerLeaves(CallId),
+    RequestArrives { server: usize, epoch: u32 },
+    WordArrives { server: usize, epoch: u32 },
+    ReplyArrives { run: u32, event: Event },
+    PhoneActs { call: CallId, offer: OfferNo, deed: Deed },
+    RosterChanges,
+    OutsideCall(Extension),
+    OutsideCallEnds(Extension),
+    Unplugged(Extension),
+    Plugged(Extension),
+    LinkDies(usize),
+    LinkDeathIsNoticed { server: usize, epoch: u32 },
+    LinkReturns { server: usize, epoch: u32 },
+    Killed,
+    Stopped,
+}
+
+/// What becomes of a leg.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Deed {
+    Answer,
+    HangUp,
+    Fail(LegEnd),
+}
+
+/// A row of memberships and extensions.
+#[derive(Debug)]
+struct Member {
+    row: roster::Agent,
+    listed: bool,
+    queues: BTreeSet<QueueName>,
+}
+
+pub(super) struct Shift {
+    pub(super) chance: Chance,
+    start: Now,
+    /// Milliseconds since the start.
+    pub(super) clock: u64,
+    pub(super) floor: Floor,
+    pub(super) world: World,
+    pub(super) witness: Witness,
+    agenda: BTreeMap<(u64, u64), Plan>,
+    planned: u64,
+    run: u32,
+    /// Callers whose channel the service knows.
+    pub(super) known: BTreeSet<CallId>,
+    members: Vec<Member>,
+    queues: Vec<(roster::Queue, bool)>,
+    came: u64,
+    pub(super) log: Option<Vec<String>>,
+}
+
+impl Shift {
+    pub(super) fn new(seed: u64, log: Option<Vec<String>>) -> Self {
+        let mut chance = Chance::from(seed);
+        let mut world = World::default();
+        for number in 1..=chance.between(1, 2) {
+            world.servers.push(Server::new(&format!("pbx{number}")));
+        }
+        let mut queues = Vec::new();
+        for name in ["support", "sales"].into_iter().take(chance.place(2) + 1) {
+            let ring_time = Duration::from_secs(chance.between(3, 15));
+            let queue_timeout = Duration::from_secs(chance.between(10, 60));
+            queues.push((roster::Queue { ring_time, queue_timeout, ..fixture::queue(name) }, true));
+        }
+        let mut members = Vec::new();
+        for number in 1..=chance.between(1, 5) {
+            let mut row = fixture::agent(&format!("{number}000"));
+            if chance.percent(10) {
+                row.interface = Interface::new(format!("Local/{number}000"));
+            }
+            world.add_phone(&row);
+            let queues = queues.iter().filter(|_| chance.percent(80)).map(|(q, _)| q.name.clone()).collect();
+            members.push(Member { row, listed: true, queues });
+        }
+        let mut shift = Self {
+            chance,
+            start: fixture::midnight(),
+            clock: 0,
+            floor: Floor::new(Duration::from_millis(PUBLISH_BOUND)),
+            world,
+            witness: Witness::default(),
+            agenda: BTreeMap::new(),
+            planned: 0,
+            run: 0,
+            known: BTreeSet::new(),
+            members,
+            queues,
+            came: 0,
+            log,
+        };
+        shift.plan_the_day();
+        shift
+    }
+
+    fn plan_the_day(&mut self) {
+        self.step(Event::Roster(fixture::shared(self.roster())));
+        for server in 0..self.world.servers.len() {
+            let within = self.chance.between(0, 50);
+            self.later(within, Plan::LinkReturns { server, epoch: 0 });
+        }
+        let length = self.chance.between(5_000, 90_000);
+        for _ in 0..self.chance.between(1, 8) {
+            let at = self.chance.between(0, length);
+            self.later(at, Plan::CallerComes);
+        }
+        // Some shifts are quiet: what only trouble hides would hide in all of them otherwise.
+        if self.chance.percent(30) {
+            return;
+        }
+        for _ in 0..self.chance.between(0, 4) {
+            let at = self.chance.between(0, length);
+            let member = self.chance.place(self.members.len());
+            let extension = self.members[member].row.extension.clone();
+            let plan = match self.chance.between(0, 7) {
+                0 | 1 => Plan::RosterChanges,
+                2 => Plan::OutsideCall(extension),
+                3 => Plan::Unplugged(extension),
+                4 | 5 => Plan::LinkDies(self.chance.place(self.world.servers.len())),
+                6 => Plan::Killed,
+                _ => Plan::Stopped,
+            };
+            self.later(at, plan);
+        }
+    }
+
+    pub(super) fn later(&mut self, after: u64, plan: Plan) {
+        self.planned += 1;
+        self.agenda.insert((self.clock + after, self.planned), plan);
+    }
+
+    /// A reply to a request, for the run of the service that asked.
+    pub(super) fn reply(&mut self, after: u64, event: Event) {
+        self.later(after, Plan::ReplyArrives { run: self.run, event });
+    }
+
+    pub(super) fn now(&self) -> Now {
+        self.start.plus(Duration::from_millis(self.clock))
+    }
+
+    pub(super) fn note(&mut self, line: impl FnOnce() -> String) {
+        if let Some(log) = &mut self.log {
+            log.push(format!("{:>7} {}", self.clock, line()));
+        }
+    }
+
+    // ---- running -----------------------------------------------------------------------------------------------
+
+    pub(super) fn run(&mut self) {
+        for _ in 0..TOO_MANY {
+            let due = self.floor.deadline().map(|(at, _)| self.millis(at));
+            let next = self.agenda.keys().next().copied();
+            match (due, next) {
+                (None, None) => return self.rest(),
+                (Some(due), next) if next.is_none_or(|(at, _)| due <= at) => {
+                    self.clock = self.clock.max(due);
+                    self.step(Event::Tick);
+                    let now = self.now().steady;
+                    assert!(self.floor.deadline().is_none_or(|(at, _)| at > now), "a deadline that is never met");
+                }
+                (_, Some(key)) => {
+                    let Some(plan) = self.agenda.remove(&key) else { continue };
+                    self.clock = key.0;
+                    self.note(|| format!("-- {plan:?}"));
+                    self.happens(plan);
+                }
+                (Some(_), None) => {}
+            }
+            self.nobody_is_left_in_silence();
+        }
+        panic!("never at rest");
+    }
+
+    fn millis(&self, at: std::time::Instant) -> u64 {
+        u64::try_from(at.saturating_duration_since(self.start.steady).as_millis()).unwrap()
+    }
+
+    fn rest(&self) {
+        self.witness.at_rest(&self.floor);
+        assert!(self.world.callers.is_empty(), "callers are left in Asterisk: {:?}", self.world.callers);
+        assert!(self.world.legs.is_empty(), "legs are left in Asterisk: {:?}", self.world.legs);
+        assert!(self.world.bridges.is_empty(), "bridges are left in Asterisk: {:?}", self.world.bridges);
+    }
+
+    fn nobody_is_left_in_silence(&self) {
+        for caller in self.world.callers.values() {
+            let server = &self.world.servers[self.world.index(&caller.arrival.server)];
+            let Sound::Silence { since } = caller.sound else { continue };
+            if server.link == Link::Up {
+                assert!(self.clock - since.max(server.up_since) <= SILENCE, "left in silence: {caller:?}");
+            }
+        }
+    }
+
+    /// One step of the machine, with everything it asks for.
+    pub(super) fn step(&mut self, event: Event) {
+        let now = self.now();
+        self.note(|| format!("{event:?}"));
+        match &event {
+            Event::DeviceChanged { server, interface, device } => self.witness.device(server, interface, *device),
+            Event::ServerUp { server } => self.witness.link_up(server),
+            Event::ServerDown { server } => self.witness.link_down(server),
+            Event::PopSettled { call, offer, outcome } => {
+                self.witness.settled(*call, *offer);
+                self.witness.pop_outcome(*outcome);
+            }
+            Event::TalkFound { arrival, offer, extension, .. } => {
+                self.witness.talk_found(arrival.call, *offer, extension);
+            }
+            Event::CallerFound(..) => self.witness.tally.count("callers found"),
+            Event::LegAnswered { call, offer, .. } => self.tally_answer(*call, *offer),
+            Event::Roster(_)
+            | Event::CallerEntered(_)
+            | Event::CallerGone { .. }
+            | Event::LegGone { .. }
+            | Event::Joined { .. }
+            | Event::Tick
+            | Event::Stop => {}
+        }
+        let effects = self.floor.step(event, now);
+        for effect in effects {
+            self.note(|| format!("      {}", fixture::words(&effect)));
+            self.perform(effect);
+        }
+        self.witness.look(&self.floor, now.steady);
+    }
+
+    fn tally_answer(&mut self, call: CallId, offer: OfferNo) {
+        let caller = self.floor.callers().get(&call).filter(|caller| caller.has_out(offer));
+        self.witness.tally.count(match caller.map(|caller| caller.stage) {
+            Some(Stage::Ringing { .. }) => "answers in time",
+            Some(Stage::Joining | Stage::Talking) => "answers told twice",
+            Some(Stage::Waiting | Stage::Popping { .. }) | None => "answers too late",
+        });
+    }
+
+    fn perform(&mut self, effect: Effect) {
+        let server = match &effect {
+            Effect::Announce { .. } | Effect::ForgetAnnouncement { .. } => return,
+            Effect::Record(fact) => return self.witness.recorded(fact),
+            Effect::Update { pop } => return self.witness.updated(pop),
+            Effect::Retire { pop } => return self.witness.retired(pop),
+            Effect::Publish { offer, pop } => {
+                self.witness.published(*offer, pop, self.clock + PUBLISH_BOUND);
+                return self.pop_on_its_way(pop.call, *offer);
+            }
+            Effect::Greet { call } | Effect::Music { call } | Effect::Join { call, .. } => self.world.server_of[call],
+            Effect::Ring(ring) => {
+                self.witness.rang(ring.call, ring.offer, &ring.server, self.clock);
+                let live = self.world.legs.values().any(|leg| leg.extension == ring.extension && !leg.lost);
+                assert!(!live, "a second phone rings for {}", ring.extension);
+                self.world.index(&ring.server)
+            }
+            Effect::GiveBack { call, server, .. } => {
+                self.known.remove(call);
+                self.world.index(server)
+            }
+            Effect::DropLeg { server, .. }
+            | Effect::HangUpCaller { server, .. }
+            | Effect::DropBridge { server, .. } => self.world.index(server),
+        };
+        self.request(server, effect);
+    }
+
+    fn pop_on_its_way(&mut self, call: CallId, offer: OfferNo) {
+        let (after, outcome) = match self.chance.between(0, 99) {
+            0..70 => (self.chance.between(1, 100), PopOutcome::Confirmed),
+            70..78 => (self.chance.between(1, 100), PopOutcome::Refused),
+            78..84 => (1, PopOutcome::LinkDown),
+            84..90 => (PUBLISH_BOUND, PopOutcome::TimedOut),
+            90..95 => (self.chance.between(PUBLISH_BOUND, 20_000), PopOutcome::Confirmed),
+            _ => return,
+        };
+        self.reply(after, Event::PopSettled { call, offer, outcome });
+    }
+
+    // ---- what happens ------------------------------------------------------------------------------------------
+
+    fn happens(&mut self, plan: Plan) {
+        match plan {
+            Plan::CallerComes => {
+                self.came += 1;
+                let server = self.chance.place(self.world.servers.len());
+                let queue = self.chance.place(self.queues.len());
+                let queue = self.queues[queue].0.name.clone();
+                if let Some(patience) = self.caller_comes(self.came, server, &queue) {
+                    self.later(patience, Plan::CallerLeaves(fixture::call(self.came)));
+                }
+            }
+            Plan::CallerLeaves(call) => self.caller_leaves(call),
+            Plan::RequestArrives { server, epoch } => {
+                if self.world.servers[server].epoch == epoch
+                    && let Some(request) = self.world.servers[server].requests.pop_front()
+                {
+                    self.carry_out(server, request);
+                }
+            }
+            Plan::WordArrives { server, epoch } => {
+                if self.world.servers[server].epoch == epoch
+                    && let Some(told) = self.world.servers[server].wire.pop_front()
+                {
+                    self.hear(told);
+                }
+            }
+            Plan::ReplyArrives { run, event } => {
+                if run == self.run {
+                    self.step(event);
+                }
+            }
+            Plan::PhoneActs { call, offer, deed } => self.phone_acts(call, offer, deed),
+            Plan::RosterChanges => self.roster_changes(),
+            Plan::OutsideCall(extension) => {
+                if !self.world.is_taken(&extension) {
+                    let server = self.chance.place(self.world.servers.len());
+                    let after = self.chance.between(500, 30_000);
+                    self.set_outside(&extension, Some(server));
+                    self.later(after, Plan::OutsideCallEnds(extension));
+                }
+            }
+            Plan::OutsideCallEnds(extension) => self.set_outside(&extension, None),
+            Plan::Unplugged(extension) => {
+                let after = self.chance.between(500, 30_000);
+                self.set_plugged(&extension, false);
+                self.later(after, Plan::Plugged(extension));
+            }
+            Plan::Plugged(extension) => self.set_plugged(&extension, true),
+            Plan::LinkDies(server) => self.link_dies(server),
+            Plan::LinkDeathIsNoticed { server, epoch } => {
+                if self.world.servers[server].epoch == epoch {
+                    self.world.servers[server].link = Link::Down;
+                    let id = self.world.servers[server].id.clone();
+                    self.step(Event::ServerDown { server: id });
+                    let after = self.chance.between(100, 20_000);
+                    self.later(after, Plan::LinkReturns { server, epoch });
+                }
+            }
+            Plan::LinkReturns { server, epoch } => {
+                if self.world.servers[server].epoch == epoch {
+                    self.link_returns(server);
+                }
+            }
+            Plan::Killed => self.restarts(),
+            Plan::Stopped => {
+                self.witness.tally.count("stops");
+                self.step(Event::Stop);
+                let left = self.floor.callers().values();
+                assert!(left.into_iter().all(|c| matches!(c.stage, Stage::Joining | Stage::Talking)));
+                for server in 0..self.world.servers.len() {
+                    while self.world.servers[server].link == Link::Up
+                        && let Some(request) = self.world.servers[server].requests.pop_front()
+                    {
+                        self.carry_out(server, request);
+                    }
+                }
+                self.restarts();
+            }
+        }
+    }
+
+    /// The service is gone, and comes again.
+    fn restarts(&mut self) {
+        self.witness.tally.count("restarts");
+        self.run += 1;
+        self.known.clear();
+        self.witness.restart();
+        self.floor = Floor::new(Duration::from_millis(PUBLISH_BOUND));
+        for server in 0..self.world.servers.len() {
+            self.cut(server);
+            self.world.servers[server].link = Link::Down;
+            let after = self.chance.between(200, 8_000);
+            let epoch = self.world.servers[server].epoch;
+            self.later(after, Plan::LinkReturns { server, epoch });
+        }
+        self.step(Event::Roster(fixture::shared(self.roster())));
+    }
+
+    fn roster(&self) -> Roster {
+        let listed = |queue: &&QueueName| self.queues.iter().any(|(q, listed)| q.name == **queue && *listed);
+        Roster {
+            agents: self.members.iter().filter(|m| m.listed).map(|m| m.row.clone()).collect(),
+            queues: self.queues.iter().filter(|(_, listed)| *listed).map(|(queue, _)| queue.clone()).collect(),
+            memberships: self
+                .members
+                .iter()
+                .filter(|m| m.listed)
+                .flat_map(|m| {
+                    m.queues.iter().filter(listed).map(|q| fixture::member(q.as_str(), m.row.extension.as_str()))
+                })
+                .collect(),
+        }
+    }
+
+    fn roster_changes(&mut self) {
+        let member = self.chance.place(self.members.len());
+        let queue = self.chance.place(self.queues.len());
+        let name = self.queues[queue].0.name.clone();
+        match self.chance.between(0, 9) {
+            0..5 => {
+                let queues = &mut self.members[member].queues;
+                if !queues.remove(&name) {
+                    queues.insert(name);
+                }
+            }
+            5..8 => self.members[member].listed = !self.members[member].listed,
+            8 => self.queues[queue].1 = !self.queues[queue].1,
+            _ => self.queues[queue].0.queue_timeout = Duration::from_secs(self.chance.between(5, 60)),
+        }
+        self.witness.tally.count("changes of the roster");
+        self.step(Event::Roster(fixture::shared(self.roster())));
+        if self.chance.percent(60) {
+            let after = self.chance.between(10, 20_000);
+            self.later(after, Plan::RosterChanges);
+        }
+    }
+
+    /// Tells all servers that listen what has become of a phone.
+    pub(super) fn phone_changed(&mut self, extension: &Extension) {
+        let interface = self.world.phones[extension].interface.clone();
+        if !interface.is_watched() {
+            return;
+        }
+        for server in 0..self.world.servers.len() {
+            let device = self.world.device(extension, server);
+            let id: ServerId = self.world.servers[server].id.clone();
+            let event = Event::DeviceChanged { server: id, interface: interface.clone(), device };
+            self.tell(server, Told::Event(event));
+        }
+    }
+}
