@@ -11,6 +11,4 @@ pub mod postgres;
 pub mod process;
 pub mod prosody;
 pub mod sound;
-pub mod usher;
 pub mod wait;
-pub mod whole;
