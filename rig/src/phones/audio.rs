@@ -1,10 +1,10 @@
-//! A leg's ears and mouth: Asterisk sends what the leg receives over a TCP connection (AudioSocket) and takes what we say.
+//! A leg's ears and mouth: Asterisk sends what the leg receives as RTP to a socket of ours and takes what we say.
 //!
-//! AudioSocket: a type (1 byte), a length (2 bytes, big-endian), the content. 0x01 is the id of the connection, 0x10 is
-//! signed linear audio, 8 kHz, little-endian.
+//! All of it is µ-law, as on the wire: where Asterisk recodes a stream, it drops what comes after the sender has begun
+//! to count anew, as a switchboard's does when it begins to pass packets through.
 
 use std::{
-    collections::HashMap,
+    net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, Ordering},
@@ -13,18 +13,15 @@ use std::{
 };
 
 use anyhow::{Result, bail};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
-    task::JoinHandle,
-    time::MissedTickBehavior,
-};
-use uuid::Uuid;
+use tokio::{net::UdpSocket, time::MissedTickBehavior};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::sound::{self, Heard, Prompts};
 
-const ID: u8 = 0x01;
-const AUDIO: u8 = 0x10;
+/// RTP payload type of µ-law (RFC 3551).
+const ULAW: u8 = 0;
+/// Bytes before the payload, without sources and extensions.
+const HEADER: usize = 12;
 /// Samples in 20 ms.
 const FRAME: usize = 160;
 /// Between two looks at what has come in.
@@ -114,91 +111,100 @@ impl Audio {
     }
 }
 
-/// Where Asterisk's connections arrive.
-#[derive(Debug)]
-pub(super) struct Exchange {
-    pub(super) port: u16,
-    expected: Arc<Mutex<HashMap<Uuid, Arc<Audio>>>>,
-    task: JoinHandle<()>,
+/// Carries a leg's audio until it is dropped: what Asterisk sends into `audio`, what `audio` says to `asterisk`.
+pub(super) fn carry(socket: UdpSocket, asterisk: SocketAddr, audio: Arc<Audio>) -> AbortOnDropHandle<()> {
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        tokio::join!(speak(&socket, asterisk, &audio), listen(&socket, &audio));
+    }))
 }
 
-impl Exchange {
-    pub(super) async fn start(port: u16) -> Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", port)).await?;
-        let expected: Arc<Mutex<HashMap<Uuid, Arc<Audio>>>> = Arc::default();
-        let all = Arc::clone(&expected);
-        let task = tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let all = Arc::clone(&all);
-                tokio::spawn(async move {
-                    // The connection ends with the leg; there is nothing to say about it.
-                    let _ = attend(stream, &all).await;
-                });
-            }
-        });
-        Ok(Self { port, expected, task })
-    }
-
-    pub(super) fn expect(&self, id: Uuid) -> Arc<Audio> {
-        let audio = Arc::<Audio>::default();
-        self.expected.lock().unwrap_or_else(PoisonError::into_inner).insert(id, Arc::clone(&audio));
-        audio
-    }
-}
-
-impl Drop for Exchange {
-    fn drop(&mut self) {
-        self.task.abort();
+async fn speak(socket: &UdpSocket, asterisk: SocketAddr, audio: &Audio) {
+    let mut tick = tokio::time::interval(Duration::from_millis(20));
+    // As a phone does: what is late is sent at once, so that the stream has no gap.
+    tick.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    let source = std::process::id();
+    let (mut sequence, mut said) = (0u16, 0usize);
+    loop {
+        tick.tick().await;
+        let hertz = audio.hertz.load(Ordering::Relaxed);
+        let mut packet = vec![0x80, ULAW];
+        packet.extend(sequence.to_be_bytes());
+        packet.extend((said as u32).to_be_bytes());
+        packet.extend(source.to_be_bytes());
+        if hertz == 0 {
+            packet.resize(HEADER + FRAME, to_ulaw(0));
+        } else {
+            packet.extend(sound::sine(hertz as f32, said, FRAME).map(to_ulaw));
+        }
+        // A lost packet is lost, as on any wire.
+        let _ = socket.send_to(&packet, asterisk).await;
+        sequence = sequence.wrapping_add(1);
+        said += FRAME;
     }
 }
 
-async fn attend(stream: TcpStream, expected: &Mutex<HashMap<Uuid, Arc<Audio>>>) -> Result<()> {
-    stream.set_nodelay(true)?;
-    let (mut reader, mut writer) = stream.into_split();
-    let (kind, content) = message(&mut reader).await?;
-    if kind != ID {
-        bail!("no id");
+async fn listen(socket: &UdpSocket, audio: &Audio) {
+    let mut buffer = [0; 2048];
+    loop {
+        let Ok(count) = socket.recv(&mut buffer).await else { continue };
+        if let Some(voice) = buffer.get(..count).and_then(payload) {
+            let mut received = audio.received();
+            received.first.get_or_insert_with(Instant::now);
+            received.samples.extend(voice.iter().map(|byte| from_ulaw(*byte)));
+        }
     }
-    let id = Uuid::from_slice(&content)?;
-    let found = expected.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
-    let Some(audio) = found else { bail!("an id nobody expects") };
-    let speaker = Arc::clone(&audio);
-    let speak = async move {
-        let mut tick = tokio::time::interval(Duration::from_millis(20));
-        // As a phone does: what is late is sent at once, so that the stream has no gap.
-        tick.set_missed_tick_behavior(MissedTickBehavior::Burst);
-        let mut said = 0;
-        loop {
-            tick.tick().await;
-            let hertz = speaker.hertz.load(Ordering::Relaxed);
-            let mut frame = vec![AUDIO, (FRAME * 2 / 256) as u8, (FRAME * 2 % 256) as u8];
-            if hertz == 0 {
-                frame.resize(3 + FRAME * 2, 0);
-            } else {
-                frame.extend(sound::sine(hertz as f32, said, FRAME).flat_map(i16::to_le_bytes));
-            }
-            said += FRAME;
-            writer.write_all(&frame).await?;
+}
+
+/// The voice in an RTP packet (RFC 3550 section 5.1), if it is µ-law.
+fn payload(packet: &[u8]) -> Option<&[u8]> {
+    let (first, second) = (*packet.first()?, *packet.get(1)?);
+    if second & 0x7f != ULAW {
+        return None;
+    }
+    let sources = usize::from(first & 0x0f) * 4;
+    let extension = match first & 0x10 {
+        0 => 0,
+        _ => {
+            let length = packet.get(HEADER + sources + 2..HEADER + sources + 4)?;
+            4 + usize::from(u16::from_be_bytes([length[0], length[1]])) * 4
         }
     };
-    let listen = async {
-        loop {
-            let (kind, content) = message(&mut reader).await?;
-            if kind == AUDIO {
-                let mut received = audio.received();
-                received.first.get_or_insert_with(Instant::now);
-                received.samples.extend(content.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])));
-            }
-        }
-    };
-    let ended: Result<()> = tokio::select! { end = speak => end, end = listen => end };
-    ended
+    packet.get(HEADER + sources + extension..)
 }
 
-async fn message(reader: &mut (impl AsyncReadExt + Unpin)) -> Result<(u8, Vec<u8>)> {
-    let mut head = [0; 3];
-    reader.read_exact(&mut head).await?;
-    let mut content = vec![0; usize::from(u16::from_be_bytes([head[1], head[2]]))];
-    reader.read_exact(&mut content).await?;
-    Ok((head[0], content))
+/// ITU-T G.711, µ-law.
+fn from_ulaw(byte: u8) -> i16 {
+    let byte = !byte;
+    let magnitude = ((i16::from(byte & 0x0f) << 3) + 0x84) << ((byte & 0x70) >> 4);
+    if byte & 0x80 == 0 { magnitude - 0x84 } else { 0x84 - magnitude }
+}
+
+fn to_ulaw(sample: i16) -> u8 {
+    let sign = if sample < 0 { 0x80 } else { 0 };
+    let magnitude = sample.unsigned_abs().min(32_635) + 0x84;
+    let exponent = (8u16 - magnitude.leading_zeros() as u16).min(7);
+    let mantissa = (magnitude >> (exponent + 3)) & 0x0f;
+    !(sign | (exponent as u8) << 4 | mantissa as u8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_word_of_g711_survives_the_way_there_and_back() {
+        for byte in 0..=255 {
+            let back = to_ulaw(from_ulaw(byte));
+            // 0x7f and 0xff are the two zeros.
+            assert!(back == byte || (byte == 0x7f && back == 0xff), "{byte:#x} became {back:#x}");
+        }
+    }
+
+    #[test]
+    fn only_voice_is_heard_and_headers_are_not() {
+        assert_eq!(payload(&[0x80, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 7, 8]), Some(&[7, 8][..]));
+        assert_eq!(payload(&[0x90, 0x80, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 9]), Some(&[9][..]));
+        assert_eq!(payload(&[0x80, 101, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 7, 8]), None);
+        assert_eq!(payload(&[0x80]), None);
+    }
 }

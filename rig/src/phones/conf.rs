@@ -23,7 +23,7 @@ const MODULES: &str = "pbx_config app_stasis res_pjproject res_sorcery_config re
     res_pjsip_session res_pjsip_sdp_rtp res_pjsip_authenticator_digest res_pjsip_outbound_authenticator_digest \
     res_pjsip_outbound_registration res_pjsip_endpoint_identifier_ip res_pjsip_caller_id res_pjsip_nat res_pjsip_rfc3326 \
     res_pjsip_pubsub res_pjsip_acl chan_pjsip res_rtp_asterisk res_timing_timerfd bridge_simple bridge_softmix codec_ulaw \
-    codec_alaw codec_a_mu codec_resample format_sln format_pcm format_wav res_audiosocket chan_audiosocket \
+    codec_alaw codec_a_mu codec_resample format_sln format_pcm format_wav res_rtp_multicast chan_rtp \
     res_http_websocket res_websocket_client res_stasis res_stasis_answer res_stasis_device_state res_stasis_playback \
     res_stasis_recording res_stasis_snoop res_ari res_ari_model res_ari_applications res_ari_asterisk res_ari_bridges \
     res_ari_channels res_ari_device_states res_ari_endpoints res_ari_events res_ari_playbacks res_ari_recordings \
@@ -50,7 +50,7 @@ pub(super) fn write(etc: &Path, at: &Places<'_>) -> Result<()> {
     fs::write(etc.join("cel.conf"), "[general]\nenable=no\n")?;
     fs::write(
         etc.join("extensions.conf"),
-        "[desk]\nexten => _.,1,Stasis(phones,desk,${EXTEN})\n same => n,Hangup()\n",
+        "[desk]\nexten => _X.,1,Stasis(phones,desk,${EXTEN})\n same => n,Hangup()\n",
     )?;
     fs::write(etc.join("pjsip.conf"), pjsip(at))?;
     Ok(())

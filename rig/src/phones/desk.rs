@@ -153,12 +153,7 @@ impl Phone {
         let (at, time) = (Instant::now(), SystemTime::now());
         let (number, name) = (number.to_owned(), name.to_owned());
         let (phone, id) = (self.clone(), id.to_owned());
-        let audio = uuid::Uuid::new_v4();
-        let ear = match settings.ears {
-            Ears::Open => self.0.shared.exchange.expect(audio),
-            Ears::Closed => Arc::default(),
-        };
-        let leg = Leg::new(&id, &self.0.shared.ari, ear);
+        let leg = Leg::new(&id, &self.0.shared.ari, Arc::default());
         self.0.shared.legs().insert(id.clone(), leg.clone());
         *self.0.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(leg.clone());
         self.0.events.send_modify(|events| events.push(PhoneEvent::Ringing { at, time, number, name }));
@@ -178,11 +173,11 @@ impl Phone {
         });
         tokio::spawn(async move {
             // A request fails when the caller has just gone, which shows as the end of the leg.
-            let _ = phone.attend(&leg, settings, audio).await;
+            let _ = phone.attend(&leg, settings).await;
         });
     }
 
-    async fn attend(&self, leg: &Leg, settings: Settings, audio: uuid::Uuid) -> Result<()> {
+    async fn attend(&self, leg: &Leg, settings: Settings) -> Result<()> {
         let (ringing, talking) = match settings.behaviour {
             Behaviour::Reject => return leg.hang_up_with(21).await,
             Behaviour::Busy => return leg.hang_up_with(17).await,
@@ -194,7 +189,7 @@ impl Phone {
         leg.ring().await?;
         let Some(ringing) = ringing else { return Ok(()) };
         if settings.ears == Ears::Open {
-            self.0.shared.open_ear(leg.id(), audio).await?;
+            self.0.shared.open_ear(leg).await?;
         }
         tokio::time::sleep_until(begin + ringing).await;
         leg.answer().await?;

@@ -77,6 +77,10 @@ impl Leg {
         self.0.state.subscribe()
     }
 
+    pub(super) fn shared_audio(&self) -> Arc<Audio> {
+        Arc::clone(&self.0.audio)
+    }
+
     pub(super) fn end(&self, cause: u64) {
         let by = if self.0.let_go.load(Ordering::Relaxed) { Side::Us } else { Side::Them };
         self.update(|state| {

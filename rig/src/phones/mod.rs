@@ -17,7 +17,12 @@ use std::{
 
 use anyhow::{Context, Result};
 use serde_json::Value;
-use tokio::{sync::mpsc, task::JoinHandle};
+use tokio::{
+    net::UdpSocket,
+    sync::{Notify, mpsc},
+    task::JoinHandle,
+};
+use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
 pub use audio::Audio;
@@ -30,7 +35,6 @@ use crate::{
     instance::{Instance, password},
     pbx::Pbx,
 };
-use audio::Exchange;
 use relay::Relay;
 
 const APP: &str = "phones";
@@ -76,10 +80,17 @@ pub struct Phones {
 #[derive(Debug)]
 struct Shared {
     ari: Ari,
-    exchange: Exchange,
     legs: Mutex<HashMap<String, Leg>>,
-    /// Audio channels by id: told when Asterisk has them.
-    ears: Mutex<HashMap<String, Arc<tokio::sync::Notify>>>,
+    /// By the channel that carries a leg's audio.
+    ears: Mutex<HashMap<String, Ear>>,
+}
+
+#[derive(Debug, Default)]
+struct Ear {
+    /// Told when Asterisk has the channel.
+    there: Arc<Notify>,
+    /// Carries the audio until it is dropped.
+    carrier: Option<AbortOnDropHandle<()>>,
 }
 
 impl Deref for Phones {
@@ -115,9 +126,8 @@ impl Phones {
             conf::write(&folder.join("etc"), &places)
         })
         .await?;
-        let exchange = Exchange::start(instance.port()?).await?;
         let (events, reader) = ari.events(APP).await?;
-        let shared = Arc::new(Shared { ari, exchange, legs: Mutex::default(), ears: Mutex::default() });
+        let shared = Arc::new(Shared { ari, legs: Mutex::default(), ears: Mutex::default() });
         let phones: BTreeMap<_, _> = relays
             .into_iter()
             .map(|(number, relay)| (number.clone(), Phone::new(&number, relay, Arc::clone(&shared))))
@@ -177,15 +187,10 @@ impl Shared {
 
     /// Registers a leg before Asterisk hears of it, its ear and bridge made beforehand so that nothing said is missed.
     async fn new_leg(self: &Arc<Self>, id: &str, ears: Ears) -> Result<Leg> {
-        let connection = Uuid::new_v4();
-        let audio = match ears {
-            Ears::Open => self.exchange.expect(connection),
-            Ears::Closed => Arc::default(),
-        };
-        let leg = Leg::new(id, &self.ari, audio);
+        let leg = Leg::new(id, &self.ari, Arc::default());
         self.legs().insert(id.to_owned(), leg.clone());
         if ears == Ears::Open {
-            self.open_ear(id, connection).await?;
+            self.open_ear(&leg).await?;
             let (shared, own) = (Arc::clone(self), leg.clone());
             tokio::spawn(async move {
                 let mut states = own.states();
@@ -201,34 +206,39 @@ impl Shared {
         Ok(leg)
     }
 
-    async fn open_ear(&self, id: &str, connection: Uuid) -> Result<()> {
-        let ear = format!("ear-{id}");
-        let there = Arc::new(tokio::sync::Notify::new());
-        self.ears.lock().unwrap_or_else(PoisonError::into_inner).insert(ear.clone(), Arc::clone(&there));
-        self.ari.post(&format!("bridges/b-{id}"), &[("type", "mixing")]).await?;
-        let host = format!("127.0.0.1:{}", self.exchange.port);
-        let query = [
-            ("channelId", ear.as_str()),
-            ("app", APP),
-            ("external_host", &host),
-            ("encapsulation", "audiosocket"),
-            ("transport", "tcp"),
-            ("format", "slin"),
-            ("data", &connection.to_string()),
-        ];
+    async fn open_ear(&self, leg: &Leg) -> Result<()> {
+        let ear = format!("ear-{}", leg.id());
+        let there = Arc::new(Notify::new());
+        self.ears().insert(ear.clone(), Ear { there: Arc::clone(&there), carrier: None });
+        let bridge = format!("bridges/b-{}", leg.id());
+        self.ari.post(&bridge, &[("type", "mixing")]).await?;
+        let socket = UdpSocket::bind(("127.0.0.1", 0)).await?;
+        let host = socket.local_addr()?.to_string();
+        let query = [("channelId", ear.as_str()), ("app", APP), ("external_host", &host), ("format", "ulaw")];
         self.ari.post("channels/externalMedia", &query).await?;
         tokio::time::timeout(CONNECT, there.notified()).await.context("Asterisk did not connect the ear of a leg")?;
-        self.ari.post(&format!("bridges/b-{id}/addChannel"), &[("channel", &ear)]).await.map(drop)
+        let port = self.ari.get(&format!("channels/{ear}/variable?variable=UNICASTRTP_LOCAL_PORT")).await?;
+        let port = port.get("value").and_then(Value::as_str).context("no UNICASTRTP_LOCAL_PORT")?.parse::<u16>()?;
+        let carrier = audio::carry(socket, ([127, 0, 0, 1], port).into(), leg.shared_audio());
+        if let Some(entry) = self.ears().get_mut(&ear) {
+            entry.carrier = Some(carrier);
+        }
+        self.ari.post(&format!("{bridge}/addChannel"), &[("channel", &ear)]).await.map(drop)
     }
 
     async fn forget(&self, leg: &Leg) {
         self.legs().remove(leg.id());
         let ear = format!("ear-{}", leg.id());
-        if self.ears.lock().unwrap_or_else(PoisonError::into_inner).remove(&ear).is_some() {
+        let had_one = self.ears().remove(&ear).is_some();
+        if had_one {
             // What cannot be removed goes with the rig.
             let _ = self.ari.delete(&format!("channels/{ear}"), &[]).await;
             let _ = self.ari.delete(&format!("bridges/b-{}", leg.id()), &[]).await;
         }
+    }
+
+    fn ears(&self) -> std::sync::MutexGuard<'_, HashMap<String, Ear>> {
+        self.ears.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn legs(&self) -> std::sync::MutexGuard<'_, HashMap<String, Leg>> {
@@ -248,8 +258,8 @@ async fn dispatch(
         let leg = shared.legs().get(id).cloned();
         match text("/type") {
             "StasisStart" if id.starts_with("ear-") => {
-                if let Some(there) = shared.ears.lock().unwrap_or_else(PoisonError::into_inner).get(id) {
-                    there.notify_one();
+                if let Some(ear) = shared.ears().get(id) {
+                    ear.there.notify_one();
                 }
             }
             "StasisStart" if text("/args/0") == "desk" => {

@@ -1,0 +1,286 @@
+//! The real `usher` program as a child, with a configuration written for this rig.
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::ExitStatus,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail};
+use rustix::process::Signal;
+
+use crate::{
+    instance::Instance,
+    postgres::Database,
+    process::{Farewell, Process, Program},
+    prosody::{DOMAIN, Prosody},
+};
+
+const START: Duration = Duration::from_secs(20);
+/// Longer than `service.stop_within`.
+const STOP: Duration = Duration::from_secs(15);
+
+/// Where `usher` finds one Asterisk server.
+#[derive(Debug, Clone)]
+pub struct Server {
+    /// Name in the configuration.
+    pub name: String,
+    /// `HOST:PORT` of its HTTP server, or of a proxy before it.
+    pub address: String,
+    /// Password of the ARI user `usher`.
+    pub password: String,
+}
+
+/// What `usher` is told.
+#[derive(Debug, Clone)]
+pub struct UsherSpec {
+    /// The program.
+    pub binary: PathBuf,
+    /// Its database.
+    pub database: Database,
+    /// `HOST:PORT` of the XMPP server, or of a proxy before it.
+    pub xmpp: String,
+    /// Password of `usher@usher.test`.
+    pub xmpp_password: String,
+    /// The authority to trust.
+    pub authority: PathBuf,
+    /// The Asterisk servers.
+    pub servers: Vec<Server>,
+    /// FastAGI port.
+    pub agi_port: u16,
+    /// Further lines by table, such as `("xmpp", "publish_bound = \"100ms\"")`.
+    pub extra: Vec<(String, String)>,
+}
+
+impl UsherSpec {
+    /// The usual one for a rig's servers.
+    ///
+    /// # Errors
+    /// When Prosody has no account for the service.
+    pub fn new(
+        binary: &Path,
+        database: Database,
+        prosody: &Prosody,
+        servers: Vec<Server>,
+        agi_port: u16,
+    ) -> Result<Self> {
+        Ok(Self {
+            binary: binary.to_owned(),
+            database,
+            xmpp: prosody.address(),
+            xmpp_password: prosody.password("usher")?,
+            authority: prosody.certificate().authority.clone(),
+            servers,
+            agi_port,
+            extra: Vec::new(),
+        })
+    }
+}
+
+/// `USHER_BIN`, else `usher` beside or above the running program.
+///
+/// # Errors
+/// When there is none.
+pub fn find_binary() -> Result<PathBuf> {
+    if let Some(path) = std::env::var_os("USHER_BIN") {
+        return Ok(path.into());
+    }
+    let own = std::env::current_exe()?;
+    let found = own.ancestors().skip(1).take(2).map(|folder| folder.join("usher")).find(|path| path.is_file());
+    found.with_context(|| format!("no program `usher` beside {}: build it, or set USHER_BIN", own.display()))
+}
+
+/// The service.
+#[derive(Debug)]
+pub struct Usher {
+    instance: Instance,
+    program: Program,
+    process: Mutex<Option<Arc<Process>>>,
+    config: PathBuf,
+    log: PathBuf,
+    health: u16,
+}
+
+impl Usher {
+    /// Writes the configuration and starts the service.
+    ///
+    /// # Errors
+    /// When it does not become ready, with the end of its log.
+    pub async fn start(instance: &Instance, spec: &UsherSpec) -> Result<Self> {
+        let usher = Self::prepare(instance, spec)?;
+        usher.start_again().await?;
+        Ok(usher)
+    }
+
+    /// Writes the configuration without starting anything.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn prepare(instance: &Instance, spec: &UsherSpec) -> Result<Self> {
+        let folder = instance.subfolder("usher")?;
+        let health = instance.port()?;
+        let config = folder.join("usher.toml");
+        secret(&folder.join("database.password"), &spec.database.password)?;
+        secret(&folder.join("xmpp.password"), &spec.xmpp_password)?;
+        for server in &spec.servers {
+            secret(&folder.join(format!("{}.password", server.name)), &server.password)?;
+        }
+        fs::write(&config, render(spec, health))?;
+        let program = Program::new(instance, "usher", &spec.binary)
+            .args(["serve", "--config"])
+            .args([&config])
+            .env("RUST_BACKTRACE", "1")
+            .farewell(Farewell::Term);
+        let log = instance.folder().join("usher.log");
+        Ok(Self { instance: instance.clone(), program, process: Mutex::new(None), config, log, health })
+    }
+
+    /// Starts it and waits for `/ready`.
+    ///
+    /// # Errors
+    /// When it does not become ready, with the end of its log.
+    pub async fn start_again(&self) -> Result<()> {
+        let process = self.spawn()?;
+        process
+            .ready("/ready says 200", START, || async {
+                match self.ready().await? {
+                    200 => Ok(()),
+                    status => bail!("/ready says {status}"),
+                }
+            })
+            .await
+    }
+
+    /// Starts it and waits for nothing: for tests in which it must not become ready.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn spawn(&self) -> Result<Arc<Process>> {
+        let process = Arc::new(self.program.start(&self.instance)?);
+        *self.slot() = Some(Arc::clone(&process));
+        Ok(process)
+    }
+
+    /// Status of `/ready`.
+    ///
+    /// # Errors
+    /// When nothing answers.
+    pub async fn ready(&self) -> Result<u16> {
+        let answer = reqwest::get(format!("http://127.0.0.1:{}/ready", self.health)).await?;
+        Ok(answer.status().as_u16())
+    }
+
+    /// SIGTERM, and how it ended.
+    ///
+    /// # Errors
+    /// When it does not run or does not end in time.
+    pub async fn stop(&self) -> Result<ExitStatus> {
+        let process = self.slot().take().context("usher does not run")?;
+        process.stop(Signal::TERM, STOP).await
+    }
+
+    /// SIGKILL.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub async fn kill(&self) -> Result<()> {
+        let process = self.slot().take().context("usher does not run")?;
+        process.kill().await
+    }
+
+    /// It stands still, connections open.
+    pub fn freeze(&self) {
+        if let Some(process) = self.slot().as_ref() {
+            process.freeze();
+        }
+    }
+
+    /// It goes on.
+    pub fn thaw(&self) {
+        if let Some(process) = self.slot().as_ref() {
+            process.thaw();
+        }
+    }
+
+    /// How it ended, if it has.
+    pub fn ended(&self) -> Option<ExitStatus> {
+        self.slot().as_ref().and_then(|process| process.ended())
+    }
+
+    /// The configuration file, to be changed before a start or given to other commands.
+    pub fn config(&self) -> &Path {
+        &self.config
+    }
+
+    /// Everything it has logged.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn log(&self) -> Result<String> {
+        Ok(String::from_utf8_lossy(&fs::read(&self.log)?).into_owned())
+    }
+
+    /// Port of `/live` and `/ready`.
+    pub fn health_port(&self) -> u16 {
+        self.health
+    }
+
+    fn slot(&self) -> std::sync::MutexGuard<'_, Option<Arc<Process>>> {
+        self.process.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl Drop for Usher {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let tail = crate::process::tail(&self.log, 60);
+            tracing::error!("usher's log ends with:\n{tail}");
+            // The test's own report is what a person reads first.
+            let mut report = std::io::stderr().lock();
+            let _ = std::io::Write::write_all(&mut report, format!("usher's log ends with:\n{tail}\n").as_bytes());
+        }
+    }
+}
+
+fn secret(path: &Path, text: &str) -> Result<()> {
+    fs::write(path, format!("{text}\n"))?;
+    Ok(fs::set_permissions(path, fs::Permissions::from_mode(0o600))?)
+}
+
+fn render(spec: &UsherSpec, health: u16) -> String {
+    let extra = |table: &str| -> String {
+        spec.extra.iter().filter(|(of, _)| of == table).map(|(_, line)| format!("{line}\n")).collect()
+    };
+    let database = &spec.database;
+    let mut text = format!(
+        "[service]\nlog = \"info,usher=debug\"\nhealth_listen = \"127.0.0.1:{health}\"\n{service}\n\
+         [database]\nhost = \"{host}\"\nport = {port}\nname = \"{name}\"\nuser = \"{user}\"\n\
+         password_file = \"database.password\"\n{of_database}\n\
+         [xmpp]\njid = \"usher@{DOMAIN}\"\npassword_file = \"xmpp.password\"\naddress = \"{xmpp}\"\nca_file = \"{ca}\"\n\
+         crm = [\"crm@{DOMAIN}\"]\n{of_xmpp}\n\
+         [agi]\nlisten = \"127.0.0.1:{agi}\"\n{of_agi}\n",
+        service = extra("service"),
+        host = database.host,
+        port = database.port,
+        name = database.name,
+        user = database.user,
+        of_database = extra("database"),
+        xmpp = spec.xmpp,
+        ca = spec.authority.display(),
+        of_xmpp = extra("xmpp"),
+        agi = spec.agi_port,
+        of_agi = extra("agi"),
+    );
+    for server in &spec.servers {
+        text += &format!(
+            "[[asterisk]]\nname = \"{name}\"\nurl = \"http://{address}\"\npassword_file = \"{name}.password\"\n{}\n",
+            extra("asterisk"),
+            name = server.name,
+            address = server.address,
+        );
+    }
+    text
+}

@@ -1,0 +1,278 @@
+//! A small XMPP client of the rig's own: what an agent's program or a stranger's sees and may do.
+//!
+//! It connects once over STARTTLS, checks the certificate against the rig's authority, and does not reconnect: its end
+//! is something a test wants to see.
+
+use std::{
+    borrow::Cow,
+    collections::HashMap,
+    io,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+use futures_util::{SinkExt, StreamExt};
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, ServerName, pem::PemObject},
+};
+use sasl::common::Credentials;
+use tokio::{
+    io::BufStream,
+    net::TcpStream,
+    sync::{mpsc, oneshot, watch},
+    task::JoinHandle,
+};
+use tokio_rustls::TlsConnector;
+use tokio_xmpp::{
+    Stanza, client_login,
+    stanzastream::{Connection, Event, StanzaStream},
+    xmlstream::{ReadError, StreamHeader, Timeouts, XmppStream, XmppStreamElement, initiate_stream},
+};
+use xmpp_parsers::{
+    iq::{Iq, IqHeader, IqPayload},
+    jid::{BareJid, Jid},
+    message::Message,
+    minidom::Element,
+    ns,
+    presence::{Presence, Type as PresenceType},
+    starttls,
+};
+
+use crate::prosody::{DOMAIN, PUBSUB, Prosody};
+
+/// Stanzas on their way; a test client never has many.
+const DEPTH: usize = 64;
+const LOGIN: Duration = Duration::from_secs(10);
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// A message as received.
+#[derive(Debug, Clone)]
+pub struct Received {
+    /// When.
+    pub at: Instant,
+    /// Who sent it.
+    pub from: Option<Jid>,
+    /// Its text, if it has one.
+    pub body: Option<String>,
+    /// All of it.
+    pub message: Message,
+}
+
+type Waiting = Arc<Mutex<HashMap<String, oneshot::Sender<Iq>>>>;
+
+/// A logged-in client.
+#[derive(Debug)]
+pub struct Client {
+    jid: BareJid,
+    outgoing: mpsc::Sender<Stanza>,
+    waiting: Waiting,
+    messages: watch::Sender<Vec<Received>>,
+    task: JoinHandle<()>,
+}
+
+impl Client {
+    /// Logs in one of the rig's accounts and becomes available.
+    ///
+    /// # Errors
+    /// When there is no such account or the server refuses.
+    pub async fn connect(prosody: &Prosody, account: &str) -> Result<Self> {
+        let jid: BareJid = format!("{account}@{DOMAIN}").parse()?;
+        let password = prosody.password(account)?;
+        let connection = tokio::time::timeout(LOGIN, login(prosody, &jid, &password)).await.context("no login")??;
+        let mut first = Some(connection);
+        let mut stream = StanzaStream::new(
+            Box::new(move |_, slot| {
+                if let Some(connection) = first.take() {
+                    // The stream is there and waits for it.
+                    let _ = slot.send(connection);
+                }
+            }),
+            DEPTH,
+        );
+        let online = stream.next().await;
+        if !matches!(online, Some(Event::Stream(_))) {
+            bail!("{jid} did not come online: {online:?}");
+        }
+        let (outgoing, queue) = mpsc::channel(DEPTH);
+        let waiting = Waiting::default();
+        let (messages, _) = watch::channel(Vec::new());
+        let task = tokio::spawn(run(stream, queue, Arc::clone(&waiting), messages.clone()));
+        let client = Self { jid, outgoing, waiting, messages, task };
+        client.set_presence(Presence::new(PresenceType::None)).await?;
+        Ok(client)
+    }
+
+    /// Its bare JID.
+    pub fn jid(&self) -> &BareJid {
+        &self.jid
+    }
+
+    /// Every message so far.
+    pub fn messages(&self) -> Vec<Received> {
+        self.messages.borrow().clone()
+    }
+
+    /// Waits for a message, those that have come already included.
+    ///
+    /// # Errors
+    /// After `within`, with what came instead.
+    pub async fn wait_for_message(&self, within: Duration, is: impl Fn(&Received) -> bool) -> Result<Received> {
+        let mut messages = self.messages.subscribe();
+        let found = tokio::time::timeout(within, messages.wait_for(|all| all.iter().any(&is))).await;
+        match found {
+            Ok(all) => all?.iter().find(|message| is(message)).cloned().context("it was there"),
+            Err(_) => {
+                let bodies: Vec<_> = self.messages().into_iter().map(|message| message.body).collect();
+                bail!("{} did not get the message within {within:?}; it got: {bodies:?}", self.jid)
+            }
+        }
+    }
+
+    /// Says how available it is.
+    ///
+    /// # Errors
+    /// When the stream has ended.
+    pub async fn set_presence(&self, presence: Presence) -> Result<()> {
+        self.send(presence.into()).await
+    }
+
+    /// Sends any stanza.
+    ///
+    /// # Errors
+    /// When the stream has ended.
+    pub async fn send(&self, stanza: Stanza) -> Result<()> {
+        self.outgoing.send(stanza).await.context("the stream has ended")
+    }
+
+    /// Asks, and yields the answer: a result's payload, or an error that names the condition.
+    ///
+    /// # Errors
+    /// When the answer is an error or does not come.
+    pub async fn request(&self, to: &str, payload: IqPayload) -> Result<Option<Element>> {
+        let id = uuid::Uuid::new_v4().simple().to_string();
+        let (sender, answer) = oneshot::channel();
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), sender);
+        let header = IqHeader { from: None, to: Some(to.parse()?), id };
+        self.send(Iq::assemble(header, payload).into()).await?;
+        match tokio::time::timeout(ANSWER, answer).await.context("no answer")?? {
+            Iq::Result { payload, .. } => Ok(payload),
+            Iq::Error { error, .. } => bail!("refused: {:?}", error.defined_condition),
+            Iq::Get { .. } | Iq::Set { .. } => bail!("not an answer"),
+        }
+    }
+
+    /// Subscribes to a node of the pubsub service.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub async fn subscribe(&self, node: &str) -> Result<()> {
+        let subscribe = element("subscribe").attr(name("node"), node).attr(name("jid"), self.jid.as_str()).build();
+        self.request(PUBSUB, IqPayload::Set(pubsub(subscribe))).await.map(drop)
+    }
+
+    /// The items of a node, each as it is on the wire.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub async fn items(&self, node: &str) -> Result<Vec<Element>> {
+        let items = element("items").attr(name("node"), node).build();
+        let answer = self.request(PUBSUB, IqPayload::Get(pubsub(items))).await?.context("an empty answer")?;
+        let items = answer.get_child("items", ns::PUBSUB).context("an answer without items")?;
+        Ok(items.children().filter(|child| child.is("item", ns::PUBSUB)).cloned().collect())
+    }
+
+    /// Tries to publish an item.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub async fn publish(&self, node: &str, id: &str, payload: Element) -> Result<()> {
+        let item = element("item").attr(name("id"), id).append(payload).build();
+        let publish = element("publish").attr(name("node"), node).append(item).build();
+        self.request(PUBSUB, IqPayload::Set(pubsub(publish))).await.map(drop)
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+fn name(text: &str) -> xmpp_parsers::minidom::rxml::NcName {
+    text.to_owned().try_into().expect("a plain word")
+}
+
+fn element(name: &str) -> xmpp_parsers::minidom::element::ElementBuilder {
+    Element::builder(name, ns::PUBSUB)
+}
+
+fn pubsub(child: Element) -> Element {
+    element("pubsub").append(child).build()
+}
+
+async fn run(
+    mut stream: StanzaStream,
+    mut queue: mpsc::Receiver<Stanza>,
+    waiting: Waiting,
+    messages: watch::Sender<Vec<Received>>,
+) {
+    loop {
+        tokio::select! {
+            event = stream.next() => match event {
+                Some(Event::Stanza(Stanza::Message(message))) => {
+                    let body = message.get_best_body(vec![]).map(|(_, body)| body.clone());
+                    let from = message.from.clone();
+                    messages.send_modify(|all| all.push(Received { at: Instant::now(), from, body, message }));
+                }
+                Some(Event::Stanza(Stanza::Iq(iq @ (Iq::Result { .. } | Iq::Error { .. })))) => {
+                    let asked = waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(iq.id());
+                    if let Some(asked) = asked {
+                        // Who asked may have given up.
+                        let _ = asked.send(iq);
+                    }
+                }
+                Some(_) => {}
+                None => return,
+            },
+            stanza = queue.recv() => match stanza {
+                Some(stanza) => drop(stream.send(Box::new(stanza)).await),
+                None => return,
+            },
+        }
+    }
+}
+
+async fn login(prosody: &Prosody, jid: &BareJid, password: &str) -> Result<Connection> {
+    let header = || StreamHeader { to: Some(Cow::Borrowed(DOMAIN)), from: None, id: None };
+    let tcp = TcpStream::connect(prosody.address()).await?;
+    tcp.set_nodelay(true)?;
+    let timeouts = Timeouts::default();
+    let plain = initiate_stream(BufStream::new(tcp), ns::JABBER_CLIENT, header(), timeouts).await?;
+    let (_, mut plain): (_, XmppStream<_>) = plain.recv_features().await?;
+    plain.send(&XmppStreamElement::Starttls(starttls::Nonza::Request(starttls::Request))).await?;
+    loop {
+        match plain.next().await.map(|read| read.map(|element| element.into_read_error()).flatten()) {
+            Some(Ok(XmppStreamElement::Starttls(starttls::Nonza::Proceed(_)))) => break,
+            Some(Ok(_) | Err(ReadError::SoftTimeout)) => {}
+            Some(Err(ReadError::HardError(error))) => return Err(error.into()),
+            Some(Err(error)) => bail!("before TLS: {error:?}"),
+            None => bail!("the server closed the stream before TLS"),
+        }
+    }
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(&prosody.certificate().authority)? {
+        roots.add(certificate?)?;
+    }
+    let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    let server = ServerName::try_from(DOMAIN).map_err(io::Error::other)?;
+    let tls = TlsConnector::from(Arc::new(config)).connect(server, plain.into_inner().into_inner()).await?;
+    let pending = initiate_stream(BufStream::new(tls), ns::JABBER_CLIENT, header(), timeouts).await?;
+    let (features, stream) = pending.recv_features().await?;
+    let user = jid.node().context("an account has a name")?.as_str();
+    let credentials = Credentials::default().with_username(user).with_password(password);
+    let stream = client_login(stream, features.sasl_mechanisms, credentials).await?;
+    let (features, stream) = stream.send_header(header()).await?.recv_features().await?;
+    Ok(Connection { stream: stream.box_stream(), features, identity: jid.clone().into() })
+}
