@@ -9,7 +9,7 @@ use crate::{
     pbx::{Pbx, PbxSpec, PhoneState, SHIPPED_PHONES, shipped_conf},
     phones::Phones,
     postgres::{Database, Postgres},
-    prosody::Prosody,
+    prosody::{DOMAIN, Prosody},
     proxy::Proxy,
     usher::{Server, Usher, UsherSpec},
 };
@@ -81,6 +81,7 @@ pub struct Builder {
     conf: PathBuf,
     globals: Vec<String>,
     extra: Vec<(String, String)>,
+    statements: Vec<String>,
     own_postgres: Choice,
     proxies: Choice,
 }
@@ -102,6 +103,7 @@ impl Rig {
             conf: shipped_conf(),
             globals: Vec::new(),
             extra: Vec::new(),
+            statements: Vec::new(),
             own_postgres: Choice::No,
             proxies: Choice::No,
         }
@@ -166,6 +168,29 @@ impl Builder {
         self
     }
 
+    /// A statement for the database, run before the service starts.
+    #[must_use]
+    pub fn sql(mut self, statement: &str) -> Self {
+        self.statements.push(statement.to_owned());
+        self
+    }
+
+    /// These extensions are logged on to the queue `support` from the start. Those beyond the shipped three get a row:
+    /// `1001` is "Agent 1001" with the JID `user1001@usher.test`.
+    #[must_use]
+    pub fn logged_on(mut self, extensions: &[&str]) -> Self {
+        for extension in extensions {
+            self.statements.push(format!(
+                "INSERT INTO extensions (number, name, jid) VALUES ('{extension}', 'Agent {extension}', \
+                 'user{extension}@{DOMAIN}') ON CONFLICT DO NOTHING"
+            ));
+            self.statements.push(format!(
+                "INSERT INTO memberships (queue, extension, logged_on) VALUES ('support', '{extension}', true)"
+            ));
+        }
+        self
+    }
+
     /// A PostgreSQL of this rig's own.
     #[must_use]
     pub fn own_postgres(mut self) -> Self {
@@ -219,6 +244,10 @@ impl Builder {
             let seed = self.seed.clone().or_else(|| shipped.is_file().then_some(shipped));
             let mut database = rig.pg.database(&self.name, binary, seed.as_deref()).await?;
             rig.database = Some(database.clone());
+            let client = database.connect().await?;
+            for statement in &self.statements {
+                client.batch_execute(statement).await.with_context(|| statement.clone())?;
+            }
             let address = rig.proxies.as_ref().map_or(ari, |proxies| proxies.ari.address());
             if let Some(proxies) = &rig.proxies {
                 let address = proxies.postgres.address();

@@ -253,7 +253,7 @@ async fn login(prosody: &Prosody, jid: &BareJid, password: &str) -> Result<Conne
     let (_, mut plain): (_, XmppStream<_>) = plain.recv_features().await?;
     plain.send(&XmppStreamElement::Starttls(starttls::Nonza::Request(starttls::Request))).await?;
     loop {
-        match plain.next().await.map(|read| read.map(|element| element.into_read_error()).flatten()) {
+        match plain.next().await.map(|read| read.and_then(|element| element.into_read_error())) {
             Some(Ok(XmppStreamElement::Starttls(starttls::Nonza::Proceed(_)))) => break,
             Some(Ok(_) | Err(ReadError::SoftTimeout)) => {}
             Some(Err(ReadError::HardError(error))) => return Err(error.into()),

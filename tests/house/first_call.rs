@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use usher_rig::{
     phones::{Behaviour, CallSpec, Side},
-    whole::Builder,
+    rig::Rig,
 };
 
 const SOON: Duration = Duration::from_secs(10);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_customer_calls_enters_1111_and_gets_the_member_who_logged_on() {
-    let rig = Builder::new("first", env!("CARGO_BIN_EXE_usher")).start().await.unwrap();
+    let rig = Rig::builder().name("first").usher(env!("CARGO_BIN_EXE_usher")).start().await.unwrap();
     let prompts = rig.pbx.prompts("en").unwrap();
 
     let agent = rig.phones.phone("1000").unwrap();
