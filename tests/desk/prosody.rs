@@ -63,8 +63,9 @@ impl Prosody {
             daemonize = false
             pidfile = "{path}/prosody.pid"
             data_path = "{path}/data"
-            modules_enabled = {{ "disco", "saslauth", "tls", "smacks", "ping", "presence", "message", "iq", "offline" }}
-            modules_disabled = {{ "s2s" }}
+            modules_enabled = {{ "disco", "saslauth", "tls", "smacks", "ping", "presence", "message", "iq" }}
+            -- Its store for those who are away heeds no hint (XEP-0334) and would hand out announcements of callers long gone.
+            modules_disabled = {{ "s2s", "offline" }}
             authentication = "internal_plain"
             default_storage = "memory"
             storage = {{ accounts = "internal" }}
