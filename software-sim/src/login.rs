@@ -137,7 +137,7 @@ async fn attempt(account: &Account, trust: Arc<ClientConfig>) -> Result<Connecti
     let features: StreamFeatures = features;
     let scram: BTreeSet<String> =
         features.sasl_mechanisms.iter().filter(|name| name.starts_with("SCRAM-")).cloned().collect();
-    let mechanisms = if scram.is_empty() { features.sasl_mechanisms } else { scram };
+    let mechanisms = if scram.is_empty() { BTreeSet::from(["PLAIN".to_owned()]) } else { scram };
     let credentials = Credentials::default()
         .with_username(account.jid.node().map(|node| node.as_str()).unwrap_or_default())
         .with_password(account.password.as_str());

@@ -138,8 +138,7 @@ impl Prosody {
 impl Drop for Prosody {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            // A test harness shows what a failed test printed.
-            std::io::Write::write_all(&mut std::io::stderr(), self.log().as_bytes()).unwrap();
+            tracing::error!("the server's log:\n{}", self.log());
         }
         self.kill();
     }
