@@ -77,6 +77,15 @@ pub struct Caller {
     revision: u32,
     rang: Rang,
     join_due: Option<Instant>,
+    sound: Sound,
+}
+
+/// What is known of what the caller hears.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sound {
+    AsAsked,
+    /// The link fell: what was asked for last may never have been played.
+    Doubtful,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,6 +110,7 @@ impl Caller {
             revision: base,
             rang: Rang::Never,
             join_due: None,
+            sound: Sound::AsAsked,
         }
     }
 
@@ -131,6 +141,20 @@ impl Caller {
     pub fn join_until(&mut self, due: Instant) {
         self.stage = Stage::Joining;
         self.join_due = Some(due);
+    }
+
+    /// Notes that the link fell, and with it perhaps what the caller was to hear.
+    pub fn doubt_sound(&mut self) {
+        self.sound = Sound::Doubtful;
+    }
+
+    /// Whether the caller, who is to hear music, may be in silence since the link fell; asked once for each gap.
+    pub fn may_hear_nothing(&mut self) -> bool {
+        let before = std::mem::replace(&mut self.sound, Sound::AsAsked);
+        match self.stage {
+            Stage::Waiting | Stage::Popping { .. } | Stage::Ringing { .. } => before == Sound::Doubtful,
+            Stage::Joining | Stage::Talking => false,
+        }
     }
 
     /// In [`Stage::Joining`]: when to ask for it again.

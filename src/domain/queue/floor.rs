@@ -111,11 +111,7 @@ impl Floor {
             Event::DeviceChanged { server, interface, device } => {
                 self.devices.insert((server, interface), device);
             }
-            Event::ServerUp { server } => {
-                self.up.insert(server);
-                // What could not be done without the link is due now.
-                self.tick(now, &mut out);
-            }
+            Event::ServerUp { server } => self.server_up(server, now, &mut out),
             Event::ServerDown { server } => self.server_down(&server, now, &mut out),
             Event::Tick => self.tick(now, &mut out),
             Event::Stop => self.stop(now, &mut out),
@@ -331,6 +327,17 @@ impl Floor {
 
     // ---- links, time and the end --------------------------------------------------------------------------------------
 
+    fn server_up(&mut self, server: ServerId, now: Now, out: &mut Vec<Effect>) {
+        for (call, caller) in self.callers.iter_mut().filter(|(_, caller)| caller.arrival.server == server) {
+            if caller.may_hear_nothing() {
+                out.push(Effect::Music { call: *call });
+            }
+        }
+        self.up.insert(server);
+        // What could not be done without the link is due now.
+        self.tick(now, out);
+    }
+
     fn server_down(&mut self, server: &ServerId, now: Now, out: &mut Vec<Effect>) {
         self.up.remove(server);
         self.devices.retain(|(of, _), _| of != server);
@@ -338,6 +345,7 @@ impl Floor {
             self.callers.values().filter(|c| c.arrival.server == *server).map(|c| c.arrival.call).collect();
         for call in calls {
             let Some(caller) = self.callers.get_mut(&call) else { continue };
+            caller.doubt_sound();
             match caller.stage {
                 // It could not be rung for.
                 Stage::Popping { .. } => self.end_offer(call, OfferEnd::Withdrawn, Leg::NeverMade, now, out),
