@@ -208,6 +208,7 @@ pub fn parse_call_bridge(bridge: &BridgeId) -> Option<CallId> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use uuid::Uuid;
 
     use super::*;
@@ -219,5 +220,23 @@ mod tests {
         assert_eq!(parse_call_bridge(&call_bridge(call)), Some(call));
         assert_eq!(parse_leg_channel(&ChannelId::new("1763694000.12")), None);
         assert_eq!(parse_call_bridge(&BridgeId::new("usher-nonsense")), None);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_the_call_and_the_offer_their_ids_can_be_read_back(call: u128, offer: u32) {
+            let (call, offer) = (CallId(Uuid::from_u128(call)), OfferNo(offer));
+            prop_assert_eq!(parse_leg_channel(&leg_channel(call, offer)), Some((call, offer)));
+            prop_assert_eq!(parse_call_bridge(&call_bridge(call)), Some(call));
+            // The one is never taken for the other.
+            prop_assert_eq!(parse_call_bridge(&BridgeId::new(leg_channel(call, offer).as_str())), None);
+            prop_assert_eq!(parse_leg_channel(&ChannelId::new(call_bridge(call).as_str())), None);
+        }
+
+        #[test]
+        fn a_foreign_id_is_read_without_a_panic(text in "(usher-)?[-0-9a-f]{0,50}.*") {
+            let _ = parse_leg_channel(&ChannelId::new(&text));
+            let _ = parse_call_bridge(&BridgeId::new(&text));
+        }
     }
 }

@@ -205,7 +205,7 @@ impl Shift {
         let bridges: Vec<_> =
             self.world.bridges.iter().filter(|call| self.world.server_of[*call] == server).copied().collect();
         for call in bridges {
-            if !self.floor.callers().get(&call).is_some_and(|caller| caller.offer.is_some()) {
+            if self.floor.callers().get(&call).is_none_or(|caller| caller.offer.is_none()) {
                 self.request(server, Effect::DropBridge { call, server: id.clone() });
             }
         }
