@@ -66,6 +66,8 @@ fn pjsip(at: &Places<'_>) -> String {
          [pbx]\ntype=endpoint\ntransport=desks\ncontext=desk\ntrust_id_inbound=yes\n{common}\
          [pbx]\ntype=identify\nendpoint=pbx\nmatch=127.0.0.1\n\
          [outside]\ntype=endpoint\ntransport=callers\ncontext=none\naors=outside\ntrust_id_outbound=yes\n{common}\
+         [withheld]\ntype=endpoint\ntransport=callers\ncontext=none\naors=outside\nfrom_user=anonymous\n\
+         from_domain=anonymous.invalid\n{common}\
          [outside]\ntype=aor\ncontact=sip:127.0.0.1:{pbx}\n",
         sip = at.sip,
         outside = at.outside,

@@ -114,7 +114,7 @@ impl Phone {
     /// When Asterisk refuses.
     pub async fn dial(&self, number: &str) -> Result<Leg> {
         let endpoint = format!("PJSIP/{number}@desk-{}", self.0.number);
-        self.0.shared.place(&endpoint, Some(&self.0.number), Ears::Open).await
+        self.0.shared.place(&endpoint, &self.0.number, Ears::Open).await
     }
 
     /// Everything it has seen, in order.

@@ -154,9 +154,10 @@ impl Phones {
     /// # Errors
     /// When Asterisk refuses.
     pub async fn call(&self, spec: &CallSpec) -> Result<Leg> {
-        let endpoint = format!("PJSIP/{}@outside", spec.to);
-        let number = spec.from.as_deref();
-        self.shared.place(&endpoint, number, spec.ears).await
+        match &spec.from {
+            Some(number) => self.shared.place(&format!("PJSIP/{}@outside", spec.to), number, spec.ears).await,
+            None => self.shared.place(&format!("PJSIP/{}@withheld", spec.to), "anonymous", spec.ears).await,
+        }
     }
 }
 
@@ -167,17 +168,12 @@ impl Drop for Phones {
 }
 
 impl Shared {
-    async fn place(self: &Arc<Self>, endpoint: &str, number: Option<&str>, ears: Ears) -> Result<Leg> {
+    async fn place(self: &Arc<Self>, endpoint: &str, number: &str, ears: Ears) -> Result<Leg> {
         let id = format!("leg-{}", Uuid::new_v4().simple());
         let leg = self.new_leg(&id, ears).await?;
-        let mut query = vec![("endpoint", endpoint), ("app", APP), ("appArgs", "leg"), ("timeout", "120")];
-        query.push(("callerId", number.unwrap_or("anonymous")));
-        let variables = match number {
-            Some(_) => serde_json::json!({}),
-            None => serde_json::json!({ "CALLERID(pres)": "prohib", "CALLERID(num)": "" }),
-        };
-        let body = serde_json::json!({ "variables": variables });
-        let answer = self.ari.request(reqwest::Method::POST, &format!("channels/{id}"), &query, Some(body)).await?;
+        let query =
+            [("endpoint", endpoint), ("app", APP), ("appArgs", "leg"), ("timeout", "120"), ("callerId", number)];
+        let answer = self.ari.request(reqwest::Method::POST, &format!("channels/{id}"), &query, None).await?;
         if answer.status >= 300 {
             self.forget(&leg).await;
             anyhow::bail!("the call to {endpoint} was refused: {} {}", answer.status, answer.body);
