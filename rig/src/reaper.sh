@@ -10,7 +10,7 @@ rm -f "$own/alive"
 
 # Field 22 of /proc/PID/stat is the start time: a number that is in use again is not ours.
 lives() {
-    stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
+    { read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 1
     rest=${stat##*) }
     # shellcheck disable=SC2086
     set -- "$1" "$2" $rest
@@ -18,10 +18,10 @@ lives() {
 }
 children() {
     for child in $(cat "/proc/$1/task/"*/children 2>/dev/null); do
-        stat=$(cat "/proc/$child/stat" 2>/dev/null) || continue
-        rest=${stat##*) }
-        start=$(echo "$rest" | cut -d' ' -f20)
-        echo "$child $start KILL"
+        { read -r stat <"/proc/$child/stat"; } 2>/dev/null || continue
+        start=$(echo "${stat##*) }" | cut -d' ' -f20)
+        # Its parent ends it; only what is left after the wait is killed.
+        echo "$child $start none"
         children "$child"
     done
 }
@@ -40,7 +40,7 @@ $(children "$pid")
     [ -z "$all" ] && break
     echo "$all" | while read -r pid start signal; do
         [ -n "$pid" ] && lives "$pid" "$start" || continue
-        [ "$signal" != KILL ] && kill -s "$signal" "$pid"
+        [ "$signal" != none ] && kill -s "$signal" "$pid"
         kill -s CONT "$pid"
     done 2>/dev/null
     step=0

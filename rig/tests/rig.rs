@@ -1,7 +1,7 @@
 //! The rig as a whole: it comes up, stands beside another, shows what phones and clients do, and leaves nothing.
 use std::{
     fs,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::{Duration, Instant},
@@ -124,7 +124,7 @@ async fn a_proxy_passes_swallows_and_cuts() {
 #[tokio::test]
 async fn after_kill_9_nothing_of_a_rig_is_left_within_5_seconds() {
     if std::env::var_os(HOLDER).is_some() {
-        return hold().await;
+        return hold().await.unwrap();
     }
     let mut holder = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "after_kill_9_nothing_of_a_rig_is_left_within_5_seconds", "--nocapture"])
@@ -163,14 +163,15 @@ async fn after_kill_9_nothing_of_a_rig_is_left_within_5_seconds() {
     .unwrap();
 }
 
-async fn hold() {
-    let rig = Rig::builder().own_postgres().start().await.unwrap();
+async fn hold() -> anyhow::Result<()> {
+    let rig = Rig::builder().own_postgres().start().await?;
     // The hardest case: a server that stands still hears no signal but SIGKILL.
     rig.pg.freeze();
-    println!("HOLDING {}", rig.instance.folder().display());
-    std::future::pending::<()>().await;
+    writeln!(std::io::stdout(), "HOLDING {}", rig.instance.folder().display())?;
+    std::future::pending().await
 }
 
 fn names(folder: &Path) -> Vec<String> {
-    fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
 }
