@@ -1,5 +1,7 @@
 //! The bands of ARCHITECTURE.md, kept by reading the sources: who may know whom.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -103,10 +105,13 @@ fn no_module_knows_one_that_is_not_below_it() {
 #[test]
 fn the_core_names_no_runtime_no_network_and_no_database() {
     for (file, source) in all_sources().iter().filter(|(file, _)| module_of(file) == "domain") {
-        for foreign in ["tokio", "reqwest", "tokio_postgres", "xmpp_parsers", "tokio_xmpp", "axum", "std::net", "std::fs"] {
+        for foreign in
+            ["tokio", "reqwest", "tokio_postgres", "xmpp_parsers", "tokio_xmpp", "axum", "std::net", "std::fs"]
+        {
             let hit = source.lines().find(|line| {
                 let code = line.trim_start();
-                !code.starts_with("//") && (code.contains(&format!("{foreign}::")) || code.contains(&format!("use {foreign}")))
+                !code.starts_with("//")
+                    && (code.contains(&format!("{foreign}::")) || code.contains(&format!("use {foreign}")))
             });
             assert_eq!(hit, None, "{file} names {foreign}");
         }
@@ -121,7 +126,8 @@ fn main_stays_short_enough_for_a_child() {
 
 #[test]
 fn names_in_a_group_of_imports_are_found() {
-    let source = "use crate::{\n    ari::{Ari, wire},\n    domain::{a::{B, C}},\n    ledger,\n};\nfn f() { crate::floor::x() }";
+    let source =
+        "use crate::{\n    ari::{Ari, wire},\n    domain::{a::{B, C}},\n    ledger,\n};\nfn f() { crate::floor::x() }";
     let expected: BTreeSet<String> = ["ari", "domain", "floor", "ledger"].map(str::to_owned).into();
     assert_eq!(named(source), expected);
 }
