@@ -90,6 +90,32 @@ pub enum Fact {
     },
 }
 
+impl Fact {
+    /// The call it is about.
+    pub fn call(&self) -> CallId {
+        match self {
+            Self::CallEntered { call, .. }
+            | Self::CallOffered { call, .. }
+            | Self::CallRinging { call, .. }
+            | Self::OfferEnded { call, .. }
+            | Self::CallAnswered { call, .. }
+            | Self::CallEnded { call, .. } => *call,
+        }
+    }
+
+    /// One line for a log that anybody may read: no name, no number, no code.
+    pub fn summary(&self) -> String {
+        match self {
+            Self::CallEntered { queue, server, .. } => format!("entered {queue} on {server}"),
+            Self::CallOffered { offer, extension, .. } => format!("offer {} goes to {extension}", offer.0),
+            Self::CallRinging { extension, pop, .. } => format!("rings at {extension}, its pop {}", pop.as_str()),
+            Self::OfferEnded { extension, why, .. } => format!("{extension} did not take it: {}", why.as_str()),
+            Self::CallAnswered { extension, .. } => format!("answered by {extension}"),
+            Self::CallEnded { outcome, .. } => format!("ended: {}", outcome.as_str()),
+        }
+    }
+}
+
 /// Why an offer came to nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

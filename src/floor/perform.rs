@@ -59,7 +59,8 @@ impl Service {
                 drop(ari.send(Request::drop_bridge(&call_bridge(call))));
             }
             Effect::Record(fact) => {
-                tracing::info!(?fact, "on the floor");
+                tracing::info!(call.id = %fact.call(), "call {}", fact.summary());
+                tracing::debug!(?fact);
                 self.ledger.record(Stamped { id: uuid::Uuid::now_v7(), at: Timestamp::now(), fact });
             }
         }
