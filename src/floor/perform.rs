@@ -124,7 +124,8 @@ impl Service {
                 Ok(_) | Err(Error::Conflict(_)) => None,
                 // It may ring: what becomes of it is told by events, the ring time, or the next snapshot.
                 Err(Error::OutcomeUnknown) => None,
-                Err(Error::Gone(_) | Error::Refused { .. } | Error::NotSent) => {
+                Err(Error::NotSent) => Some(Event::LegGone { call, offer, end: LegEnd::NotPlaced }),
+                Err(Error::Gone(_) | Error::Refused { .. }) => {
                     Some(Event::LegGone { call, offer, end: LegEnd::Unavailable })
                 }
             }

@@ -108,6 +108,8 @@ pub enum LegEnd {
     NoAnswer,
     /// Not reachable, or Asterisk would not place the call.
     Unavailable,
+    /// It was never asked for: the link to Asterisk fell first.
+    NotPlaced,
 }
 
 /// What is to be done.

@@ -171,6 +171,8 @@ impl Floor {
                     LegEnd::NoAnswer => OfferEnd::RingNoAnswer,
                     LegEnd::Rejected | LegEnd::HungUp => OfferEnd::Rejected,
                     LegEnd::Unavailable => OfferEnd::Unavailable,
+                    // Not the member's doing: they are not skipped for it.
+                    LegEnd::NotPlaced => OfferEnd::Withdrawn,
                 };
                 self.end_offer(call, why, Leg::Gone, now, out);
             }

@@ -46,6 +46,14 @@ fn f2_a_phone_that_rang_when_the_link_fell_is_not_taken_for_free_while_it_may_st
 }
 
 #[test]
+fn a_ring_that_was_never_asked_for_is_not_held_against_the_member() {
+    let mut bench = Bench::with(&["1000"]);
+    bench.rings(1);
+    let effects = bench.leg_gone(1, 1, LegEnd::NotPlaced);
+    assert!(has(&effects, "withdrawn 1000 for 1") && has(&effects, "publish 1000 for 1"), "{effects:?}");
+}
+
+#[test]
 fn f10_callers_from_before_a_restart_are_served_in_their_old_order() {
     let mut bench = Bench::with(&["1000"]);
     bench.link_down();
