@@ -289,7 +289,8 @@ pub(crate) fn cache() -> Result<PathBuf> {
 /// A cluster fresh from initdb, kept in the cache because initdb takes most of a start's time.
 fn cached_cluster(binaries: &Path) -> Result<PathBuf> {
     let version = run(std::process::Command::new(binaries.join("initdb")).arg("--version"))?;
-    let version: String = version.chars().filter(|c| c.is_ascii_digit() || *c == '.').take(8).collect();
+    let number = |word: &&str| word.starts_with(|first: char| first.is_ascii_digit());
+    let version = version.split_whitespace().find(number).context("initdb does not say its version")?;
     let cache = cache()?;
     fs::create_dir_all(&cache)?;
     // Reading it needs no lock; making it does.
