@@ -111,6 +111,21 @@ impl Request {
         self
     }
 
+    /// Its method.
+    pub fn method(&self) -> Method {
+        self.method
+    }
+
+    /// Its path below `/ari/`, encoded.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The names of its query parameters.
+    pub fn parameters(&self) -> impl Iterator<Item = &'static str> {
+        self.query.iter().map(|(name, _)| *name)
+    }
+
     /// Path and query, as they stand behind `/ari/`.
     pub(super) fn uri(&self) -> String {
         let mut uri = self.path.clone();

@@ -1,3 +1,4 @@
 //! The whole house on real servers: SIP calls, DTMF, XMPP, PostgreSQL.
 
+mod ari_contract;
 mod first_call;
