@@ -7,7 +7,14 @@
 //!
 //! The Stasis application is not there before the first roster is: until then Asterisk takes its fail-open path.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
 use tokio::{
@@ -73,11 +80,14 @@ pub async fn run_until(config: Config, asked: impl Future<Output = &'static str>
     let ivr = Arc::new(Ivr { ledger: ledger.clone(), desk: desk.clone(), roster });
     let limits = agi::Limits { deadline: config.agi.deadline, most: config.agi.most };
     let counters = Arc::new(agi::Counters::default());
+    let counted = Counted { agi: counters.clone(), ledger: ledger.clone(), asterisks: Arc::default() };
     let agi_task =
         tokio::spawn(agi::serve(agi_listener, limits, config.agi.allow.clone(), ivr, counters, door_stop.clone()));
     let last_stop = CancellationToken::new();
     if let Some(listener) = health_listener {
-        tokio::spawn(health::serve(listener, links.clone(), last_stop.clone()));
+        let counted = counted.clone();
+        let counters: health::Counters = Arc::new(move || counted.read());
+        tokio::spawn(health::serve(listener, links.clone(), counters, last_stop.clone()));
     }
     tokio::spawn(report(links, last_stop.clone()));
     notify(&[sd_notify::NotifyState::Ready]);
@@ -91,8 +101,13 @@ pub async fn run_until(config: Config, asked: impl Future<Output = &'static str>
     let mut running = None;
     let mut outcome = Ok(());
     if let Some(first) = first {
-        let started = start_floor(&config, first, rosters, known, asterisk_links, &desk, &ledger)?;
-        running = Some(started);
+        let ari_stop = CancellationToken::new();
+        let asterisks = connect_asterisks(&config, asterisk_links, &ari_stop)?;
+        // Set once: the floor is started once.
+        let _ = counted.asterisks.set(asterisks.iter().map(|(ari, _)| ari.clone()).collect());
+        let (desk, ledger, publish_bound) = (desk.clone(), ledger.clone(), config.xmpp.publish_bound);
+        let floor = floor::spawn(floor::Outlets { asterisks, desk, ledger, first, rosters, known, publish_bound });
+        running = Some((floor, ari_stop));
         tokio::select! {
             why = &mut asked => tracing::info!("{why}: stopping"),
             ended = &mut desk_task => outcome = fatal(ended),
@@ -122,6 +137,45 @@ pub async fn run_until(config: Config, asked: impl Future<Output = &'static str>
     outcome
 }
 
+/// Who counts.
+#[derive(Clone)]
+struct Counted {
+    agi: Arc<agi::Counters>,
+    ledger: ledger::Handle,
+    asterisks: Arc<OnceLock<Vec<ari::Ari>>>,
+}
+
+impl Counted {
+    fn read(&self) -> BTreeMap<String, BTreeMap<&'static str, u64>> {
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let agi = &self.agi;
+        let facts = self.ledger.counts();
+        let mut all = BTreeMap::from([
+            (
+                "fastagi".to_owned(),
+                BTreeMap::from([
+                    ("served", get(&agi.served)),
+                    ("too_slow", get(&agi.too_slow)),
+                    ("hung_up", get(&agi.hung_up)),
+                    ("not_allowed", get(&agi.not_allowed)),
+                    ("too_many", get(&agi.too_many)),
+                    ("malformed", get(&agi.malformed)),
+                    ("broken", get(&agi.broken)),
+                ]),
+            ),
+            (
+                "facts".to_owned(),
+                BTreeMap::from([("written", facts.written), ("dropped", facts.dropped), ("refused", facts.refused)]),
+            ),
+        ]);
+        for ari in self.asterisks.get().into_iter().flatten() {
+            let passed_over = BTreeMap::from([("events_passed_over", ari.events_passed_over())]);
+            all.insert(format!("asterisk {}", ari.server()), passed_over);
+        }
+        all
+    }
+}
+
 type LinkSenders = Vec<watch::Sender<crate::link::Link>>;
 
 /// The links to Asterisk are shown as down until they are tried.
@@ -137,33 +191,18 @@ fn placeholders(config: &Config) -> (LinkSenders, Links) {
     (senders, receivers)
 }
 
-fn start_floor(
-    config: &Config,
-    first: Arc<Roster>,
-    rosters: mpsc::Receiver<Arc<Roster>>,
-    known: watch::Sender<Arc<Roster>>,
-    links: LinkSenders,
-    desk: &desk::Handle,
-    ledger: &ledger::Handle,
-) -> Result<(floor::Handle, CancellationToken)> {
-    let ari_stop = CancellationToken::new();
+type Asterisks = Vec<(ari::Ari, mpsc::Receiver<ari::Incoming>)>;
+
+/// Starts to keep every Asterisk connected: from now on callers may enter the application.
+fn connect_asterisks(config: &Config, links: LinkSenders, stop: &CancellationToken) -> Result<Asterisks> {
     let mut asterisks = Vec::new();
     for (server, shown) in config.asterisk.iter().zip(links) {
-        let (ari, incoming, _task) = ari::spawn(server.clone(), ari_stop.clone())
+        let (ari, incoming, _task) = ari::spawn(server.clone(), stop.clone())
             .with_context(|| format!("cannot use the settings of asterisk {}", server.name))?;
         tokio::spawn(forward(ari.link(), shown));
         asterisks.push((ari, incoming));
     }
-    let floor = floor::spawn(floor::Outlets {
-        asterisks,
-        desk: desk.clone(),
-        ledger: ledger.clone(),
-        first,
-        rosters,
-        known,
-        publish_bound: config.xmpp.publish_bound,
-    });
-    Ok((floor, ari_stop))
+    Ok(asterisks)
 }
 
 /// Shows a link that did not exist yet when it was asked for.

@@ -1,6 +1,6 @@
 //! `/live` and `/ready`: for systemd, load balancers, monitoring, and people with curl.
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
 use axum::{Json, Router, extract::State, http::StatusCode, routing::get};
 use serde::Serialize;
@@ -11,6 +11,15 @@ use crate::link::Link;
 
 /// All links, by the name under which they are shown.
 pub type Links = BTreeMap<String, watch::Receiver<Link>>;
+
+/// Numbers that only grow, asked for when somebody looks: by subject, then name.
+pub type Counters = Arc<dyn Fn() -> BTreeMap<String, BTreeMap<&'static str, u64>> + Send + Sync>;
+
+#[derive(Clone)]
+struct Sources {
+    links: Links,
+    counters: Counters,
+}
 
 #[derive(Debug, Serialize)]
 struct Shown {
@@ -24,11 +33,20 @@ struct Shown {
 struct Ready {
     ready: bool,
     links: BTreeMap<String, Shown>,
+    counters: BTreeMap<String, BTreeMap<&'static str, u64>>,
 }
 
 /// Answers until asked to stop.
-pub async fn serve(listener: TcpListener, links: Links, stop: CancellationToken) -> std::io::Result<()> {
-    let router = Router::new().route("/live", get(|| async { "live\n" })).route("/ready", get(ready)).with_state(links);
+pub async fn serve(
+    listener: TcpListener,
+    links: Links,
+    counters: Counters,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
+    let sources = Sources { links, counters };
+
+    let router =
+        Router::new().route("/live", get(|| async { "live\n" })).route("/ready", get(ready)).with_state(sources);
     axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
 }
 
@@ -43,12 +61,12 @@ pub async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 }
 
 /// 200 when every link is up, else 503; the body says which are not, since when, and why.
-async fn ready(State(links): State<Links>) -> (StatusCode, Json<Ready>) {
+async fn ready(State(sources): State<Sources>) -> (StatusCode, Json<Ready>) {
     let links: BTreeMap<String, Shown> =
-        links.iter().map(|(name, link)| (name.clone(), show(&link.borrow()))).collect();
+        sources.links.iter().map(|(name, link)| (name.clone(), show(&link.borrow()))).collect();
     let ready = links.values().all(|link| link.up);
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(Ready { ready, links }))
+    (status, Json(Ready { ready, links, counters: (sources.counters)() }))
 }
 
 fn show(link: &Link) -> Shown {
