@@ -242,9 +242,7 @@ impl Floor {
         };
         // After a restart a second talk of the same person may have been found.
         let other = self.engagement(&offer.extension).map(|(call, offer)| Work::Busy { call, offer });
-        if let Some(agent) = self.agents.get_mut(&offer.extension)
-            && agent.work == (Work::Busy { call, offer: number })
-        {
+        if let Some(agent) = self.agents.get_mut(&offer.extension) {
             agent.work = other.unwrap_or(at_rest);
         }
         self.forget_unlisted();

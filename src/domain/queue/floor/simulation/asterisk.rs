@@ -278,13 +278,21 @@ impl Shift {
         self.world.bridges.insert(*call);
         let taken = self.world.is_taken(extension);
         let unplugged = !self.world.phones[extension].plugged;
-        let leg = Leg { extension: extension.clone(), server, state: LegState::Ringing, lost: false, join_lost: false };
+        let leg = Leg {
+            extension: extension.clone(),
+            server,
+            state: LegState::Ringing,
+            since: self.clock,
+            lost: false,
+            join_lost: false,
+        };
         self.world.legs.insert((*call, *offer), leg);
         self.phone_changed(extension);
         let ring_time = u64::try_from(ring.ring_time.as_millis()).unwrap();
         let (after, deed) = match self.chance.between(0, 99) {
             _ if unplugged => (self.chance.between(1, 50), Deed::Fail(LegEnd::Unavailable)),
-            _ if taken => (self.chance.between(1, 50), Deed::Fail(LegEnd::Rejected)),
+            // Some phones have call waiting.
+            _ if taken && self.chance.percent(50) => (self.chance.between(1, 50), Deed::Fail(LegEnd::Rejected)),
             0..55 => (self.chance.between(100, ring_time), Deed::Answer),
             // In the very moment in which the ring time is over, and after it.
             55..62 => (self.chance.between(ring_time - 5, ring_time + 40), Deed::Answer),
@@ -305,7 +313,7 @@ impl Shift {
         let Some(leg) = self.world.legs.get_mut(&(call, offer)) else { return };
         match deed {
             Deed::Answer => {
-                leg.state = LegState::Answered;
+                (leg.state, leg.since) = (LegState::Answered, self.clock);
                 let server = leg.server;
                 let id = self.world.servers[server].id.clone();
                 self.tell(server, Told::Event(Event::LegAnswered { server: id, call, offer }));

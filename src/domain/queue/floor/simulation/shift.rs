@@ -8,7 +8,7 @@ use std::{
 use super::{
     chance::Chance,
     witness::Witness,
-    world::{Link, Server, Sound, Told, World},
+    world::{LegState, Link, Server, Sound, Told, World},
 };
 use crate::domain::{
     id::{CallId, Extension, Interface, OfferNo, QueueName, ServerId},
@@ -18,6 +18,7 @@ use crate::domain::{
         caller::Stage,
         effect::{Effect, Event, LegEnd},
         floor::{Floor, fixture},
+        member::Work,
         roster::{self, Roster},
     },
 };
@@ -26,6 +27,8 @@ use crate::domain::{
 const PUBLISH_BOUND: u64 = 500;
 /// How long a caller may hear nothing while all links stand: the bound on joins, and the time that requests take.
 const SILENCE: u64 = 2_500;
+/// The longest that a phone rings, in milliseconds.
+const RING_TIME: u64 = 15_000;
 /// Far more than any shift needs.
 const TOO_MANY: usize = 20_000;
 
@@ -94,7 +97,7 @@ impl Shift {
         }
         let mut queues = Vec::new();
         for name in ["support", "sales"].into_iter().take(chance.place(2) + 1) {
-            let ring_time = Duration::from_secs(chance.between(3, 15));
+            let ring_time = Duration::from_millis(chance.between(3_000, RING_TIME));
             let queue_timeout = Duration::from_secs(chance.between(10, 60));
             queues.push((roster::Queue { ring_time, queue_timeout, ..fixture::queue(name) }, true));
         }
@@ -225,6 +228,15 @@ impl Shift {
                 assert!(self.clock - since.max(server.up_since) <= SILENCE, "left in silence: {caller:?}");
             }
         }
+        for leg in self.world.legs.values().filter(|leg| !leg.lost) {
+            let longest = match leg.state {
+                LegState::Ringing => RING_TIME + 100,
+                LegState::Answered => SILENCE,
+                LegState::Bridged => continue,
+            };
+            let server = &self.world.servers[leg.server];
+            assert!(self.clock - leg.since.max(server.up_since) <= longest, "a leg forgotten: {leg:?}");
+        }
     }
 
     /// One step of the machine, with everything it asks for.
@@ -239,25 +251,32 @@ impl Shift {
                 self.witness.settled(*call, *offer);
                 self.witness.pop_outcome(*outcome);
             }
-            Event::TalkFound { arrival, offer, extension, .. } => {
+            Event::TalkFound { arrival, age, offer, extension } => {
+                self.witness.comes(arrival.call, (now.steady.checked_sub(*age)).unwrap());
                 self.witness.talk_found(arrival.call, *offer, extension);
             }
-            Event::CallerFound(..) => self.witness.tally.count("callers found"),
+            Event::CallerFound(arrival, age) => {
+                self.witness.comes(arrival.call, now.steady.checked_sub(*age).unwrap());
+                self.witness.tally.count("callers found");
+            }
+            Event::CallerEntered(arrival) => self.witness.comes(arrival.call, now.steady),
             Event::LegAnswered { call, offer, .. } => self.tally_answer(*call, *offer),
             Event::Roster(_)
-            | Event::CallerEntered(_)
             | Event::CallerGone { .. }
             | Event::LegGone { .. }
             | Event::Joined { .. }
             | Event::Tick
             | Event::Stop => {}
         }
+        let gone = if let Event::LegGone { call, offer, .. } = event { Some((call, offer)) } else { None };
         let effects = self.floor.step(event, now);
         for effect in effects {
             self.note(|| format!("      {}", fixture::words(&effect)));
             self.perform(effect);
         }
         self.witness.look(&self.floor, now.steady);
+        let cleared = |work: Work| matches!(work, Work::Clearing { call, offer, .. } if gone == Some((call, offer)));
+        assert!(!self.floor.agents.values().any(|agent| cleared(agent.work)), "kept for a leg that is gone");
     }
 
     fn tally_answer(&mut self, call: CallId, offer: OfferNo) {
@@ -272,16 +291,21 @@ impl Shift {
     fn perform(&mut self, effect: Effect) {
         let server = match &effect {
             Effect::Announce { .. } | Effect::ForgetAnnouncement { .. } => return,
-            Effect::Record(fact) => return self.witness.recorded(fact),
+            Effect::Record(fact) => return self.witness.recorded(fact, self.now().utc),
             Effect::Update { pop } => return self.witness.updated(pop),
             Effect::Retire { pop } => return self.witness.retired(pop),
             Effect::Publish { offer, pop } => {
                 self.witness.published(*offer, pop, self.clock + PUBLISH_BOUND);
                 return self.pop_on_its_way(pop.call, *offer);
             }
-            Effect::Greet { call } | Effect::Music { call } | Effect::Join { call, .. } => self.world.server_of[call],
+            Effect::Greet { call } | Effect::Music { call } => self.world.server_of[call],
+            Effect::Join { call, offer } => {
+                let leg = self.world.legs.get(&(*call, *offer));
+                assert!(leg.is_none_or(|leg| leg.state != LegState::Ringing), "joined with a leg that only rings");
+                self.world.server_of[call]
+            }
             Effect::Ring(ring) => {
-                self.witness.rang(ring.call, ring.offer, &ring.server, self.clock);
+                self.witness.rang(ring, self.clock);
                 let live = self.world.legs.values().any(|leg| leg.extension == ring.extension && !leg.lost);
                 assert!(!live, "a second phone rings for {}", ring.extension);
                 self.world.index(&ring.server)
@@ -387,7 +411,9 @@ impl Shift {
                         self.carry_out(server, request);
                     }
                 }
-                self.restarts();
+                // What comes until then must not be taken on.
+                let after = self.chance.between(1, 3_000);
+                self.later(after, Plan::Killed);
             }
         }
     }

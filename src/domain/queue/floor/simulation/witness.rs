@@ -1,6 +1,11 @@
 //! What must be true whatever happens: watches each effect, and looks over the floor after each step.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Instant,
+};
+
+use jiff::Timestamp;
 
 use crate::domain::{
     fact::{CallOutcome, Fact, OfferEnd},
@@ -8,6 +13,7 @@ use crate::domain::{
     pop::{Pop, PopOutcome, PopState},
     queue::{
         caller::{Caller, Stage},
+        effect::Ring,
         floor::{Doors, Floor},
         member::{Agent, Device, Listed, Work},
     },
@@ -45,6 +51,12 @@ pub(super) struct Witness {
     unsettled: BTreeMap<(CallId, OfferNo), u64>,
     on_the_floor: BTreeSet<CallId>,
     offered_now: Vec<(CallId, Extension)>,
+    /// When each caller who is on the floor came.
+    entered: BTreeMap<CallId, Instant>,
+    /// Who let a call go by, and is not to be offered it again.
+    skipped: BTreeSet<(CallId, Extension)>,
+    /// When it last was each member's turn.
+    turns: BTreeMap<Extension, Timestamp>,
 }
 
 impl Witness {
@@ -56,6 +68,16 @@ impl Witness {
         self.open.clear();
         self.unsettled.clear();
         self.on_the_floor.clear();
+        self.entered.clear();
+        self.skipped.clear();
+        self.turns.clear();
+    }
+
+    /// A caller comes to the floor who is not on it.
+    pub(super) fn comes(&mut self, call: CallId, entered: Instant) {
+        if !self.on_the_floor.contains(&call) {
+            self.entered.insert(call, entered);
+        }
     }
 
     pub(super) fn link_up(&mut self, server: &ServerId) {
@@ -117,16 +139,18 @@ impl Witness {
         assert_eq!(pop.state == PopState::Ended, before.state == PopState::Answered, "an untrue end");
     }
 
-    pub(super) fn rang(&mut self, call: CallId, offer: OfferNo, server: &ServerId, now: u64) {
-        assert!(self.items.contains_key(&call), "rung before its pop was published");
+    pub(super) fn rang(&mut self, ring: &Ring, now: u64) {
+        let Ring { call, offer, server, interface, .. } = ring;
+        assert!(self.items.contains_key(call), "rung before its pop was published");
         assert!(self.up.contains(server), "rung over a link that is down");
-        if let Some(bound) = self.unsettled.remove(&(call, offer)) {
+        assert!(self.is_idle(server, interface), "rung although not idle");
+        if let Some(bound) = self.unsettled.remove(&(*call, *offer)) {
             assert!(now >= bound, "rung before its pop was settled");
             self.tally.count("pops not settled in time");
         }
     }
 
-    pub(super) fn recorded(&mut self, fact: &Fact) {
+    pub(super) fn recorded(&mut self, fact: &Fact, now: Timestamp) {
         match fact {
             Fact::CallEntered { call, .. } => assert!(self.on_the_floor.insert(*call), "entered twice"),
             Fact::CallOffered { call, offer, extension } => {
@@ -135,6 +159,7 @@ impl Witness {
                 let last = self.offer_numbers.insert(*call, *offer);
                 assert!(last.is_none_or(|last| last < *offer), "offer {offer:?} after {last:?}");
                 assert!(!self.open.keys().any(|(of, _)| of == call), "two offers of one call");
+                assert!(!self.skipped.contains(&(*call, extension.clone())), "offered to one who let it go by");
                 self.open.insert((*call, *offer), extension.clone());
                 self.offered_now.push((*call, extension.clone()));
             }
@@ -147,11 +172,20 @@ impl Witness {
             }
             Fact::OfferEnded { call, offer, extension, why } => {
                 self.tally.count(end_of_offer(*why));
+                match why {
+                    OfferEnd::RingNoAnswer | OfferEnd::Rejected | OfferEnd::Unavailable | OfferEnd::MemberGone => {
+                        self.skipped.insert((*call, extension.clone()));
+                        self.turns.insert(extension.clone(), now);
+                    }
+                    OfferEnd::CallerGone | OfferEnd::LoggedOff | OfferEnd::Withdrawn => {}
+                }
                 assert_eq!(self.open.remove(&(*call, *offer)).as_ref(), Some(extension), "an offer that ended twice");
             }
             Fact::CallEnded { call, extension, outcome } => {
                 self.tally.count(end_of_call(*outcome));
                 assert!(self.on_the_floor.remove(call), "ended twice");
+                self.skipped.retain(|(of, _)| of != call);
+                self.turns.extend(extension.iter().map(|extension| (extension.clone(), now)));
                 let open = self.open.keys().find(|(of, _)| of == call).copied().and_then(|key| self.open.remove(&key));
                 assert_eq!(open, *extension, "the offer of a call that ended");
                 assert_eq!(*outcome == CallOutcome::Completed, extension.is_some());
@@ -171,12 +205,13 @@ impl Witness {
     // ---- the floor ---------------------------------------------------------------------------------------------
 
     /// After every step.
-    pub(super) fn look(&mut self, floor: &Floor, now: std::time::Instant) {
+    pub(super) fn look(&mut self, floor: &Floor, now: Instant) {
         assert_eq!(self.on_the_floor, floor.callers.keys().copied().collect(), "facts and floor differ");
         self.callers_stand_in_one_place(floor);
         self.members_do_one_thing(floor);
         self.nobody_waits_in_vain(floor, now);
-        self.nobody_jumped_the_line(floor);
+        self.offers_are_fair(floor);
+        self.turns.retain(|extension, _| floor.agents.contains_key(extension));
         assert!(
             floor.agents.values().all(|agent| agent.listed == Listed::Yes || agent.work != Work::Free),
             "an agent who is gone and free is kept"
@@ -192,6 +227,7 @@ impl Witness {
                 Stage::Ringing { .. } | Stage::Joining => Some(PopState::Ringing),
                 Stage::Talking => Some(PopState::Answered),
             };
+            assert_eq!(self.entered.get(call), Some(&caller.entered.steady), "another place in line: {caller:?}");
             assert_eq!(in_line, expected.is_none(), "in line and elsewhere: {caller:?}");
             assert_eq!(caller.offer.is_none(), expected.is_none(), "{caller:?}");
             let item = self.items.get(call);
@@ -231,20 +267,24 @@ impl Witness {
         }
     }
 
-    /// Whether the member could be given to the caller, were they free.
-    fn may_have(&self, caller: &Caller, extension: &Extension, agent: &Agent) -> bool {
-        let seen = |server: &ServerId| self.devices.get(&(server.clone(), agent.row.interface.clone()));
-        let idle = match seen(&caller.arrival.server) {
+    fn is_idle(&self, server: &ServerId, interface: &Interface) -> bool {
+        let seen = |server: &ServerId| self.devices.get(&(server.clone(), interface.clone()));
+        let reachable = match seen(server) {
             Some(device) => *device == Device::Idle,
-            None => agent.row.interface.as_str().starts_with("Local/"),
+            None => interface.as_str().starts_with("Local/"),
         };
-        idle && self.up.contains(&caller.arrival.server)
-            && agent.logged_on.contains(&caller.arrival.queue)
-            && !caller.skipped.contains(extension)
-            && !self.up.iter().any(|server| seen(server) == Some(&Device::Busy))
+        reachable && !self.up.iter().any(|server| seen(server) == Some(&Device::Busy))
     }
 
-    fn nobody_waits_in_vain(&self, floor: &Floor, now: std::time::Instant) {
+    /// Whether the member could be given to the caller, were they free.
+    fn may_have(&self, caller: &Caller, extension: &Extension, agent: &Agent) -> bool {
+        self.up.contains(&caller.arrival.server)
+            && agent.logged_on.contains(&caller.arrival.queue)
+            && !self.skipped.contains(&(caller.arrival.call, extension.clone()))
+            && self.is_idle(&caller.arrival.server, &agent.row.interface)
+    }
+
+    fn nobody_waits_in_vain(&self, floor: &Floor, now: Instant) {
         for caller in floor.line.values().map(|call| &floor.callers[call]) {
             for (extension, agent) in floor.agents.iter().filter(|(_, agent)| agent.work == Work::Free) {
                 assert!(!self.may_have(caller, extension, agent), "{extension} is free while {caller:?} waits");
@@ -258,13 +298,20 @@ impl Witness {
         }
     }
 
-    fn nobody_jumped_the_line(&mut self, floor: &Floor) {
+    /// The first who could have the member got them, and got the one whose turn it was.
+    fn offers_are_fair(&mut self, floor: &Floor) {
         for (call, extension) in std::mem::take(&mut self.offered_now) {
             let (Some(served), Some(agent)) = (floor.callers.get(&call), floor.agents.get(&extension)) else {
                 continue;
             };
+            assert!(self.may_have(served, &extension, agent), "{extension} is not free for {served:?}");
             for earlier in floor.line.range(..(served.entered.steady, served.ticket)).map(|(_, c)| &floor.callers[c]) {
                 assert!(!self.may_have(earlier, &extension, agent), "{call} was served before {earlier:?}");
+            }
+            let turn = (self.turns.get(&extension), &extension);
+            for (other, agent) in floor.agents.iter().filter(|(_, agent)| agent.work == Work::Free) {
+                let before = (self.turns.get(other), other) < turn;
+                assert!(!(before && self.may_have(served, other, agent)), "{extension} rang before {other}");
             }
         }
     }

@@ -72,6 +72,8 @@ pub(super) struct Leg {
     pub(super) extension: Extension,
     pub(super) server: usize,
     pub(super) state: LegState,
+    /// Since when, in milliseconds.
+    pub(super) since: u64,
     /// The service cannot know of it: the link broke or the service died since.
     pub(super) lost: bool,
     /// Whether a join was lost already: no more than one goes astray over a link that stands.
