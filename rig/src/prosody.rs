@@ -69,13 +69,13 @@ c2s_ports = {{ {port} }}
 c2s_direct_tls_ports = {{ {direct_port} }}
 s2s_ports = {{}}
 modules_enabled = {{ "disco", "roster", "saslauth", "tls", "smacks", "ping", "pep", "carbons", "posix" }}
-modules_disabled = {{ "s2s", "limits" }}
+modules_disabled = {{ "s2s", "limits", "offline" }}
 authentication = "internal_plain"
 allow_unencrypted_plain_auth = false
 c2s_require_encryption = true
 storage = {{ accounts = "internal"; roster = "memory"; pep = "memory"; pep_data = "memory"; smacks_h = "memory" }}
 default_storage = "internal"
-log = {{ debug = "{folder}/debug.log"; info = "*console" }}
+log = {{ info = "*console" }}
 ssl = {{ certificate = "{certificate}"; key = "{key}" }}
 VirtualHost "{DOMAIN}"
 Component "{PUBSUB}" "pubsub"
