@@ -1,7 +1,7 @@
 //! The floor: all queues, members and callers in one deterministic machine with one writer.
 //!
 //! A member is one person. A second offer to them is impossible by construction: [`Work`] holds one call.
-//! Every event ends in [`Floor::dispatch`], so that no free member and eligible caller are ever left side by side.
+//! Every event ends in `dispatch`, so that no free member and eligible caller are ever left side by side.
 //!
 //! Here: the state, the events, callers who come and go, time. In `offers`: the life of an offer. In `members`: the roster.
 

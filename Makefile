@@ -1,0 +1,36 @@
+# What a newcomer needs. Each target does its own set-up.
+#
+#   make demo          the main job on real servers, to look at and to join in; Ctrl-C ends it
+#   make demo ONCE=1   one call, proven from outside; exit status 0 only if every step was seen
+#   make test          all tests, on real servers
+#   make lint          format, clippy, documentation, dependencies
+#   make bench         latencies, beside their peers; see docs/benchmarks.md
+
+CARGO ?= cargo
+# Rigs run side by side, and each has five servers: more at once than this only makes all of them slow.
+TEST_THREADS ?= 3
+
+.PHONY: demo test lint bench setup build
+
+setup:
+	@scripts/setup
+
+build: setup
+	$(CARGO) build --locked --workspace
+
+demo: build
+	@target/debug/demo $(if $(ONCE),--once)
+
+test: setup
+	$(CARGO) test --locked --workspace --no-fail-fast -- --test-threads=$(TEST_THREADS)
+
+lint:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps --quiet
+	@if command -v cargo-deny >/dev/null; then $(CARGO) deny --offline check bans licenses sources; \
+	else echo 'cargo-deny is not installed: licences and sources were not checked (cargo install cargo-deny)'; fi
+
+bench: setup
+	$(CARGO) build --locked --release --workspace
+	@target/release/bench
