@@ -19,6 +19,7 @@ pub mod wait;
 
 pub mod asterisk;
 pub mod certificate;
+pub mod crm;
 pub mod pbx;
 pub mod phones;
 pub mod postgres;

@@ -1,0 +1,240 @@
+//! `make demo`: the main job on real servers, told step by step as the people outside see it.
+
+use std::{
+    io::Write,
+    time::{Duration, Instant, SystemTime},
+};
+
+use anyhow::{Context, Result, ensure};
+use clap::Parser;
+use serde_json::Value;
+use tokio::signal::unix::{SignalKind, signal};
+use usher_rig::{
+    crm::{self, Crm},
+    phones::{Behaviour, CallSpec, Phone, PhoneEvent, Side},
+    prosody::{DOMAIN, PUBSUB},
+    rig::Rig,
+    usher,
+    xmpp::Client,
+};
+
+/// The longest wait for any one step.
+const STEP: Duration = Duration::from_secs(15);
+const AGENT: &str = "1000";
+const CUSTOMER: &str = "5551001";
+
+/// Starts real servers, makes a customer call, and tells what everybody outside sees.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// End after one call, with status 0 only if every step was seen.
+    #[arg(long)]
+    once: bool,
+}
+
+/// What was seen, by whom and when.
+struct Account {
+    begin: SystemTime,
+    steps: Vec<(SystemTime, &'static str, String)>,
+}
+
+impl Account {
+    fn new() -> Self {
+        Self { begin: SystemTime::now(), steps: Vec::new() }
+    }
+
+    fn saw(&mut self, when: SystemTime, who: &'static str, what: impl Into<String>) {
+        self.steps.push((when, who, what.into()));
+    }
+
+    fn print(&mut self) -> Result<()> {
+        self.steps.sort_by_key(|(when, ..)| *when);
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "\n{:>9}  {:<24}what was seen", "seconds", "by")?;
+        for (when, who, what) in &self.steps {
+            let after = when.duration_since(self.begin).unwrap_or_default().as_secs_f64();
+            writeln!(out, "{after:>9.3}  {who:<24}{what}")?;
+        }
+        Ok(out.flush()?)
+    }
+}
+
+fn say(text: &str) -> Result<()> {
+    Ok(writeln!(std::io::stdout(), "{text}")?)
+}
+
+/// The clock's time of a moment on the steady clock.
+fn clock(at: Instant) -> SystemTime {
+    SystemTime::now() - at.elapsed()
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        result = run(&arguments) => result,
+        // Everything ends with the rig, which is dropped here.
+        _ = tokio::signal::ctrl_c() => say("\nending everything"),
+        _ = terminate.recv() => say("\nending everything"),
+    }
+}
+
+async fn run(arguments: &Arguments) -> Result<()> {
+    say("starting PostgreSQL, Prosody, two Asterisks and usher …")?;
+    let begin = Instant::now();
+    let rig = Rig::builder().name("demo").usher(usher::find_binary()?).start().await?;
+    let agent = Client::connect(&rig.prosody, "user1").await?;
+    let crm = Crm::start(&rig.instance, &rig.prosody, &crm::find_binary()?, AGENT).await?;
+    say(&format!("all of them answer, after {:.1} s", begin.elapsed().as_secs_f64()))?;
+
+    let mut account = Account::new();
+    let told = call(&rig, &agent, &crm, &mut account).await;
+    account.print()?;
+    told.context("a step was not seen")?;
+    say("\nEvery step was seen from outside.")?;
+    if arguments.once {
+        return Ok(());
+    }
+    join_in(&rig)?;
+    follow(&rig, &agent, &crm).await
+}
+
+/// One call from log-on to the end, with every step awaited.
+async fn call(rig: &Rig, agent: &Client, crm: &Crm, account: &mut Account) -> Result<()> {
+    let prompts = rig.pbx.prompts("en")?;
+    let phone = rig.phones.phone(AGENT)?;
+
+    let feature = phone.dial("*56466*").await?;
+    account.saw(SystemTime::now(), "phone 1000", "dials *56466*");
+    feature.wait_for_prompt(&prompts, "logon", STEP).await?;
+    account.saw(SystemTime::now(), "phone 1000", "hears that it is logged on");
+    let note = agent.wait_for_message(STEP, |m| m.body.as_deref().is_some_and(|b| b.contains("logged on"))).await?;
+    account.saw(clock(note.at), "user1's XMPP client", format!("reads: {}", note.body.unwrap_or_default()));
+    feature.hung_up(STEP).await?;
+
+    phone.behave(Behaviour::AnswerAfter(Duration::from_secs(1)));
+    let caller = rig.phones.call(&CallSpec::new(CUSTOMER, "0000")).await?;
+    account.saw(SystemTime::now(), "customer 5551001", "dials 0000");
+    for (prompt, what) in [("welcome", "is welcomed"), ("ivr_option1", "hears the menu")] {
+        caller.wait_for_prompt(&prompts, prompt, STEP).await?;
+        account.saw(SystemTime::now(), "customer 5551001", what);
+    }
+    caller.press("1").await?;
+    account.saw(SystemTime::now(), "customer 5551001", "presses 1 (support)");
+    caller.wait_for_prompt(&prompts, "inform_code", STEP).await?;
+    account.saw(SystemTime::now(), "customer 5551001", "is asked for the customer code");
+    caller.press("1111").await?;
+    account.saw(SystemTime::now(), "customer 5551001", "enters 1111");
+
+    let note = agent.wait_for_message(STEP, |m| m.body.as_deref() == Some("Support: Customer Company 1")).await?;
+    account.saw(clock(note.at), "user1's XMPP client", format!("reads: {}", note.body.unwrap_or_default()));
+    let offered = crm.pop("offered", STEP).await?;
+    let popped = Crm::time_of(&offered)?;
+    account.saw(popped, "CRM", format!("pops {}", customer(&offered)));
+    let leg = phone.rung(1, STEP).await?;
+    let (rang, shown) = ringing(phone).context("the phone did not tell of its ringing")?;
+    account.saw(rang, "phone 1000", format!("rings: SIP INVITE, showing {shown}"));
+    ensure!(popped <= rang, "the phone rang before the CRM had its pop");
+    account.saw(Crm::time_of(&crm.pop("ringing", STEP).await?)?, "CRM", "the pop says: ringing");
+    caller.wait_for_prompt(&prompts, "support_team", STEP).await?;
+    account.saw(SystemTime::now(), "customer 5551001", "hears that the support team is called");
+
+    account.saw(clock(leg.answered(STEP).await?), "phone 1000", "answers");
+    account.saw(Crm::time_of(&crm.pop("answered", STEP).await?)?, "CRM", "the pop says: answered");
+    caller.audio().say_tone(1100);
+    leg.audio().say_tone(700);
+    leg.audio().wait_for_tone(1100, STEP).await?;
+    account.saw(SystemTime::now(), "phone 1000", "hears the customer (1100 Hz)");
+    caller.audio().wait_for_tone(700, STEP).await?;
+    account.saw(SystemTime::now(), "customer 5551001", "hears the agent (700 Hz)");
+
+    leg.hang_up().await?;
+    account.saw(SystemTime::now(), "phone 1000", "hangs up");
+    let ended = caller.hung_up(STEP).await?;
+    ensure!(ended.by == Side::Them, "the caller was left on the line");
+    account.saw(clock(ended.at), "customer 5551001", "is hung up");
+    account.saw(Crm::time_of(&crm.pop("ended", STEP).await?)?, "CRM", "the pop says: ended");
+    let closed = crm.wait_for("the pop is retracted", STEP, |line| line["event"] == "closed").await?;
+    account.saw(Crm::time_of(&closed)?, "CRM", "the pop is retracted");
+    rig.pbx.wait_until_empty(STEP).await?;
+    account.saw(SystemTime::now(), "Asterisk", "no channel and no bridge is left");
+    Ok(())
+}
+
+/// Name and code, as a pop has them.
+fn customer(pop: &Value) -> String {
+    let text = |key: &str| pop["customer"][key].as_str().unwrap_or_default().to_owned();
+    format!("{} ({})", text("name"), text("code"))
+}
+
+/// When the phone's last ringing began, and what it shows.
+fn ringing(phone: &Phone) -> Option<(SystemTime, String)> {
+    phone.events().into_iter().rev().find_map(|event| match event {
+        PhoneEvent::Ringing { time, number, name, .. } => Some((time, format!("{name} <{number}>"))),
+        PhoneEvent::Answered { .. } | PhoneEvent::Ended(_) => None,
+    })
+}
+
+/// How a person takes part.
+fn join_in(rig: &Rig) -> Result<()> {
+    // Their own phone takes the place of ours.
+    rig.phones.phone("2000")?.unplug();
+    let sip = rig.pbx.phone_passwords().get("2000").context("a phone without a password")?;
+    let database = rig.database.as_ref().context("a rig without a database")?;
+    say(&format!(
+        "
+Join in, from this machine (everything listens on loopback only):
+
+  SIP phone    127.0.0.1:{sip_port} (UDP), user 2000, password {sip}
+               dial 0000, press 1, enter 1111, 2222, 3333 …; phone 1000 answers after 3 s
+               dial *56466* to log on as a member yourself, *564633* to log off
+  XMPP client  127.0.0.1:{xmpp}, domain {DOMAIN}, authority {ca}
+               user1@{DOMAIN}, the agent of 1000: {user1}
+               user2@{DOMAIN}, the agent of 2000: {user2}
+               crm@{DOMAIN}, may subscribe to {node} on {PUBSUB}: {crm}
+  PostgreSQL   psql 'host=127.0.0.1 port={port} dbname={dbname} user=usher password={dbpass}'
+  usher        --config {config}; http://127.0.0.1:{health}/ready
+
+Ctrl-C ends everything.
+",
+        sip_port = rig.pbx.sip_port(),
+        xmpp = rig.prosody.address().rsplit(':').next().unwrap_or_default(),
+        ca = rig.prosody.certificate().authority.display(),
+        user1 = rig.prosody.password("user1")?,
+        user2 = rig.prosody.password("user2")?,
+        crm = rig.prosody.password("crm")?,
+        node = "extension1000",
+        port = database.port,
+        dbname = database.name,
+        dbpass = database.password,
+        config = rig.usher()?.config().display(),
+        health = rig.usher()?.health_port(),
+    ))
+}
+
+/// Goes on telling what the agent's XMPP client and the CRM see.
+async fn follow(rig: &Rig, agent: &Client, crm: &Crm) -> Result<()> {
+    rig.phones.phone(AGENT)?.behave(Behaviour::AnswerAfter(Duration::from_secs(3)));
+    let (mut messages, mut lines) = (agent.messages().len(), crm.lines().len());
+    let mut tick = tokio::time::interval(Duration::from_millis(200));
+    loop {
+        tick.tick().await;
+        for message in agent.messages().into_iter().skip(messages) {
+            messages += 1;
+            say(&format!("user1's XMPP client reads: {}", message.body.unwrap_or_default()))?;
+        }
+        for line in crm.lines().into_iter().skip(lines) {
+            lines += 1;
+            match line["event"].as_str() {
+                Some("pop") => {
+                    say(&format!(
+                        "CRM: {} ({}) {}",
+                        line["customer"]["name"], line["customer"]["code"], line["state"]
+                    ))?;
+                }
+                Some("closed") => say("CRM: the pop is retracted")?,
+                _ => {}
+            }
+        }
+    }
+}
