@@ -167,10 +167,11 @@ fn customer(pop: &Value) -> String {
     format!("{} ({})", text("name"), text("code"))
 }
 
-/// When the phone's last ringing began, and what it shows.
+/// When the last INVITE left for the phone, and what the phone shows.
 fn ringing(phone: &Phone) -> Option<(SystemTime, String)> {
+    let invited = clock(phone.invites().last()?.at);
     phone.events().into_iter().rev().find_map(|event| match event {
-        PhoneEvent::Ringing { time, number, name, .. } => Some((time, format!("{name} <{number}>"))),
+        PhoneEvent::Ringing { number, name, .. } => Some((invited, format!("{name} <{number}>"))),
         PhoneEvent::Answered { .. } | PhoneEvent::Ended(_) => None,
     })
 }

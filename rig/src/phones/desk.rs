@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use super::{
     Ears, Ended, Leg, Shared,
-    relay::{Plug, Relay},
+    relay::{Invite, Plug, Relay},
 };
 
 /// What a phone does when it rings.
@@ -120,6 +120,11 @@ impl Phone {
     /// Everything it has seen, in order.
     pub fn events(&self) -> Vec<PhoneEvent> {
         self.0.events.borrow().clone()
+    }
+
+    /// Every INVITE that left the switchboard for it, repeats included, with the moment it did.
+    pub fn invites(&self) -> Vec<Invite> {
+        self.0.relay.invites()
     }
 
     /// How often it has rung.

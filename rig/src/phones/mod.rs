@@ -35,6 +35,7 @@ use crate::{
     instance::{Instance, password},
     pbx::Pbx,
 };
+pub use relay::Invite;
 use relay::Relay;
 
 const APP: &str = "phones";

@@ -1,11 +1,13 @@
-//! The cable of one desk phone: its SIP goes through here, so that it can be pulled without the phone saying goodbye.
+//! The cable of one desk phone: its SIP goes through here, so that it can be pulled without the phone saying goodbye, and
+//! so that the very moment is known at which a call leaves the switchboard.
 
 use std::{
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    time::Instant,
 };
 
 use anyhow::Result;
@@ -14,9 +16,19 @@ use tokio::{net::UdpSocket, task::JoinHandle};
 /// Larger than any SIP message over UDP.
 const PACKET: usize = 65_536;
 
+/// An INVITE on its way to the phone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invite {
+    /// When it left the switchboard.
+    pub at: Instant,
+    /// Number in its `From`.
+    pub from: String,
+}
+
 #[derive(Debug)]
 pub(super) struct Relay {
     plugged: Arc<AtomicBool>,
+    invites: Arc<Mutex<Vec<Invite>>>,
     task: JoinHandle<()>,
 }
 
@@ -27,6 +39,8 @@ impl Relay {
         let outer = UdpSocket::bind(("127.0.0.1", 0)).await?;
         let plugged = Arc::new(AtomicBool::new(true));
         let through = Arc::clone(&plugged);
+        let invites = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&invites);
         let task = tokio::spawn(async move {
             let (mut from_phone, mut from_pbx) = (vec![0; PACKET], vec![0; PACKET]);
             loop {
@@ -37,17 +51,35 @@ impl Relay {
                 if let Some(packet) = packet
                     && through.load(Ordering::Relaxed)
                 {
+                    if to == phones
+                        && let Some(from) = invited_by(packet)
+                    {
+                        let invite = Invite { at: Instant::now(), from };
+                        seen.lock().unwrap_or_else(PoisonError::into_inner).push(invite);
+                    }
                     // A packet that cannot be sent is lost, as on any wire.
                     let _ = socket.send_to(packet, to).await;
                 }
             }
         });
-        Ok(Self { plugged, task })
+        Ok(Self { plugged, invites, task })
+    }
+
+    pub(super) fn invites(&self) -> Vec<Invite> {
+        self.invites.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) fn set_plugged(&self, plugged: Plug) {
         self.plugged.store(plugged == Plug::In, Ordering::Relaxed);
     }
+}
+
+/// The number in the `From` of a packet that is an INVITE.
+fn invited_by(packet: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(packet).ok().filter(|text| text.starts_with("INVITE "))?;
+    let from = text.lines().find_map(|line| line.strip_prefix("From:"))?;
+    let (_, uri) = from.split_once("<sip:")?;
+    Some(uri.split(['@', '>']).next().unwrap_or_default().to_owned())
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
