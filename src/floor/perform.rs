@@ -1,5 +1,7 @@
 //! Does what the machine says: a flat match over effects. Nothing here waits; answers come back as inputs.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use crate::{
@@ -18,6 +20,8 @@ use crate::{
 
 /// Given to Asterisk on top of the ring time, so that it is always us who ends the ringing unless we are dead.
 const RING_SLACK: u64 = 5;
+/// How long a ring that could not be sent waits before the floor is told.
+const NOT_SENT_PAUSE: Duration = Duration::from_millis(200);
 /// Channel variable that tells the dialplan why it has the caller back.
 const OUTCOME: &str = "USHER_OUTCOME";
 
@@ -53,6 +57,7 @@ impl Service {
             Effect::HangUpCaller { call: _, server, channel } => {
                 let Some(ari) = self.servers.get(&server) else { return };
                 drop(ari.send(Request::hang_up(&channel)));
+                self.doomed.insert((server, channel));
             }
             Effect::DropBridge { call, server } => {
                 let Some(ari) = self.servers.get(&server) else { return };
@@ -124,7 +129,11 @@ impl Service {
                 Ok(_) | Err(Error::Conflict(_)) => None,
                 // It may ring: what becomes of it is told by events, the ring time, or the next snapshot.
                 Err(Error::OutcomeUnknown) => None,
-                Err(Error::NotSent) => Some(Event::LegGone { call, offer, end: LegEnd::NotPlaced }),
+                Err(Error::NotSent) => {
+                    // The floor has not heard yet that the link fell: without a pause it would offer again at once.
+                    tokio::time::sleep(NOT_SENT_PAUSE).await;
+                    Some(Event::LegGone { call, offer, end: LegEnd::NotPlaced })
+                }
                 Err(Error::Gone(_) | Error::Refused { .. }) => {
                     Some(Event::LegGone { call, offer, end: LegEnd::Unavailable })
                 }
