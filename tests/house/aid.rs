@@ -1,0 +1,139 @@
+//! What several tests say: a caller who knows the way, looks at Asterisk and at the database from outside.
+
+use std::time::{Duration, Instant};
+
+use usher_rig::{
+    phones::{Behaviour, CallSpec, Ears, Leg, Phone},
+    rig::{Builder, Rig},
+    wait,
+};
+
+/// For what takes moments when all is well.
+pub const SOON: Duration = Duration::from_secs(10);
+/// For what waits for a reconnect: the longest pause between two tries is 5 s.
+pub const RECONNECTED: Duration = Duration::from_secs(15);
+
+/// A rig with the service.
+pub fn house(name: &str) -> Builder {
+    Rig::builder().name(name).usher(env!("CARGO_BIN_EXE_usher"))
+}
+
+/// Sets the times of the queue `support`, in seconds.
+pub fn times(ring: u32, queue: u32) -> String {
+    format!("UPDATE queues SET ring_time_seconds = {ring}, queue_timeout_seconds = {queue}, greeting = ''")
+}
+
+pub fn answers(phone: &Phone) {
+    phone.behave(Behaviour::AnswerAfter(Duration::from_millis(200)));
+}
+
+/// A caller who keys 1 and a code without listening.
+pub async fn key_in(rig: &Rig, from: &str, code: &str, ears: Ears) -> Leg {
+    let caller = rig.phones.call(&CallSpec { from: Some(from.into()), to: "0000".into(), ears }).await.unwrap();
+    caller.answered(SOON).await.unwrap();
+    caller.press(&format!("1{code}")).await.unwrap();
+    caller
+}
+
+/// The same, until the call has been handed to the service.
+pub async fn enter(rig: &Rig, from: &str) -> Leg {
+    enter_with(rig, from, Ears::Closed).await
+}
+
+pub async fn enter_with(rig: &Rig, from: &str, ears: Ears) -> Leg {
+    let caller = key_in(rig, from, "1111", ears).await;
+    in_the_queue(rig, from).await;
+    caller
+}
+
+/// Waits until a caller's channel is in the application and the service has marked it as its own.
+pub async fn in_the_queue(rig: &Rig, from: &str) {
+    wait::until(&format!("caller {from} is in the queue"), SOON, || async {
+        let channels = rig.pbx.channels().await?;
+        let channel = channels
+            .iter()
+            .find(|channel| channel["caller"]["number"] == from && channel["dialplan"]["app_name"] == "Stasis");
+        let id = channel.and_then(|channel| channel["id"].as_str()).ok_or_else(|| anyhow::anyhow!("{channels:?}"))?;
+        rig.pbx.ari().get(&format!("channels/{id}/variable?variable=USHER_ENTERED")).await
+    })
+    .await
+    .unwrap();
+}
+
+/// Both hear each other.
+pub async fn talk(caller: &Leg, member: &Leg) {
+    caller.audio().say_tone(1100);
+    member.audio().say_tone(700);
+    member.audio().wait_for_tone(1100, SOON).await.unwrap();
+    caller.audio().wait_for_tone(700, SOON).await.unwrap();
+}
+
+/// Waits for a status of `/ready`; yields how long it took.
+pub async fn ready_says(rig: &Rig, status: u16, within: Duration) -> Duration {
+    let begin = Instant::now();
+    wait::until(&format!("/ready says {status}"), within, || async {
+        match rig.usher()?.ready().await? {
+            said if said == status => Ok(()),
+            said => anyhow::bail!("/ready says {said}"),
+        }
+    })
+    .await
+    .unwrap();
+    begin.elapsed()
+}
+
+/// The body of `/ready`.
+pub async fn ready_body(rig: &Rig) -> serde_json::Value {
+    let url = format!("http://127.0.0.1:{}/ready", rig.usher().unwrap().health_port());
+    reqwest_json(&url).await
+}
+
+async fn reqwest_json(url: &str) -> serde_json::Value {
+    serde_json::from_slice(&reqwest::get(url).await.unwrap().bytes().await.unwrap()).unwrap()
+}
+
+/// Waits until the service has said something in its log.
+pub async fn log_says(rig: &Rig, words: &str, within: Duration) {
+    wait::until(&format!("the log says {words:?}"), within, || async {
+        let log = rig.usher()?.log()?;
+        anyhow::ensure!(log.contains(words), "it does not");
+        Ok(())
+    })
+    .await
+    .unwrap();
+}
+
+/// What the database says of a caller's call: outcome, who answered, and the kinds of its events in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Story {
+    pub outcome: String,
+    pub answered_by: String,
+    pub events: Vec<String>,
+}
+
+/// Waits until the end of a caller's call is in the database; there must be exactly one call.
+pub async fn story(rig: &Rig, from: &str) -> Story {
+    let client = rig.database.as_ref().unwrap().connect().await.unwrap();
+    let client = &client;
+    wait::until(&format!("the end of the call of {from} is in the database"), RECONNECTED, || async move {
+        let rows =
+            client.query("SELECT id::text, outcome, answered_by FROM calls WHERE caller_number = $1", &[&from]).await?;
+        let [row] = rows.as_slice() else { anyhow::bail!("{} rows", rows.len()) };
+        let outcome = row.get::<_, Option<String>>(1).ok_or_else(|| anyhow::anyhow!("not ended"))?;
+        let id: String = row.get(0);
+        let events =
+            client.query("SELECT kind FROM call_events WHERE call_id::text = $1 ORDER BY at, id", &[&id]).await?;
+        let events = events.iter().map(|row| row.get(0)).collect();
+        Ok(Story { outcome, answered_by: row.get::<_, Option<String>>(2).unwrap_or_default(), events })
+    })
+    .await
+    .unwrap()
+}
+
+/// The first of two phones that rings once more than so often, and the other.
+pub async fn first_to_ring<'a>(one: (&'a Phone, usize), two: (&'a Phone, usize)) -> (&'a Phone, &'a Phone) {
+    tokio::select! {
+        rung = one.0.rung(one.1 + 1, SOON) => { rung.unwrap(); (one.0, two.0) }
+        rung = two.0.rung(two.1 + 1, SOON) => { rung.unwrap(); (two.0, one.0) }
+    }
+}
