@@ -171,12 +171,8 @@ async fn p19_a_customers_name_is_delivered_as_it_is_written() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_caller_whom_nobody_answers_in_time_is_told_and_3000_rings() {
-    let rig = house("timeout")
-        .logged_on(&["1000"])
-        .sql("UPDATE queues SET queue_timeout_seconds = 4")
-        .start()
-        .await
-        .unwrap();
+    let rig =
+        house("timeout").logged_on(&["1000"]).sql("UPDATE queues SET queue_timeout_seconds = 4").start().await.unwrap();
     let prompts = rig.pbx.prompts("en").unwrap();
     let crm = Crm::watch(&rig, "1000").await;
     let caller = call_support(&rig, "5551001", "1111").await;

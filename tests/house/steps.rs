@@ -182,7 +182,8 @@ impl Crm {
 
     /// Waits until a pop was taken away.
     pub async fn closed(&self, call: &str) {
-        self.wait("the end of the pop", |event| matches!(event, Event::Closed { call: closed } if closed == call)).await;
+        self.wait("the end of the pop", |event| matches!(event, Event::Closed { call: closed } if closed == call))
+            .await;
     }
 
     /// Every pop so far.

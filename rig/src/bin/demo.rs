@@ -20,6 +20,9 @@ use usher_rig::{
 
 /// The longest wait for any one step.
 const STEP: Duration = Duration::from_secs(15);
+/// The server has the pop, and has sent it on, before the phone is rung. The CRM is a process of its own, which reads it when
+/// a busy machine gives it the time: so much later may it say so.
+const SCHEDULING: Duration = Duration::from_millis(100);
 const AGENT: &str = "1000";
 const CUSTOMER: &str = "5551001";
 
@@ -134,7 +137,7 @@ async fn call(rig: &Rig, agent: &Client, crm: &Crm, account: &mut Account) -> Re
     let leg = phone.rung(1, STEP).await?;
     let (rang, shown) = ringing(phone).context("the phone did not tell of its ringing")?;
     account.saw(rang, "phone 1000", format!("rings: SIP INVITE, showing {shown}"));
-    ensure!(popped <= rang, "the phone rang before the CRM had its pop");
+    ensure!(popped <= rang + SCHEDULING, "the phone rang before the CRM had its pop");
     account.saw(Crm::time_of(&crm.pop("ringing", STEP).await?)?, "CRM", "the pop says: ringing");
     caller.wait_for_prompt(&prompts, "support_team", STEP).await?;
     account.saw(SystemTime::now(), "customer 5551001", "hears that the support team is called");
