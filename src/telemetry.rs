@@ -1,5 +1,7 @@
 //! Logs: one subscriber for the whole process.
 
+use std::io::{IsTerminal, stderr};
+
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 use crate::config::{LogFormat, Service};
@@ -16,8 +18,11 @@ pub fn start(config: &Service) -> anyhow::Result<()> {
     })?;
     let registry = tracing_subscriber::registry().with(filter);
     match config.log_format {
-        LogFormat::Text => registry.with(fmt::layer().with_writer(std::io::stderr)).try_init(),
-        LogFormat::Json => registry.with(fmt::layer().json().with_writer(std::io::stderr)).try_init(),
+        LogFormat::Text => {
+            // Colours are for a terminal: in journald and in files they would stand between the words.
+            registry.with(fmt::layer().with_ansi(stderr().is_terminal()).with_writer(stderr)).try_init()
+        }
+        LogFormat::Json => registry.with(fmt::layer().json().with_writer(stderr)).try_init(),
     }
     .map_err(|e| anyhow::anyhow!("cannot start logging: {e}"))
 }

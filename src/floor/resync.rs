@@ -148,7 +148,7 @@ impl Service {
             .filter(|(call, offer)| !snapshot.channels.contains(&leg_channel(*call, *offer)))
             .collect();
         for (call, offer) in legs {
-            self.step(Event::LegGone { call, offer, end: LegEnd::HungUp });
+            self.step(Event::LegGone { call, offer, end: LegEnd::Lost });
         }
     }
 

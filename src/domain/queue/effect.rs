@@ -110,6 +110,9 @@ pub enum LegEnd {
     Unavailable,
     /// It was never asked for: the link to Asterisk fell first.
     NotPlaced,
+    /// Found gone after a gap: why is not known, nor that the member is to blame. Asterisk itself hangs up whoever answers
+    /// while the application is away.
+    Lost,
 }
 
 /// What is to be done.

@@ -172,12 +172,16 @@ impl Floor {
                     LegEnd::Rejected | LegEnd::HungUp => OfferEnd::Rejected,
                     LegEnd::Unavailable => OfferEnd::Unavailable,
                     // Not the member's doing: they are not skipped for it.
-                    LegEnd::NotPlaced => OfferEnd::Withdrawn,
+                    LegEnd::NotPlaced | LegEnd::Lost => OfferEnd::Withdrawn,
                 };
                 self.end_offer(call, why, Leg::Gone, now, out);
             }
             Stage::Joining => {
-                self.end_offer(call, OfferEnd::MemberGone, Leg::Gone, now, out);
+                let why = match end {
+                    LegEnd::Lost => OfferEnd::Withdrawn,
+                    LegEnd::HungUp | LegEnd::Rejected | LegEnd::NoAnswer | LegEnd::Unavailable => OfferEnd::MemberGone,
+                };
+                self.end_offer(call, why, Leg::Gone, now, out);
                 // Greeting and music were ended for the member who is gone.
                 out.push(Effect::Music { call });
             }
