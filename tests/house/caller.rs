@@ -163,7 +163,9 @@ async fn p19_a_customers_name_is_delivered_as_it_is_written() {
         assert_eq!((pop.customer.code.as_str(), pop.customer.name.as_str()), (code, name));
         phone.rung(count + 1, SOON).await.unwrap();
         assert_eq!(variable(&rig, "5551001", "CUSTOMER_NAME").await.unwrap(), name);
-        assert_eq!(ringings(phone).pop().unwrap().2, name, "what the phone shows");
+        // A SIP display name stands in quotes; what could end them is left out there, and only there.
+        let shown = name.replace(['"', '<', '>'], "");
+        assert_eq!(ringings(phone).pop().unwrap().2, shown, "what the phone shows");
         caller.hang_up().await.unwrap();
         crm.closed(&pop.call).await;
     }

@@ -3,9 +3,12 @@
 mod aid;
 mod ari_contract;
 mod caller;
+mod commands;
 mod faults;
 mod first_call;
 mod floor;
 mod links;
 mod load;
+mod member;
+mod pops;
 mod steps;

@@ -136,17 +136,17 @@ pub struct Crm {
 }
 
 impl Crm {
-    /// Logs in as the account `crm`.
+    /// Logs in as the account `crm`, subscribes, and has fetched what the node holds.
     pub async fn watch(rig: &Rig, extension: &str) -> Self {
-        Self::watch_as(rig, "crm", extension).await
+        Self::watch_at(rig, "crm", extension, &rig.prosody.address()).await
     }
 
-    /// Logs in, subscribes, and has fetched what the node holds.
-    pub async fn watch_as(rig: &Rig, account: &str, extension: &str) -> Self {
+    /// The same as any account, through a proxy if wished.
+    pub async fn watch_at(rig: &Rig, account: &str, extension: &str, address: &str) -> Self {
         let account = Account {
             jid: format!("{account}@{DOMAIN}").parse().unwrap(),
             password: rig.prosody.password(account).unwrap(),
-            address: Some(rig.prosody.address()),
+            address: Some(address.to_owned()),
             tls: Tls::Starttls,
             ca_file: Some(rig.prosody.certificate().authority.clone()),
         };
@@ -165,10 +165,16 @@ impl Crm {
 
     /// Waits for something, what has happened already included.
     pub async fn wait(&self, what: &str, is: impl Fn(&Event) -> bool) -> (Instant, Event) {
+        self.wait_count(what, 1, is).await
+    }
+
+    /// Waits for the n-th time, from 1.
+    pub async fn wait_count(&self, what: &str, n: usize, is: impl Fn(&Event) -> bool) -> (Instant, Event) {
         let mut events = self.events.clone();
-        let found = tokio::time::timeout(SOON, events.wait_for(|all| all.iter().any(|(_, event)| is(event)))).await;
+        let nth = |all: &Vec<(Instant, Event)>| all.iter().filter(|(_, event)| is(event)).nth(n - 1).cloned();
+        let found = tokio::time::timeout(SOON, events.wait_for(|all| nth(all).is_some())).await;
         match found {
-            Ok(all) => all.unwrap().iter().find(|(_, event)| is(event)).unwrap().clone(),
+            Ok(all) => nth(&all.unwrap()).unwrap(),
             Err(_) => panic!("the CRM did not see {what} within {SOON:?}; it saw: {:#?}", self.events.borrow()),
         }
     }

@@ -178,7 +178,7 @@ impl Floor {
             }
             Stage::Joining => {
                 let why = match end {
-                    LegEnd::Lost => OfferEnd::Withdrawn,
+                    LegEnd::NotPlaced | LegEnd::Lost => OfferEnd::Withdrawn,
                     LegEnd::HungUp | LegEnd::Rejected | LegEnd::NoAnswer | LegEnd::Unavailable => OfferEnd::MemberGone,
                 };
                 self.end_offer(call, why, Leg::Gone, now, out);

@@ -1,0 +1,131 @@
+//! What an operator does: checks, stops, and what callers meet while the service is away.
+
+use std::{fs, process::Output, time::Duration};
+
+use usher_rig::{
+    phones::{Behaviour, CallSpec},
+    rig::Rig,
+};
+
+use crate::steps::{SOON, call_support, command, house, wait_for_value};
+
+const WITHIN: Duration = Duration::from_secs(12);
+
+async fn check(rig: &Rig) -> (Output, String) {
+    let output = command(rig, &["check"]).await;
+    let table = String::from_utf8_lossy(&output.stdout).into_owned();
+    (output, table)
+}
+
+/// The line of the table about a subject, with its continuation lines joined.
+fn row(table: &str, subject: &str) -> String {
+    let mut lines = table.lines().skip_while(|line| !line.contains(subject));
+    let first = lines.next().unwrap_or_else(|| panic!("nothing about {subject:?} in\n{table}"));
+    let more =
+        lines.take_while(|line| line.starts_with('│') && line.split('┆').nth(1).is_some_and(|c| c.trim().is_empty()));
+    std::iter::once(first).chain(more).collect::<Vec<_>>().join(" ")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_is_content_with_a_healthy_house_and_disturbs_no_call() {
+    let rig = house("checkgood").logged_on(&["1000"]).start().await.unwrap();
+    let phone = rig.phones.phone("1000").unwrap();
+    phone.behave(Behaviour::AnswerAfter(Duration::ZERO));
+    let caller = call_support(&rig, "5551001", "1111").await;
+    let leg = phone.rung(1, SOON).await.unwrap();
+    leg.answered(SOON).await.unwrap();
+    let (output, table) = check(&rig).await;
+    assert!(output.status.success(), "{table}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(!table.contains("WRONG"), "{table}");
+    leg.audio().say_tone(700);
+    caller.audio().wait_for_tone(700, SOON).await.unwrap();
+    assert!(caller.state().ended.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_names_a_wrong_password_of_each_server_and_nothing_else() {
+    let rig = house("checkpassword").start().await.unwrap();
+    let folder = rig.usher().unwrap().config().parent().unwrap().to_owned();
+    for (file, subject) in
+        [("database.password", "database"), ("xmpp.password", "xmpp"), ("pbx.password", "asterisk pbx")]
+    {
+        let right = fs::read(folder.join(file)).unwrap();
+        fs::write(folder.join(file), "wrong\n").unwrap();
+        let (output, table) = check(&rig).await;
+        assert_eq!(output.status.code(), Some(1), "{table}");
+        assert_eq!(table.matches("WRONG").count(), 1, "{table}");
+        let row = row(&table, subject);
+        assert!(row.contains("WRONG") && row.contains("password"), "{row}\n{table}");
+        fs::write(folder.join(file), right).unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_names_the_server_that_is_down_and_a_schema_that_is_missing() {
+    let rig = house("checkdown").own_postgres().start().await.unwrap();
+    rig.usher().unwrap().stop().await.unwrap();
+    rig.prosody.stop().await.unwrap();
+    let (_, table) = check(&rig).await;
+    assert!(row(&table, "xmpp").contains("WRONG"), "{table}");
+    assert_eq!(table.matches("WRONG").count(), 1, "{table}");
+    rig.prosody.start_again().await.unwrap();
+
+    rig.pbx.kill().await.unwrap();
+    let (_, table) = check(&rig).await;
+    assert!(row(&table, "asterisk pbx").contains("WRONG"), "{table}");
+    assert_eq!(table.matches("WRONG").count(), 1, "{table}");
+    rig.pbx.start_again().await.unwrap();
+
+    let database = rig.database.as_ref().unwrap();
+    let admin = rig.pg.admin(&database.name).await.unwrap();
+    admin.batch_execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public AUTHORIZATION usher").await.unwrap();
+    let (_, table) = check(&rig).await;
+    let schema = row(&table, "database");
+    assert!(schema.contains("WRONG") && table.contains("migrate"), "{table}");
+
+    rig.pg.stop().await.unwrap();
+    let (output, table) = check(&rig).await;
+    assert!(row(&table, "database").contains("WRONG"), "{table}");
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sigterm_gives_waiting_callers_to_the_fallback_leaves_talks_alone_and_ends_well() {
+    let rig = house("sigterm").logged_on(&["1000"]).start().await.unwrap();
+    let prompts = rig.pbx.prompts("en").unwrap();
+    let phone = rig.phones.phone("1000").unwrap();
+    phone.behave(Behaviour::AnswerAfter(Duration::ZERO));
+    let talking = call_support(&rig, "5551001", "1111").await;
+    let leg = phone.rung(1, SOON).await.unwrap();
+    leg.answered(SOON).await.unwrap();
+    let waiting = call_support(&rig, "5551002", "2222").await;
+    wait_for_value(&rig, "SELECT count(*) FROM calls", "2").await;
+
+    let begin = std::time::Instant::now();
+    let status = rig.usher().unwrap().stop().await.unwrap();
+    assert!(status.success(), "{status}");
+    assert!(begin.elapsed() < WITHIN, "{:?}", begin.elapsed());
+    waiting.wait_for_prompt(&prompts, "unavailable", SOON).await.unwrap();
+    rig.phones.phone("3000").unwrap().rung(1, SOON).await.unwrap();
+    leg.audio().say_tone(700);
+    talking.audio().wait_for_tone(700, SOON).await.unwrap();
+    wait_for_value(&rig, "SELECT outcome FROM calls WHERE caller_number = '5551002'", "stopped").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_service_is_away_callers_are_told_and_3000_rings_and_members_are_told_too() {
+    let rig = house("away").start().await.unwrap();
+    let prompts = rig.pbx.prompts("en").unwrap();
+    rig.usher().unwrap().kill().await.unwrap();
+    let caller = call_support(&rig, "5551001", "1111").await;
+    caller.wait_for_prompt(&prompts, "unavailable", SOON).await.unwrap();
+    rig.phones.phone("3000").unwrap().rung(1, SOON).await.unwrap();
+    caller.hang_up().await.unwrap();
+    let member = rig.phones.phone("1000").unwrap().dial("*56466*").await.unwrap();
+    member.wait_for_prompt(&prompts, "not_available", SOON).await.unwrap();
+    member.hung_up(SOON).await.unwrap();
+    let sales = rig.phones.call(&CallSpec::new("5551002", "0000")).await.unwrap();
+    sales.wait_for_prompt(&prompts, "welcome", SOON).await.unwrap();
+    sales.press("2").await.unwrap();
+    rig.phones.phone("2000").unwrap().rung(1, SOON).await.unwrap();
+}
