@@ -158,10 +158,11 @@ async fn p21_a_crm_that_loses_its_link_shows_each_revision_once() {
     phone.behave(Behaviour::AnswerAfter(Duration::from_millis(200)));
     let caller = call_support(&rig, "5551001", "1111").await;
     let (_, pop) = crm.pop("answered").await;
-    // Fetched again after each break, the item comes again with the same revision.
+    // After each break the CRM fetches what the node holds: the same revision once more. What comes at the end of the
+    // call comes after the answer to that.
     for breaks in 1..=2 {
         proxy.cut();
-        crm.wait_count("subscription", 1 + breaks, |event| *event == Event::Subscribed).await;
+        crm.wait_count("the link once more", 1 + breaks, |event| *event == Event::LinkUp).await;
     }
     caller.hang_up().await.unwrap();
     crm.closed(&pop.call).await;
