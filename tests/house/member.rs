@@ -5,7 +5,6 @@ use std::time::Duration;
 use usher_rig::{
     phones::{Behaviour, CallSpec},
     prosody::DOMAIN,
-    wait,
     xmpp::Client,
 };
 
@@ -235,7 +234,7 @@ async fn after_a_call_its_rows_tell_the_story_and_the_end_is_the_members_last_ca
     let story = "SELECT string_agg(kind, ' ' ORDER BY at, id) FROM call_events";
     wait_for_value(&rig, story, "entered offered ringing answered ended").await;
     wait_for_value(&rig, "SELECT last_call_at = ended_at FROM memberships, calls", "t").await;
-    wait::until("nothing is left", SOON, || rig.pbx.wait_until_empty(SOON)).await.unwrap();
+    rig.pbx.wait_until_empty(SOON).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,7 @@
 //! What the tests of the house have in common: the usual rig, a caller's way to the queue, and what others see of it.
 
+#![expect(clippy::unwrap_used, reason = "steps of tests: a step that fails is the test's failure")]
+
 use std::{
     process::Output,
     time::{Duration, Instant},
@@ -196,7 +198,8 @@ impl Crm {
     pub fn pops(&self) -> Vec<Pop> {
         let pop = |(_, event): &(Instant, Event)| match event {
             Event::Pop(pop) => Some(pop.clone()),
-            _ => None,
+            Event::LinkUp | Event::LinkDown { .. } | Event::Subscribed | Event::Waiting { .. } => None,
+            Event::Closed { .. } | Event::Malformed { .. } => None,
         };
         self.events.borrow().iter().filter_map(pop).collect()
     }
