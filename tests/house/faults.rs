@@ -93,24 +93,22 @@ async fn f13_f14_a_crm_that_restarts_gets_the_current_pop_and_one_whose_link_bre
     let states: Vec<_> = shown.iter().map(|pop| pop.state.as_str()).collect();
     assert_eq!(states, ["offered", "ringing", "answered"]);
 
-    // Twice the link breaks, and the server tells everything again: the last item is fetched, and nothing is shown.
-    let mut again = Vec::new();
+    // Twice the link breaks, and what the node holds is fetched again: nothing of it is shown again.
     for _ in 0..2 {
         proxy.cut();
-        again.extend(crm.until(|event| matches!(event, client::Event::Subscribed)).await);
+        assert_eq!(pops(crm.until(|event| matches!(event, client::Event::LinkUp)).await), []);
     }
-    assert_eq!(pops(again), []);
-
     // A new program sees the call that is going on.
-    drop(crm);
-    let mut crm = Crm::begin(&rig, rig.prosody.address());
-    let current = crm.pops_until("answered").await;
+    let mut second = Crm::begin(&rig, rig.prosody.address());
+    let current = second.pops_until("answered").await;
     assert_eq!(current, shown[2..]);
     caller.hang_up().await.unwrap();
-    let last = crm.pops_until("ended").await;
-    assert_eq!(last.len(), 1);
-    let call = last[0].call.clone();
-    crm.until(|event| matches!(event, client::Event::Closed { call: closed } if *closed == call)).await;
+    for crm in [&mut crm, &mut second] {
+        let last = crm.pops_until("ended").await;
+        assert_eq!(last.iter().map(|pop| pop.state.as_str()).collect::<Vec<_>>(), ["ended"]);
+        let call = last[0].call.clone();
+        crm.until(|event| matches!(event, client::Event::Closed { call: closed } if *closed == call)).await;
+    }
     rig.pbx.wait_until_empty(SOON).await.unwrap();
 }
 
@@ -175,7 +173,7 @@ async fn ready(rig: &Rig) -> u16 {
     rig.usher().unwrap().ready().await.unwrap()
 }
 
-/// Customers whose names are code, markup and separators somewhere.
+/// Customers whose names are code, markup and separators somewhere. A control character does not get past Asterisk.
 const HOSTILE: [(&str, &str); 5] = [
     ("7001", "Robert'); DROP TABLE customers;-- "),
     ("7002", "a,b&c|d<e>\"f\"g'h]]>;\\n$1"),
@@ -195,6 +193,7 @@ async fn f21_hostile_names_come_through_sql_xml_and_sip_as_they_are_and_do_nothi
     let agent = Client::connect(&rig.prosody, "user1").await.unwrap();
     let mut crm = Crm::start(&rig, rig.prosody.address()).await;
     for (count, (code, name)) in HOSTILE.into_iter().enumerate() {
+        let name = name.replace('\t', "");
         // The caller's own name is hostile as well.
         let from = format!("\"<x>&, ;${{EXTEN}} '{code}\" <555{code}>");
         let spec = CallSpec { from: Some(from), to: "0000".into(), ears: Ears::Closed };
@@ -203,7 +202,7 @@ async fn f21_hostile_names_come_through_sql_xml_and_sip_as_they_are_and_do_nothi
         caller.press(&format!("1{code}")).await.unwrap();
         let leg = member.rung(count + 1, SOON).await.unwrap();
         let pop = crm.pops_until("ringing").await.pop().unwrap();
-        assert_eq!((pop.customer.code.as_str(), pop.customer.name.as_str()), (code, name));
+        assert_eq!((pop.customer.code.as_str(), &pop.customer.name), (code, &name));
         assert_eq!(pop.caller.number, format!("555{code}"));
         assert!(pop.caller.name.contains("<x>&, ;${EXTEN}"), "{:?}", pop.caller.name);
         let words = format!("Support: Customer {name}");
@@ -215,7 +214,9 @@ async fn f21_hostile_names_come_through_sql_xml_and_sip_as_they_are_and_do_nothi
         });
         let (number, shown) = rung.unwrap();
         assert_eq!(number, format!("555{code}"));
-        assert!(shown.starts_with(&name[..5]), "the phone shows {shown:?} for {name:?}");
+        // What would end the name in Asterisk's form of a caller id is left out.
+        let plain: String = name.chars().filter(|letter| !"\"<>\\".contains(*letter)).take(80).collect();
+        assert_eq!(shown, plain);
         caller.hang_up().await.unwrap();
         assert_eq!(leg.hung_up(SOON).await.unwrap().by, Side::Them);
         crm.pops_until("withdrawn").await;
@@ -227,8 +228,8 @@ async fn f21_hostile_names_come_through_sql_xml_and_sip_as_they_are_and_do_nothi
             .query("SELECT customer_code, customer_name FROM calls WHERE ended_at IS NOT NULL ORDER BY 1", &[])
             .await?;
         let kept: Vec<(String, String)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
-        let kept: Vec<_> = kept.iter().map(|(code, name)| (code.as_str(), name.as_str())).collect();
-        anyhow::ensure!(kept == HOSTILE, "{kept:?}");
+        let expected = HOSTILE.map(|(code, name)| (code.to_owned(), name.replace('\t', "")));
+        anyhow::ensure!(kept == expected, "{kept:?}");
         Ok(())
     })
     .await

@@ -209,6 +209,26 @@ async fn f2_a_member_who_answered_while_the_service_was_dead_is_not_left_in_sile
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn f2_a_caller_whose_data_were_on_their_way_when_the_link_fell_is_served() {
+    let rig = house("f2read").logged_on(&["1000"]).sql(&times(15, 60)).proxies().start().await.unwrap();
+    let ari = &rig.proxies.as_ref().unwrap().ari;
+    let member = rig.phones.phone("1000").unwrap();
+    answers(member);
+    ari.delay(Duration::from_millis(300));
+    // Asterisk has the service's mark and its questions; the answers take 300 ms.
+    let caller = enter_with(&rig, "5550001", Ears::Open).await;
+    ari.cut();
+    assert_eq!(member.rings_so_far(), 0, "the link was to fall before");
+    ari.heal();
+    let leg = member.rung(1, SOON).await.unwrap();
+    leg.answered(SOON).await.unwrap();
+    talk(&caller, &leg).await;
+    caller.hang_up().await.unwrap();
+    rig.pbx.wait_until_empty(SOON).await.unwrap();
+    assert_eq!(story(&rig, "5550001").await.outcome, "completed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn f3_f4_over_a_slow_link_where_events_come_before_answers_no_leg_is_lost() {
     let rig = house("f3").logged_on(&["1000"]).sql(&times(15, 60)).proxies().start().await.unwrap();
     rig.proxies.as_ref().unwrap().ari.delay(Duration::from_millis(150));
