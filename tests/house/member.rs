@@ -228,7 +228,7 @@ async fn after_a_call_its_rows_tell_the_story_and_the_end_is_the_members_last_ca
     let row = "SELECT queue || '|' || customer_id || '|' || customer_code || '|' || customer_name || '|' || \
                caller_number || '|' || answered_by || '|' || outcome FROM calls";
     wait_for_value(&rig, row, "support|1|1111|Company 1|5551001|1000|completed").await;
-    let times = "SELECT entered_at < answered_at AND answered_at + interval '1 second' < ended_at \
+    let times = "SELECT entered_at < answered_at AND answered_at + interval '500 ms' < ended_at \
                  AND now() - ended_at BETWEEN interval '0' AND interval '20 seconds' FROM calls";
     assert_eq!(value(&rig, times).await.unwrap(), "t");
     let story = "SELECT string_agg(kind, ' ' ORDER BY at, id) FROM call_events";
