@@ -43,6 +43,8 @@ use crate::{
 /// Events that wait for the reader; beyond it the client waits, and the server with it.
 const EVENTS: usize = 256;
 const DEPTH: usize = 64;
+/// How long a pubsub service may take to answer before it is asked again.
+const ANSWER: Duration = Duration::from_secs(10);
 /// How often the subscription and the items are looked at, whatever was heard.
 const REFRESH: Duration = Duration::from_secs(60);
 const RETRY_FIRST: Duration = Duration::from_millis(500);
@@ -187,11 +189,15 @@ fn pause(failures: u32) -> Duration {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Step {
     Offline,
+    /// Until the answer, or until it is asked for again.
     Subscribing {
         id: String,
+        until: Instant,
     },
+    /// The same.
     Fetching {
         id: String,
+        until: Instant,
     },
     /// Until the next look, or the next try.
     Resting {
@@ -222,8 +228,8 @@ impl Watch {
     async fn run(mut self) {
         loop {
             let rest = match &self.step {
-                Step::Resting { until } => Some(*until),
-                Step::Offline | Step::Subscribing { .. } | Step::Fetching { .. } => None,
+                Step::Resting { until } | Step::Subscribing { until, .. } | Step::Fetching { until, .. } => Some(*until),
+                Step::Offline => None,
             };
             tokio::select! {
                 () = self.out.closed() => break,
@@ -281,7 +287,7 @@ impl Watch {
         let subscribe = Subscribe { jid: own, node: Some(NodeName(self.settings.node.clone())) };
         let request = PubSub::Subscribe { subscribe: Some(subscribe), options: None };
         let id = self.request(IqPayload::Set(request.into())).await;
-        self.step = Step::Subscribing { id };
+        self.step = Step::Subscribing { id, until: Instant::now() + ANSWER };
     }
 
     async fn request(&mut self, payload: IqPayload) -> String {
@@ -298,15 +304,15 @@ impl Watch {
         let is_from_service = header.from.as_ref() == Some(&self.settings.pubsub);
         match (payload, &self.step) {
             (IqPayload::Get(_) | IqPayload::Set(_), _) => self.refuse(header).await,
-            (IqPayload::Result(_), Step::Subscribing { id }) if is_from_service && *id == header.id => {
+            (IqPayload::Result(_), Step::Subscribing { id, .. }) if is_from_service && *id == header.id => {
                 let items = PubSub::Items(Items::new(&self.settings.node));
                 let id = self.request(IqPayload::Get(items.into())).await;
-                self.step = Step::Fetching { id };
+                self.step = Step::Fetching { id, until: Instant::now() + ANSWER };
             }
-            (IqPayload::Result(answer), Step::Fetching { id }) if is_from_service && *id == header.id => {
+            (IqPayload::Result(answer), Step::Fetching { id, .. }) if is_from_service && *id == header.id => {
                 self.fetched(answer).await;
             }
-            (IqPayload::Error(error), Step::Subscribing { id } | Step::Fetching { id }) if *id == header.id => {
+            (IqPayload::Error(error), Step::Subscribing { id, .. } | Step::Fetching { id, .. }) if *id == header.id => {
                 self.refused(&error).await;
             }
             (IqPayload::Result(_) | IqPayload::Error(_), _) => {}
