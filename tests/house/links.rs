@@ -3,9 +3,11 @@
 use std::time::{Duration, Instant};
 
 use usher_rig::{
-    phones::{Behaviour, Ears, Side},
+    pbx::{Pbx, PbxSpec, PhoneState},
+    phones::{Behaviour, CallSpec, Ears, Phones, Side},
     proxy::Proxy,
     rig::Rig,
+    usher::{Server, Usher},
     wait,
 };
 
@@ -85,7 +87,7 @@ async fn f1_asterisk_is_killed_in_the_middle_of_calls_and_calls_work_after_its_r
     ready_says(&rig, 503, SEEN).await;
     rig.pbx.start_again().await.unwrap();
     ready_says(&rig, 200, RECONNECTED).await;
-    rig.pbx.wait_for_phone("1000", usher_rig::pbx::PhoneState::Online, RECONNECTED).await.unwrap();
+    rig.pbx.wait_for_phone("1000", PhoneState::Online, RECONNECTED).await.unwrap();
     // The old calls are over for the database, too.
     assert_eq!(story(&rig, "5550001").await.outcome, "completed");
     assert_eq!(story(&rig, "5550002").await.outcome, "abandoned");
@@ -399,4 +401,67 @@ async fn with_requests_over_http_a_call_works_as_well() {
     caller.hang_up().await.unwrap();
     assert_eq!(leg.hung_up(SOON).await.unwrap().by, Side::Them);
     rig.pbx.wait_until_empty(SOON).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_asterisks_share_one_floor_and_the_death_of_one_leaves_the_other_alone() {
+    let rig = house("two").logged_on(&["1000"]).sql(&times(15, 60)).start().await.unwrap();
+    rig.usher().unwrap().stop().await.unwrap();
+    let mut spec = rig.spec.clone().unwrap();
+    let second = Pbx::start(&rig.instance, &PbxSpec::shipped(spec.agi_port)).await.unwrap();
+    let phones = Phones::start(&rig.instance, &second).await.unwrap();
+    second.wait_for_phone("1000", PhoneState::Online, SOON).await.unwrap();
+    spec.servers.push(Server {
+        name: "second".into(),
+        address: format!("127.0.0.1:{}", second.http_port()),
+        password: second.ari_password().to_owned(),
+    });
+    let usher = Usher::start(&rig.instance, &spec).await.unwrap();
+
+    // A member is one person, whatever number of phones ring for them: whoever comes second waits.
+    let (here, there) = (rig.phones.phone("1000").unwrap(), phones.phone("1000").unwrap());
+    let first = enter(&rig, "5550001").await;
+    here.rung(1, SOON).await.unwrap();
+    let other = phones.call(&CallSpec::new("5550002", "0000")).await.unwrap();
+    other.answered(SOON).await.unwrap();
+    other.press("11111").await.unwrap();
+    wait::until("the second caller is in the queue", SOON, || async {
+        let channels = second.channels().await?;
+        anyhow::ensure!(channels.iter().any(|channel| channel["dialplan"]["app_name"] == "Stasis"), "{channels:?}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    answers(there);
+    assert_eq!(there.rings_so_far(), 0);
+    first.hang_up().await.unwrap();
+    let leg = there.rung(1, SOON).await.unwrap();
+    leg.answered(SOON).await.unwrap();
+    talk(&other, &leg).await;
+    rig.pbx.wait_until_empty(SOON).await.unwrap();
+
+    // The first one dies and comes back: the talk on the second one does not notice.
+    rig.pbx.kill().await.unwrap();
+    log_says(&rig, "the link to Asterisk is down", SOON).await;
+    talk(&other, &leg).await;
+    rig.pbx.start_again().await.unwrap();
+    wait::until("both links are up", RECONNECTED, || async {
+        let status = usher.ready().await?;
+        anyhow::ensure!(status == 200, "/ready says {status}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    rig.pbx.wait_for_phone("1000", PhoneState::Online, RECONNECTED).await.unwrap();
+    answers(here);
+    let third = enter_with(&rig, "5550003", Ears::Open).await;
+    assert_eq!(here.rings_so_far(), 1, "1000 talks on the other server");
+    leg.hang_up().await.unwrap();
+    assert_eq!(other.hung_up(SOON).await.unwrap().by, Side::Them);
+    let leg = here.rung(2, SOON).await.unwrap();
+    leg.answered(SOON).await.unwrap();
+    talk(&third, &leg).await;
+    third.hang_up().await.unwrap();
+    rig.pbx.wait_until_empty(SOON).await.unwrap();
+    second.wait_until_empty(SOON).await.unwrap();
 }
