@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use usher_rig::{
-    phones::{Behaviour, CallSpec, Ears, Leg, Phone},
+    phones::{Behaviour, CallSpec, Ears, Leg, Phone, Side},
     rig::{Builder, Rig},
     wait,
 };
@@ -12,6 +12,9 @@ use usher_rig::{
 pub const SOON: Duration = Duration::from_secs(10);
 /// For what waits for a reconnect: the longest pause between two tries is 5 s.
 pub const RECONNECTED: Duration = Duration::from_secs(15);
+
+/// One that is closed or reset is seen at once.
+pub const SEEN: Duration = Duration::from_millis(500);
 
 /// A rig with the service.
 pub fn house(name: &str) -> Builder {
@@ -136,4 +139,22 @@ pub async fn first_to_ring<'a>(one: (&'a Phone, usize), two: (&'a Phone, usize))
         rung = one.0.rung(one.1 + 1, SOON) => { rung.unwrap(); (one.0, two.0) }
         rung = two.0.rung(two.1 + 1, SOON) => { rung.unwrap(); (two.0, one.0) }
     }
+}
+
+/// 1000 or 2000 gets it, and both hear each other.
+pub async fn a_call_works(rig: &Rig, from: &str) {
+    let members = ["1000", "2000"].map(|number| {
+        let phone = rig.phones.phone(number).unwrap();
+        answers(phone);
+        phone.set_ears(Ears::Open);
+        (phone, phone.rings_so_far())
+    });
+    let caller = enter_with(rig, from, Ears::Open).await;
+    let (member, _) = first_to_ring(members[0], members[1]).await;
+    let leg = member.leg().unwrap();
+    leg.answered(SOON).await.unwrap();
+    talk(&caller, &leg).await;
+    caller.hang_up().await.unwrap();
+    assert_eq!(leg.hung_up(SOON).await.unwrap().by, Side::Them);
+    rig.pbx.wait_until_empty(SOON).await.unwrap();
 }

@@ -9,6 +9,7 @@ mod commands;
 mod faults;
 mod first_call;
 mod floor;
+mod gaps;
 mod links;
 mod load;
 mod member;

@@ -144,7 +144,7 @@ impl Shift {
             .filter(|leg| !self.world.legs.contains_key(leg))
             .collect();
         for (call, offer) in gone {
-            self.step(Event::LegGone { call, offer, end: LegEnd::HungUp });
+            self.step(Event::LegGone { call, offer, end: LegEnd::Lost });
         }
     }
 

@@ -1,0 +1,191 @@
+//! What happens while nobody sees it: the link to Asterisk is down, or the service is dead or does not read (F2, F17).
+
+use std::time::{Duration, Instant};
+
+use usher_rig::{
+    phones::{Behaviour, Ears, Side},
+    rig::Rig,
+    wait,
+};
+
+use crate::aid::{
+    RECONNECTED, SEEN, SOON, a_call_works, answers, enter, enter_with, house, ready_says, story, talk, times,
+};
+
+/// One talks with 1000, one rings at 2000, two wait, of whom one hangs up in the gap. 2000 answers in the gap, or rings on.
+async fn a_gap(rig: &Rig, in_the_gap: Behaviour, lose: impl AsyncFnOnce(), find: impl AsyncFnOnce()) {
+    let (one, two) = (rig.phones.phone("1000").unwrap(), rig.phones.phone("2000").unwrap());
+    answers(one);
+    let talking = enter_with(rig, "5550001", Ears::Open).await;
+    let leg = one.rung(1, SOON).await.unwrap();
+    leg.answered(SOON).await.unwrap();
+    talk(&talking, &leg).await;
+    one.set_ears(Ears::Closed);
+    two.behave(in_the_gap);
+    let ringing = enter(rig, "5550002").await;
+    let first_leg = two.rung(1, SOON).await.unwrap();
+    let waiting = enter(rig, "5550003").await;
+    let leaving = enter(rig, "5550004").await;
+
+    lose().await;
+    assert!(first_leg.state().answered.is_none(), "2000 was to answer in the gap");
+    talk(&talking, &leg).await;
+    leaving.hang_up().await.unwrap();
+    leaving.hung_up(SOON).await.unwrap();
+    match in_the_gap {
+        Behaviour::AnswerAfter(_) => drop(first_leg.answered(SOON).await.unwrap()),
+        Behaviour::Ignore | Behaviour::Reject | Behaviour::Busy | Behaviour::AnswerThenHangUp { .. } => {}
+    }
+    answers(two);
+    find().await;
+
+    talk(&talking, &leg).await;
+    // By the first leg, or by another one after that was hung up as an orphan: the first in line is served first.
+    wait::until("2000 has answered the first in line", Duration::from_secs(20), || async {
+        let served = joined(rig).await?;
+        anyhow::ensure!(served.contains(&"5550002".to_owned()), "joined: {served:?}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    assert!(waiting.state().ended.is_none());
+    assert!(first_leg.id() == two.leg().unwrap().id() || first_leg.state().ended.is_some(), "an orphan was left");
+    // The end of the old talk is still the end for both, and frees the member.
+    leg.hang_up().await.unwrap();
+    assert_eq!(talking.hung_up(SOON).await.unwrap().by, Side::Them);
+    one.rung(2, SOON).await.unwrap().answered(SOON).await.unwrap();
+    wait::until("the second in line is served", SOON, || async {
+        let served = joined(rig).await?;
+        anyhow::ensure!(served.contains(&"5550003".to_owned()), "joined: {served:?}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    ringing.hang_up().await.unwrap();
+    waiting.hang_up().await.unwrap();
+    rig.pbx.wait_until_empty(SOON).await.unwrap();
+    assert_eq!(one.rings_so_far(), 2);
+}
+
+/// Numbers of the callers who are in a bridge with somebody.
+async fn joined(rig: &Rig) -> anyhow::Result<Vec<String>> {
+    let (channels, bridges) = (rig.pbx.channels().await?, rig.pbx.bridges().await?);
+    let mut numbers = Vec::new();
+    for bridge in bridges.iter().filter_map(|bridge| bridge["channels"].as_array()).filter(|inside| inside.len() > 1) {
+        for channel in &channels {
+            let number = channel["caller"]["number"].as_str().unwrap_or_default();
+            if bridge.contains(&channel["id"]) && number.starts_with("555") {
+                numbers.push(number.to_owned());
+            }
+        }
+    }
+    Ok(numbers)
+}
+
+/// Long enough for the tests to have lost what they lose before.
+const ANSWERS_LATE: Behaviour = Behaviour::AnswerAfter(Duration::from_millis(3500));
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f2_in_a_gap_of_the_link_talks_go_on_nobody_is_blamed_and_the_waiting_are_served_in_order() {
+    let rig = house("f2gap").logged_on(&["1000", "2000"]).sql(&times(30, 60)).proxies().start().await.unwrap();
+    let ari = &rig.proxies.as_ref().unwrap().ari;
+    let lose = async || {
+        ari.refuse();
+        ari.cut();
+        ready_says(&rig, 503, SEEN).await;
+    };
+    let find = async || {
+        ari.heal();
+        ready_says(&rig, 200, RECONNECTED).await;
+    };
+    a_gap(&rig, ANSWERS_LATE, lose, find).await;
+    for (from, outcome) in
+        [("5550001", "completed"), ("5550002", "completed"), ("5550003", "completed"), ("5550004", "abandoned")]
+    {
+        assert_eq!(story(&rig, from).await.outcome, outcome, "{from}");
+    }
+    // Asterisk hung up on 2000, who answered while the application was away: that is not held against them.
+    assert_eq!(rig.phones.phone("2000").unwrap().rings_so_far(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f2_after_the_service_was_killed_a_phone_that_still_rings_stops_and_the_waiting_keep_their_order() {
+    let rig = house("f2kill").logged_on(&["1000", "2000"]).sql(&times(30, 60)).start().await.unwrap();
+    let usher = rig.usher().unwrap();
+    let (lose, find) = (async || usher.kill().await.unwrap(), async || usher.start_again().await.unwrap());
+    a_gap(&rig, Behaviour::Ignore, lose, find).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f2_a_member_who_answered_while_the_service_was_dead_is_not_left_in_silence() {
+    let rig = house("f2dead").logged_on(&["1000", "2000"]).sql(&times(30, 60)).start().await.unwrap();
+    let usher = rig.usher().unwrap();
+    let (lose, find) = (async || usher.kill().await.unwrap(), async || usher.start_again().await.unwrap());
+    a_gap(&rig, ANSWERS_LATE, lose, find).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f2_a_caller_whose_data_were_on_their_way_when_the_link_fell_is_served() {
+    let rig = house("f2read").logged_on(&["1000"]).sql(&times(15, 60)).proxies().start().await.unwrap();
+    let ari = &rig.proxies.as_ref().unwrap().ari;
+    let member = rig.phones.phone("1000").unwrap();
+    answers(member);
+    ari.delay(Duration::from_millis(300));
+    // Asterisk has the service's mark and its questions; the answers take 300 ms.
+    let caller = enter_with(&rig, "5550001", Ears::Open).await;
+    ari.cut();
+    assert_eq!(member.rings_so_far(), 0, "the link was to fall before");
+    ari.heal();
+    let leg = member.rung(1, SOON).await.unwrap();
+    leg.answered(SOON).await.unwrap();
+    talk(&caller, &leg).await;
+    caller.hang_up().await.unwrap();
+    rig.pbx.wait_until_empty(SOON).await.unwrap();
+    assert_eq!(story(&rig, "5550001").await.outcome, "completed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f17_a_service_that_reads_nothing_for_three_seconds_of_flood_loses_no_call() {
+    let rig = house("f17").logged_on(&["1000", "2000"]).sql(&times(10, 60)).start().await.unwrap();
+    let (one, two) = (rig.phones.phone("1000").unwrap(), rig.phones.phone("2000").unwrap());
+    answers(one);
+    one.set_ears(Ears::Closed);
+    let talking = enter(&rig, "5550001").await;
+    let talk = one.rung(1, SOON).await.unwrap();
+    talk.answered(SOON).await.unwrap();
+    two.behave(Behaviour::Ignore);
+    let ringing = enter(&rig, "5550002").await;
+    let rung = two.rung(1, SOON).await.unwrap();
+    let leaving = enter(&rig, "5550003").await;
+
+    // Everything is sent, and more than any buffer between the two holds.
+    let ari = rig.pbx.ari();
+    let all = serde_json::json!({ "allowed": [], "disallowed": [] });
+    let answer = ari.request(reqwest::Method::PUT, "applications/usher/eventFilter", &[], Some(all)).await.unwrap();
+    assert!(answer.status < 300, "{} {}", answer.status, answer.body);
+    let begin = Instant::now();
+    rig.usher().unwrap().freeze();
+    talk.hang_up().await.unwrap();
+    leaving.hang_up().await.unwrap();
+    let noise = "n".repeat(8000);
+    let mut flood = 0;
+    while flood < 1500 || begin.elapsed() < Duration::from_secs(3) {
+        let body = serde_json::json!({ "variables": { "noise": noise } });
+        let path = "events/user/noise";
+        let answer = ari.request(reqwest::Method::POST, path, &[("application", "usher")], Some(body)).await.unwrap();
+        assert!(answer.status < 500, "{} {}", answer.status, answer.body);
+        flood += 1;
+    }
+    rig.usher().unwrap().thaw();
+
+    // What happened meanwhile is known: the talk is over, one has left, the third still rings and is answered.
+    assert_eq!(talking.hung_up(SOON).await.unwrap().by, Side::Them);
+    ready_says(&rig, 200, RECONNECTED).await;
+    assert_eq!(story(&rig, "5550001").await.outcome, "completed");
+    assert_eq!(story(&rig, "5550003").await.outcome, "abandoned");
+    assert!(ringing.state().ended.is_none());
+    assert!(rung.state().ended.is_none(), "the phone of the caller who waits rings on");
+    ringing.hang_up().await.unwrap();
+    rig.pbx.wait_until_empty(SOON).await.unwrap();
+    a_call_works(&rig, "5550004").await;
+}
