@@ -74,6 +74,9 @@ impl Service {
     fn announce(&self, call: CallId, position: usize, to: &[crate::domain::id::Extension]) {
         let Some(caller) = self.floor.callers().get(&call) else { return };
         let Some(queue) = self.floor.queue(&caller.arrival.queue) else { return };
+        if queue.announcement.is_empty() {
+            return;
+        }
         let template = queue.announcement.parse().unwrap_or_else(|error| {
             tracing::warn!(queue.name = %queue.name, %error, "the queue's announcement is not valid: using the default");
             Template::default()

@@ -1,0 +1,20 @@
+-- What Usher needs of Prosody 0.12. Goes to /etc/prosody/conf.d/; replace example.org by your XMPP domain.
+
+-- Debian's 10 kB/s is for people. It holds for all clients of the server: the service alone needs more.
+limits = {
+    c2s = { rate = "1mb/s"; burst = "2s" };
+    s2sin = { rate = "30kb/s" };
+}
+
+VirtualHost "example.org"
+    -- The store for people who are away heeds no hint of a message: it would hand out announcements of callers long gone.
+    modules_disabled = { "offline" }
+
+Component "pubsub.example.org" "pubsub"
+    name = "Screen pops"
+    -- Only the service may make nodes; who reads them, it sets itself, node by node.
+    admins = { "usher@example.org" }
+    -- A screen pop lives as long as its call. On disk each publish costs 20 ms; in memory, next to nothing, and after a
+    -- restart the service makes its nodes and shows its live pops again.
+    storage = "memory"
+    pubsub_max_items = 100
