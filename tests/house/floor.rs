@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use usher_rig::phones::{Behaviour, Ears, Side};
+use usher_rig::phones::{Behaviour, Ears, Phone, Side};
 
 use crate::aid::{SOON, answers, enter, enter_with, first_to_ring, house, story, talk, times};
 
@@ -146,11 +146,17 @@ async fn f9_an_answer_at_the_very_end_of_the_ring_time_leaves_nobody_in_silence(
         .await
         .unwrap();
         assert!(caller.state().ended.is_none());
-        let talking = [first, other].into_iter().filter(|phone| {
-            phone.leg().is_some_and(|leg| leg.state().answered.is_some() && leg.state().ended.is_none())
-        });
-        let talking: Vec<_> = talking.map(|phone| phone.number().to_owned()).collect();
-        assert_eq!(talking.len(), 1, "{talking:?} think that they talk");
+        // The end of a leg reaches its phone a moment after it left the switchboard.
+        let talking = usher_rig::wait::until("one phone thinks that it talks", SOON, || async {
+            let talks = |phone: &&Phone| {
+                phone.leg().is_some_and(|leg| leg.state().answered.is_some() && leg.state().ended.is_none())
+            };
+            let talking: Vec<_> = [first, other].into_iter().filter(talks).map(|phone| phone.number()).collect();
+            anyhow::ensure!(talking.len() == 1, "{talking:?} think that they talk");
+            Ok(talking)
+        })
+        .await
+        .unwrap();
         if talking == [first.number()] {
             early += 1
         } else {
@@ -159,7 +165,7 @@ async fn f9_an_answer_at_the_very_end_of_the_ring_time_leaves_nobody_in_silence(
         caller.hang_up().await.unwrap();
         rig.pbx.wait_until_empty(SOON).await.unwrap();
         let story = story(&rig, &from).await;
-        assert_eq!((story.outcome.as_str(), &story.answered_by), ("completed", &talking[0]), "{story:?}");
+        assert_eq!((story.outcome.as_str(), story.answered_by.as_str()), ("completed", talking[0]), "{story:?}");
     }
     assert!(early > 0 && late > 0, "the race was not met: {early} in time, {late} too late");
 }
