@@ -113,7 +113,6 @@ pub fn spawn(outlets: Outlets) -> Handle {
         floor: Floor::new(outlets.publish_bound),
         servers,
         callers: HashMap::new(),
-        doomed: HashSet::new(),
         greeting: HashSet::new(),
         desk: outlets.desk,
         ledger: outlets.ledger,
@@ -131,9 +130,6 @@ struct Service {
     servers: HashMap<ServerId, Ari>,
     /// Callers in the application, those whose variables are still being read among them.
     callers: HashMap<(ServerId, ChannelId), CallId>,
-    /// Callers who were told to hang up and have not gone yet: if the request is lost with the link, they are not taken
-    /// for waiting callers after it.
-    doomed: HashSet<(ServerId, ChannelId)>,
     /// Calls whose greeting is playing.
     greeting: HashSet<CallId>,
     desk: desk::Handle,
@@ -250,11 +246,8 @@ impl Service {
     fn channel_gone(&mut self, server: &ServerId, channel: &str, end: LegEnd) {
         let id = ChannelId::new(channel);
         if let Some((call, offer)) = parse_leg_channel(&id) {
-            return self.step(Event::LegGone { call, offer, end });
-        }
-        let key = (server.clone(), id);
-        self.doomed.remove(&key);
-        if let Some(call) = self.callers.remove(&key) {
+            self.step(Event::LegGone { call, offer, end });
+        } else if let Some(call) = self.callers.remove(&(server.clone(), id)) {
             self.step(Event::CallerGone { call });
         }
     }

@@ -57,7 +57,6 @@ impl Service {
             Effect::HangUpCaller { call: _, server, channel } => {
                 let Some(ari) = self.servers.get(&server) else { return };
                 drop(ari.send(Request::hang_up(&channel)));
-                self.doomed.insert((server, channel));
             }
             Effect::DropBridge { call, server } => {
                 let Some(ari) = self.servers.get(&server) else { return };

@@ -133,7 +133,6 @@ impl Service {
             .filter(|((of, channel), _)| of == server && !snapshot.channels.contains(channel))
             .map(|((_, channel), call)| (channel.clone(), *call))
             .collect();
-        self.doomed.retain(|(of, channel)| of != server || snapshot.channels.contains(channel));
         for (channel, call) in known {
             self.callers.remove(&(server.clone(), channel));
             self.step(Event::CallerGone { call });
@@ -162,12 +161,6 @@ impl Service {
         let legs: HashMap<CallId, &Leg> = snapshot.legs.iter().map(|leg| (leg.call, leg)).collect();
         for Found { arrival, entered } in &snapshot.callers {
             let key = (server.clone(), arrival.channel.clone());
-            if self.doomed.contains(&key) {
-                if let Some(ari) = self.servers.get(server) {
-                    drop(ari.send(Request::hang_up(&arrival.channel)));
-                }
-                continue;
-            }
             if self.callers.contains_key(&key) {
                 continue;
             }
