@@ -113,6 +113,7 @@ pub fn spawn(outlets: Outlets) -> Handle {
         floor: Floor::new(outlets.publish_bound),
         servers,
         callers: HashMap::new(),
+        dismissed: HashSet::new(),
         greeting: HashSet::new(),
         desk: outlets.desk,
         ledger: outlets.ledger,
@@ -130,6 +131,8 @@ struct Service {
     servers: HashMap<ServerId, Ari>,
     /// Callers in the application, those whose variables are still being read among them.
     callers: HashMap<(ServerId, ChannelId), CallId>,
+    /// Callers who were hung up and are not known to be gone: the order may be lost with its link.
+    dismissed: HashSet<(ServerId, ChannelId)>,
     /// Calls whose greeting is playing.
     greeting: HashSet<CallId>,
     desk: desk::Handle,
@@ -245,6 +248,7 @@ impl Service {
 
     fn channel_gone(&mut self, server: &ServerId, channel: &str, end: LegEnd) {
         let id = ChannelId::new(channel);
+        self.dismissed.remove(&(server.clone(), id.clone()));
         if let Some((call, offer)) = parse_leg_channel(&id) {
             self.step(Event::LegGone { call, offer, end });
         } else if let Some(call) = self.callers.remove(&(server.clone(), id)) {

@@ -55,6 +55,8 @@ impl Service {
                 drop(ari.send(Request::go_on(&channel)));
             }
             Effect::HangUpCaller { call: _, server, channel } => {
+                self.callers.remove(&(server.clone(), channel.clone()));
+                self.dismissed.insert((server.clone(), channel.clone()));
                 let Some(ari) = self.servers.get(&server) else { return };
                 drop(ari.send(Request::hang_up(&channel)));
             }

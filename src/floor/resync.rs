@@ -116,6 +116,7 @@ impl Service {
         }
         self.tell_of_the_found(server, &snapshot);
         self.drop_orphans(server, &snapshot);
+        self.say_again(server, &snapshot);
         tracing::info!(
             server.name = %server,
             channels = snapshot.channels.len(),
@@ -161,7 +162,11 @@ impl Service {
         let legs: HashMap<CallId, &Leg> = snapshot.legs.iter().map(|leg| (leg.call, leg)).collect();
         for Found { arrival, entered } in &snapshot.callers {
             let key = (server.clone(), arrival.channel.clone());
-            if self.callers.contains_key(&key) {
+            // One whose variables were being read when the link fell is in `callers`, and not on the floor.
+            if self.callers.get(&key).is_some_and(|call| self.floor.callers().contains_key(call)) {
+                continue;
+            }
+            if self.dismissed.contains(&key) {
                 continue;
             }
             let call = arrival.call;
@@ -187,6 +192,27 @@ impl Service {
                 },
                 None => Event::CallerFound(arrival.clone(), age),
             });
+        }
+    }
+
+    /// Hangs up again whom the order to hang up did not reach, and plays on to those whose greeting's end was missed.
+    fn say_again(&mut self, server: &ServerId, snapshot: &Snapshot) {
+        self.dismissed.retain(|(of, channel)| of != server || snapshot.channels.contains(channel));
+        if let Some(ari) = self.servers.get(server) {
+            for (_, channel) in self.dismissed.iter().filter(|(of, _)| of == server) {
+                drop(ari.send(Request::hang_up(channel)));
+            }
+        }
+        let on_floor = self.floor.callers();
+        let greeted: Vec<CallId> = self
+            .greeting
+            .iter()
+            .filter(|call| on_floor.get(call).is_none_or(|caller| caller.arrival.server == *server))
+            .copied()
+            .collect();
+        for call in greeted {
+            self.greeting.remove(&call);
+            self.music_if_waiting(call);
         }
     }
 
