@@ -40,30 +40,35 @@ pub fn find_binary() -> Result<PathBuf> {
     beside.find(|path| path.is_file()).context("no program `software-sim` here: cargo build --workspace")
 }
 
+/// The same as a person sees it: starts a software-sim that draws, and yields its process; the log is the screen.
+///
+/// # Errors
+/// When it cannot be started.
+pub fn screen(instance: &Instance, prosody: &Prosody, binary: &Path, extension: &str) -> Result<Process> {
+    start(instance, prosody, binary, extension, &[])
+}
+
+fn start(instance: &Instance, prosody: &Prosody, binary: &Path, extension: &str, further: &[&str]) -> Result<Process> {
+    let name = format!("software-sim-{}", crate::instance::short_id());
+    let secret = instance.folder().join(format!("{name}.secret"));
+    let mut options = fs::OpenOptions::new();
+    let mut file = options.write(true).create_new(true).mode(0o600).open(&secret)?;
+    writeln!(file, "{}", prosody.password("crm")?)?;
+    Program::new(instance, &name, binary)
+        .args(["--jid", &format!("crm@{DOMAIN}"), "--address", &prosody.address(), "--extension", extension])
+        .args(["--password-file".as_ref(), secret.as_os_str()])
+        .args(["--ca-file".as_ref(), prosody.certificate().authority.as_os_str()])
+        .args(further)
+        .start(instance)
+}
+
 impl Crm {
     /// Starts it for an extension, as the account `crm`, and returns when it is subscribed.
     ///
     /// # Errors
     /// When it ends or cannot subscribe in time.
     pub async fn start(instance: &Instance, prosody: &Prosody, binary: &Path, extension: &str) -> Result<Self> {
-        let name = format!("software-sim-{}", crate::instance::short_id());
-        let secret = instance.folder().join(format!("{name}.secret"));
-        let mut options = fs::OpenOptions::new();
-        let mut file = options.write(true).create_new(true).mode(0o600).open(&secret)?;
-        writeln!(file, "{}", prosody.password("crm")?)?;
-        let process = Program::new(instance, &name, binary)
-            .args([
-                "--jid",
-                &format!("crm@{DOMAIN}"),
-                "--address",
-                &prosody.address(),
-                "--extension",
-                extension,
-                "--json",
-            ])
-            .args(["--password-file".as_ref(), secret.as_os_str()])
-            .args(["--ca-file".as_ref(), prosody.certificate().authority.as_os_str()])
-            .start(instance)?;
+        let process = start(instance, prosody, binary, extension, &["--json"])?;
         let crm = Self { process };
         crm.wait_for("subscribed", SUBSCRIBE, |line| line["event"] == "subscribed").await?;
         Ok(crm)

@@ -1,7 +1,8 @@
 //! `make demo`: the main job on real servers, told step by step as the people outside see it.
 
 use std::{
-    io::Write,
+    fs::File,
+    io::{Read, Write},
     time::{Duration, Instant, SystemTime},
 };
 
@@ -9,12 +10,13 @@ use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use serde_json::Value;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::task::AbortOnDropHandle;
 use usher_rig::{
     crm::{self, Crm},
     phones::{Behaviour, CallSpec, Phone, PhoneEvent, Side},
     prosody::{DOMAIN, PUBSUB},
     rig::Rig,
-    usher,
+    usher, wait,
     xmpp::Client,
 };
 
@@ -74,21 +76,30 @@ fn clock(at: Instant) -> SystemTime {
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let mut terminate = signal(SignalKind::terminate())?;
+    let mut gone = signal(SignalKind::hangup())?;
+    // Everything ends with the rig, which is dropped with the future of `run`.
     tokio::select! {
-        result = run(&arguments) => result,
-        // Everything ends with the rig, which is dropped here.
-        _ = tokio::signal::ctrl_c() => say("\nending everything"),
-        _ = terminate.recv() => say("\nending everything"),
+        result = run(&arguments) => return result,
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+        _ = gone.recv() => {}
     }
+    // Nobody is left to tell when the terminal is gone.
+    let _ = say("\nending everything");
+    // Whoever asked for the proof of a call has none; whoever looked on has seen enough.
+    ensure!(!arguments.once, "stopped before the call was over");
+    Ok(())
 }
 
 async fn run(arguments: &Arguments) -> Result<()> {
     say("starting PostgreSQL, Prosody, two Asterisks and usher …")?;
     let begin = Instant::now();
-    let rig = Rig::builder().name("demo").usher(usher::find_binary()?).start().await?;
+    let rig = Rig::builder().name("demo").usher(usher::find_binary()?).own_postgres().start().await?;
     let agent = Client::connect(&rig.prosody, "user1").await?;
     let crm = Crm::start(&rig.instance, &rig.prosody, &crm::find_binary()?, AGENT).await?;
-    say(&format!("all of them answer, after {:.1} s", begin.elapsed().as_secs_f64()))?;
+    let screen = crm::screen(&rig.instance, &rig.prosody, &crm::find_binary()?, AGENT)?;
+    let _shown = AbortOnDropHandle::new(tokio::spawn(show(File::open(screen.log())?)));
+    say(&format!("all of them answer, after {:.1} s\n", begin.elapsed().as_secs_f64()))?;
 
     let mut account = Account::new();
     let told = call(&rig, &agent, &crm, &mut account).await;
@@ -99,7 +110,7 @@ async fn run(arguments: &Arguments) -> Result<()> {
         return Ok(());
     }
     join_in(&rig)?;
-    follow(&rig, &agent, &crm).await
+    follow(&rig, &agent).await
 }
 
 /// One call from log-on to the end, with every step awaited.
@@ -179,6 +190,20 @@ fn ringing(phone: &Phone) -> Option<(SystemTime, String)> {
     })
 }
 
+/// Tells what the CRM's screen shows, line by line as it grows.
+async fn show(mut log: File) {
+    let mut open = Vec::new();
+    loop {
+        // A read at the end of a file yields nothing, and may be repeated.
+        let _ = log.read_to_end(&mut open);
+        while let Some(end) = open.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = open.drain(..=end).collect();
+            let _ = say(&format!("  CRM's screen │ {}", String::from_utf8_lossy(&line).trim_end()));
+        }
+        tokio::time::sleep(wait::STEP).await;
+    }
+}
+
 /// How a person takes part.
 fn join_in(rig: &Rig) -> Result<()> {
     // Their own phone takes the place of ours.
@@ -216,29 +241,16 @@ Ctrl-C ends everything.
     ))
 }
 
-/// Goes on telling what the agent's XMPP client and the CRM see.
-async fn follow(rig: &Rig, agent: &Client, crm: &Crm) -> Result<()> {
+/// Goes on telling what the agent's XMPP client sees; the CRM's screen shows itself.
+async fn follow(rig: &Rig, agent: &Client) -> Result<()> {
     rig.phones.phone(AGENT)?.behave(Behaviour::AnswerAfter(Duration::from_secs(3)));
-    let (mut messages, mut lines) = (agent.messages().len(), crm.lines().len());
+    let mut messages = agent.messages().len();
     let mut tick = tokio::time::interval(Duration::from_millis(200));
     loop {
         tick.tick().await;
         for message in agent.messages().into_iter().skip(messages) {
             messages += 1;
             say(&format!("user1's XMPP client reads: {}", message.body.unwrap_or_default()))?;
-        }
-        for line in crm.lines().into_iter().skip(lines) {
-            lines += 1;
-            match line["event"].as_str() {
-                Some("pop") => {
-                    say(&format!(
-                        "CRM: {} ({}) {}",
-                        line["customer"]["name"], line["customer"]["code"], line["state"]
-                    ))?;
-                }
-                Some("closed") => say("CRM: the pop is retracted")?,
-                _ => {}
-            }
         }
     }
 }
