@@ -1,12 +1,14 @@
-//! The desk against a real Prosody.
-#![expect(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
+//! The desk against a real Prosody, and the same against a real ejabberd.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+
+mod ejabberd;
 mod prosody;
 
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use prosody::{DOMAIN, Prosody, Relay};
+use prosody::{Brand, DOMAIN, Prosody, Relay};
 use software_sim::{
     client::{Event, Settings, watch},
     login::Tls,
@@ -190,7 +192,7 @@ async fn a_pop_is_seen_through_its_whole_life_with_its_name_intact_and_by_scram(
     let (_, pubsub, _events) = session(&prosody, "crm").await;
     assert_eq!(pubsub.items("extension1000").await.unwrap().len(), 0);
     assert!(prosody.log().contains("SCRAM-SHA"), "the log-in used SCRAM");
-    assert!(!prosody.log().contains("mechanism='PLAIN'"));
+    assert!(!prosody.log().contains("mechanism='PLAIN'") && !prosody.log().contains("c2s PLAIN authentication"));
     desk.stop.cancel();
     assert_eq!(timeout(PATIENCE, desk.task).await.unwrap().unwrap(), Ok(()));
 }
@@ -462,4 +464,24 @@ async fn five_hundred_nodes_are_ready_in_seconds() {
     }
     tracing::info!("500 nodes in {:?}", from.elapsed());
     assert!(from.elapsed() < Duration::from_secs(15));
+}
+
+/// Runs this program's other tests again, with the other server in Prosody's place.
+#[test]
+fn everything_holds_on_ejabberd_too() {
+    if Brand::wanted() == Brand::Ejabberd {
+        return;
+    }
+    if !ejabberd::is_installed() {
+        tracing::warn!("not tested: ejabberd is not installed here");
+        return;
+    }
+    let out = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--test-threads=2", "--skip", "everything_holds_on_ejabberd_too"])
+        .env("USHER_TEST_XMPP", "ejabberd")
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&out.stdout);
+    assert!(out.status.success(), "{text}\n{}", String::from_utf8_lossy(&out.stderr));
+    assert!(text.contains("test result: ok") && !text.contains(" 0 passed"), "{text}");
 }

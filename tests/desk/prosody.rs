@@ -1,4 +1,6 @@
-//! A private Prosody on loopback, and a relay in front of it that can be cut.
+//! A private XMPP server on loopback, and a relay in front of it that can be cut.
+//!
+//! Prosody, or ejabberd where the environment says `USHER_TEST_XMPP=ejabberd`.
 
 use std::{
     fs,
@@ -13,11 +15,30 @@ use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
+use crate::ejabberd;
+
 pub const DOMAIN: &str = "localhost";
+pub const USERS: [&str; 6] = ["usher", "user1", "user2", "user3", "crm", "stranger"];
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Brand {
+    Prosody,
+    Ejabberd,
+}
+
+impl Brand {
+    pub fn wanted() -> Self {
+        match std::env::var("USHER_TEST_XMPP").as_deref() {
+            Ok("ejabberd") => Self::Ejabberd,
+            _ => Self::Prosody,
+        }
+    }
+}
 
 pub struct Prosody {
     pub folder: TempDir,
     pub port: u16,
+    brand: Brand,
     child: Option<Child>,
 }
 
@@ -28,7 +49,7 @@ pub fn free_port() -> u16 {
 impl Prosody {
     pub async fn start() -> Self {
         let folder = tempfile::Builder::new().prefix("usher-prosody-").tempdir().unwrap();
-        let mut this = Self { folder, port: free_port(), child: None };
+        let mut this = Self { folder, port: free_port(), brand: Brand::wanted(), child: None };
         this.write();
         this.run().await;
         this
@@ -54,8 +75,11 @@ impl Prosody {
         fs::write(path.join("ca.pem"), ca.pem()).unwrap();
         fs::write(path.join("server.pem"), certificate.pem()).unwrap();
         fs::write(path.join("server.key"), key.serialize_pem()).unwrap();
-        for user in ["usher", "user1", "user2", "user3", "crm", "stranger"] {
+        for user in USERS {
             self.set_password(user, user);
+        }
+        if self.brand == Brand::Ejabberd {
+            ejabberd::write(path, self.port);
         }
         let config = format!(
             r#"
@@ -73,7 +97,7 @@ impl Prosody {
             c2s_ports = {{ {port} }}
             c2s_require_encryption = true
             smacks_hibernation_time = 60
-            log = {{ debug = "{path}/prosody.log" }}
+            log = {{ debug = "{path}/server.log" }}
             VirtualHost "{DOMAIN}"
                 ssl = {{ certificate = "{path}/server.pem", key = "{path}/server.key" }}
             Component "pubsub.{DOMAIN}" "pubsub"
@@ -87,27 +111,48 @@ impl Prosody {
     }
 
     pub fn set_password(&self, user: &str, password: &str) {
-        let accounts = self.folder.path().join("data").join(DOMAIN).join("accounts");
+        let accounts = self.accounts();
         fs::create_dir_all(&accounts).unwrap();
         fs::write(accounts.join(format!("{user}.dat")), format!("return {{ [\"password\"] = \"{password}\"; }};\n"))
             .unwrap();
     }
 
+    fn accounts(&self) -> PathBuf {
+        self.folder.path().join("data").join(DOMAIN).join("accounts")
+    }
+
+    fn password(&self, user: &str) -> String {
+        let account = fs::read_to_string(self.accounts().join(format!("{user}.dat"))).unwrap();
+        account.split('"').nth(3).unwrap().to_owned()
+    }
+
     pub async fn run(&mut self) {
-        let child = Command::new("prosody")
+        let child = match self.brand {
+            Brand::Prosody => self.spawn(),
+            Brand::Ejabberd => ejabberd::spawn(self.folder.path(), |user| self.password(user)),
+        };
+        self.child = Some(child);
+        let deadline = Instant::now() + Duration::from_secs(15);
+        while !self.is_ready().await {
+            assert!(Instant::now() < deadline, "the server does not listen: {}", self.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    async fn is_ready(&self) -> bool {
+        let has_accounts = self.brand == Brand::Prosody || self.folder.path().join("started").exists();
+        has_accounts && TcpStream::connect(self.address()).await.is_ok()
+    }
+
+    fn spawn(&self) -> Child {
+        Command::new("prosody")
             .arg("--config")
             .arg(self.folder.path().join("prosody.cfg.lua"))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .expect("prosody starts");
-        self.child = Some(child);
-        let deadline = Instant::now() + Duration::from_secs(15);
-        while TcpStream::connect(self.address()).await.is_err() {
-            assert!(Instant::now() < deadline, "prosody does not listen: {}", self.log());
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+            .expect("prosody starts")
     }
 
     pub fn kill(&mut self) {
@@ -131,7 +176,7 @@ impl Prosody {
     }
 
     pub fn log(&self) -> String {
-        fs::read_to_string(self.folder.path().join("prosody.log")).unwrap_or_default()
+        fs::read_to_string(self.folder.path().join("server.log")).unwrap_or_default()
     }
 }
 
