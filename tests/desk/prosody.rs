@@ -71,7 +71,10 @@ impl Prosody {
         let ca = params.clone().self_signed(&ca_key).unwrap();
         let issuer = Issuer::new(params, ca_key);
         let key = KeyPair::generate().unwrap();
-        let certificate = CertificateParams::new(vec![DOMAIN.into()]).unwrap().signed_by(&key, &issuer).unwrap();
+        let mut params = CertificateParams::new(vec![DOMAIN.into()]).unwrap();
+        // ejabberd sets a timer for the end, and dies of one 2000 years away.
+        params.not_after = rcgen::date_time_ymd(2040, 1, 1);
+        let certificate = params.signed_by(&key, &issuer).unwrap();
         fs::write(path.join("ca.pem"), ca.pem()).unwrap();
         fs::write(path.join("server.pem"), certificate.pem()).unwrap();
         fs::write(path.join("server.key"), key.serialize_pem()).unwrap();
