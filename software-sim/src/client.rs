@@ -228,7 +228,9 @@ impl Watch {
     async fn run(mut self) {
         loop {
             let rest = match &self.step {
-                Step::Resting { until } | Step::Subscribing { until, .. } | Step::Fetching { until, .. } => Some(*until),
+                Step::Resting { until } | Step::Subscribing { until, .. } | Step::Fetching { until, .. } => {
+                    Some(*until)
+                }
                 Step::Offline => None,
             };
             tokio::select! {
