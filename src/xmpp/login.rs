@@ -87,9 +87,10 @@ fn choose(features: &StreamFeatures, binding: ChannelBinding) -> Result<Choice, 
     let of = |names: &[&str]| -> BTreeSet<String> {
         names.iter().filter(|name| offered.contains(**name)).map(|name| (*name).to_owned()).collect()
     };
-    // XEP-0440: the server may be able to bind, but not to this.
+    // XEP-0440: only what the server says it can bind to. Where it does not say (ejabberd 23.01), it offers -PLUS for the
+    // binding of TLS 1.2 and takes any other for a wrong password.
     let server_can_export =
-        features.sasl_cb.as_ref().is_none_or(|announced| announced.types.contains(&sasl_cb::Type::TlsExporter));
+        features.sasl_cb.as_ref().is_some_and(|announced| announced.types.contains(&sasl_cb::Type::TlsExporter));
     let bound = of(&["SCRAM-SHA-256-PLUS", "SCRAM-SHA-1-PLUS"]);
     if matches!(binding, ChannelBinding::TlsExporter(_)) && server_can_export && !bound.is_empty() {
         return Ok(Choice { mechanisms: bound, binding });
@@ -138,21 +139,32 @@ mod tests {
         }
     }
 
-    fn chosen(mechanisms: &[&str], binding: ChannelBinding) -> Vec<String> {
-        choose(&offering(mechanisms), binding).unwrap().mechanisms.into_iter().collect()
+    fn exporting(mechanisms: &[&str]) -> StreamFeatures {
+        let types = vec![sasl_cb::Type::TlsExporter];
+        StreamFeatures { sasl_cb: Some(sasl_cb::SaslChannelBinding { types }), ..offering(mechanisms) }
+    }
+
+    fn chosen(features: &StreamFeatures, binding: ChannelBinding) -> Vec<String> {
+        choose(features, binding).unwrap().mechanisms.into_iter().collect()
     }
 
     #[test]
     fn plain_is_not_tried_where_scram_is_offered_without_channel_binding() {
         let exporter = ChannelBinding::TlsExporter(vec![1]);
-        assert_eq!(chosen(&["PLAIN", "SCRAM-SHA-1"], exporter), ["SCRAM-SHA-1"]);
+        assert_eq!(chosen(&exporting(&["PLAIN", "SCRAM-SHA-1"]), exporter), ["SCRAM-SHA-1"]);
     }
 
     #[test]
     fn a_bound_mechanism_is_taken_where_both_sides_can() {
         let all = ["PLAIN", "SCRAM-SHA-1", "SCRAM-SHA-1-PLUS"];
-        assert_eq!(chosen(&all, ChannelBinding::TlsExporter(vec![1])), ["SCRAM-SHA-1-PLUS"]);
-        assert_eq!(chosen(&all, ChannelBinding::None), ["SCRAM-SHA-1"]);
+        assert_eq!(chosen(&exporting(&all), ChannelBinding::TlsExporter(vec![1])), ["SCRAM-SHA-1-PLUS"]);
+        assert_eq!(chosen(&exporting(&all), ChannelBinding::None), ["SCRAM-SHA-1"]);
+    }
+
+    #[test]
+    fn a_server_that_does_not_say_what_it_binds_to_is_not_asked_to_bind() {
+        let features = offering(&["PLAIN", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-1"]);
+        assert_eq!(chosen(&features, ChannelBinding::TlsExporter(vec![1])), ["SCRAM-SHA-1"]);
     }
 
     #[test]
