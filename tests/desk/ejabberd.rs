@@ -23,7 +23,7 @@ pub fn write(folder: &Path, port: u16) {
     let config = format!(
         r#"
 hosts: ["{DOMAIN}"]
-loglevel: debug
+loglevel: info
 certfiles: ["{path}/both.pem"]
 ca_file: "{path}/ca.pem"
 auth_password_format: scram
