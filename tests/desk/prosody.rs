@@ -178,6 +178,15 @@ impl Prosody {
         assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
     }
 
+    /// Waits until the log has one of these texts: ejabberd writes it late.
+    pub async fn logs(&self, texts: &[&str]) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !texts.iter().any(|text| self.log().contains(text)) {
+            assert!(Instant::now() < deadline, "the log does not say {texts:?}: {}", self.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     pub fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("server.log")).unwrap_or_default()
     }
