@@ -56,12 +56,13 @@ const END: Duration = Duration::from_secs(20);
 const FIRST: u32 = 7_000_000;
 /// Where callers dial in: straight into the queue, because the menu is not measured, and takes seconds.
 const ENTRY: &str = "8000";
+/// Without spaces: they would end an argument of the command.
 const DIALPLAN: [&str; 7] = [
     "Answer()",
     "Set(USHER_QUEUE=support)",
     "Set(CUSTOMER_ID=1)",
     "Set(CUSTOMER_CODE=1111)",
-    "Set(CUSTOMER_NAME=Company 1)",
+    "Set(CUSTOMER_NAME=Company-1)",
     "Stasis(usher)",
     "Hangup()",
 ];
