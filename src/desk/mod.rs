@@ -231,7 +231,13 @@ impl Desk {
                     last = Some(tokio::time::Instant::now() + LAST_WORDS);
                 }
                 request = inbox.recv() => match request {
-                    Some(request) => self.handle(request),
+                    Some(request) => {
+                        self.handle(request);
+                        // A pop that was asked for right after an announcement goes out before it.
+                        while let Ok(request) = inbox.try_recv() {
+                            self.handle(request);
+                        }
+                    }
                     None => break,
                 },
                 () = until(last) => break,

@@ -9,8 +9,9 @@ use xmpp_parsers::jid::BareJid;
 
 use crate::domain::id::CallId;
 
-/// Messages at once without the server's word that it has them.
-pub const UNDER_WAY: usize = 64;
+/// Messages at once without the server's word that it has them: few, because a pop that comes after them waits for them,
+/// and a phone for the pop.
+pub const UNDER_WAY: usize = 4;
 /// Messages kept while the link is down: 500 members and 20 waiting callers. The oldest give way.
 pub const KEPT: usize = 10_000;
 /// How old a notice may get that belongs to no call.
