@@ -21,7 +21,7 @@ use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
     sync::{mpsc, watch},
-    time::{Instant, timeout_at},
+    time::{Instant, timeout, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -35,6 +35,9 @@ use crate::{
     ivr::Ivr,
     ledger, xmpp,
 };
+
+/// How long the start waits for the XMPP link before callers are taken.
+const FIRST_LINK: Duration = Duration::from_secs(2);
 
 /// Runs until SIGTERM or SIGINT, or until something only an operator can mend.
 ///
@@ -101,6 +104,8 @@ pub async fn run_until(config: Config, asked: impl Future<Output = &'static str>
     let mut running = None;
     let mut outcome = Ok(());
     if let Some(first) = first {
+        // A caller who is found waiting is to have their pop as well; an XMPP server that is away holds nobody up.
+        let _ = timeout(FIRST_LINK, desk.link().wait_for(crate::link::Link::is_up)).await;
         let ari_stop = CancellationToken::new();
         let asterisks = connect_asterisks(&config, asterisk_links, &ari_stop)?;
         // Set once: the floor is started once.

@@ -6,6 +6,7 @@ use anyhow::{Result, anyhow, bail};
 use clap::{Args, Subcommand};
 use tokio_postgres::Client;
 
+use crate::domain::queue::announce::Template;
 use crate::{
     cli::{ListOptions, change_one, explain, names, ready, say, table},
     config::{self, parse_duration},
@@ -97,6 +98,9 @@ pub(super) async fn run(command: Command, database: &config::Database) -> Result
 
 async fn change(client: &Client, name: &QueueName, settings: Settings, missing: &str) -> Result<()> {
     let Settings { label, announcement, greeting, moh_class, ring_time, queue_timeout } = settings;
+    if let Some(text) = announcement.as_deref().filter(|text| !text.is_empty()) {
+        text.parse::<Template>().map_err(|error| anyhow::anyhow!("--announcement {text:?}: {error}"))?;
+    }
     let ring_time = ring_time.map(|time| seconds("--ring-time", time)).transpose()?;
     let queue_timeout = queue_timeout.map(|time| seconds("--queue-timeout", time)).transpose()?;
     let values: [&(dyn tokio_postgres::types::ToSql + Sync); 7] =
