@@ -223,25 +223,24 @@ async fn forward(mut from: watch::Receiver<crate::link::Link>, to: watch::Sender
 /// Says in the log and to systemd when a link comes or goes.
 async fn report(links: Links, stop: CancellationToken) {
     let mut shown = String::new();
+    let mut receivers: Vec<_> = links.values().cloned().collect();
     loop {
+        // Before looking: a change that comes after this is told by `changed`.
+        for link in &mut receivers {
+            link.mark_unchanged();
+        }
         let now = health::summary(&links);
         if now != shown {
             notify(&[sd_notify::NotifyState::Status(&now)]);
             tracing::info!("{now}");
             shown = now;
         }
-        let mut receivers: Vec<_> = links.values().cloned().collect();
-        let changes: Vec<_> = receivers
-            .iter_mut()
-            .map(|link| {
-                link.mark_unchanged();
-                Box::pin(link.changed())
-            })
-            .collect();
-        // What changed between the summary and here is seen at the next round, a second later at most.
+        let changes: Vec<_> = receivers.iter_mut().map(|link| Box::pin(link.changed())).collect();
         tokio::select! {
-            _ = futures_util::future::select_all(changes) => {}
-            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+            (change, ..) = futures_util::future::select_all(changes) => if change.is_err() {
+                // Its service has ended: so will we.
+                return;
+            },
             () = stop.cancelled() => return,
         }
     }
