@@ -7,8 +7,8 @@
 #   make bench         latencies, beside their peers; see docs/benchmarks.md
 
 CARGO ?= cargo
-# Rigs run side by side, and each has five servers: more at once than this only makes all of them slow.
-TEST_THREADS ?= 3
+# Rigs run side by side, each with five servers that mostly wait: more at once than this makes all of them slow.
+TEST_THREADS ?= 6
 
 .PHONY: demo test lint bench setup build
 

@@ -98,9 +98,13 @@ impl Client {
         let (outgoing, queue) = mpsc::channel(DEPTH);
         let waiting = Waiting::default();
         let (messages, _) = watch::channel(Vec::new());
-        let task = tokio::spawn(run(stream, queue, Arc::clone(&waiting), messages.clone()));
+        let (available, told) = oneshot::channel();
+        let task = tokio::spawn(run(stream, queue, Arc::clone(&waiting), messages.clone(), available));
         let client = Self { jid, outgoing, waiting, messages, task };
         client.set_presence(Presence::new(PresenceType::None)).await?;
+        // A server sends one's own presence back (RFC 6121, 4.2.2): from then on messages come here. One that came a
+        // moment earlier would have bounced.
+        tokio::time::timeout(LOGIN, told).await.context("the server did not take the presence")??;
         Ok(client)
     }
 
@@ -217,7 +221,9 @@ async fn run(
     mut queue: mpsc::Receiver<Stanza>,
     waiting: Waiting,
     messages: watch::Sender<Vec<Received>>,
+    available: oneshot::Sender<()>,
 ) {
+    let mut available = Some(available);
     loop {
         tokio::select! {
             event = stream.next() => match event {
@@ -225,6 +231,12 @@ async fn run(
                     let body = message.get_best_body(vec![]).map(|(_, body)| body.clone());
                     let from = message.from.clone();
                     messages.send_modify(|all| all.push(Received { at: Instant::now(), from, body, message }));
+                }
+                Some(Event::Stanza(Stanza::Presence(_))) => {
+                    if let Some(available) = available.take() {
+                        // Who waits for it may have given up.
+                        let _ = available.send(());
+                    }
                 }
                 Some(Event::Stanza(Stanza::Iq(iq @ (Iq::Result { .. } | Iq::Error { .. })))) => {
                     let asked = waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(iq.id());

@@ -4,13 +4,17 @@ use std::time::Duration;
 
 use deadpool_postgres::Object;
 use futures_util::future::try_join3;
+use jiff::Timestamp;
 use tokio_postgres::{IsolationLevel, Row};
 
 use crate::{
     db::{Error, statements},
     domain::{
         id::{Extension, Interface, QueueName},
-        queue::roster::{Agent, Membership, Queue, Roster},
+        queue::{
+            policy::Policy,
+            roster::{Agent, Membership, MembershipKind, Queue, Roster},
+        },
     },
 };
 
@@ -44,6 +48,7 @@ fn agent(row: &Row) -> Result<Agent, tokio_postgres::Error> {
         name: row.try_get("name")?,
         jid: row.try_get("jid")?,
         interface: Interface::new(row.try_get::<_, &str>("interface")?),
+        pauses: Vec::new(),
     })
 }
 
@@ -56,6 +61,7 @@ fn queue(row: &Row) -> Result<Queue, tokio_postgres::Error> {
         moh_class: row.try_get("moh_class")?,
         ring_time: seconds(row.try_get("ring_time_seconds")?),
         queue_timeout: seconds(row.try_get("queue_timeout_seconds")?),
+        policy: Policy::default(),
     })
 }
 
@@ -65,6 +71,12 @@ fn membership(row: &Row) -> Result<Membership, tokio_postgres::Error> {
         extension: Extension::new(row.try_get::<_, &str>("extension")?),
         logged_on: row.try_get("logged_on")?,
         last_call_at: row.try_get("last_call_at")?,
+        penalty: 0,
+        place: 0,
+        joined_at: Timestamp::UNIX_EPOCH,
+        calls_taken: 0,
+        wrap_up_until: None,
+        kind: MembershipKind::Dynamic,
     })
 }
 

@@ -95,6 +95,7 @@ fn roster(extensions: &[&str]) -> Roster {
         name: format!("Agent {extension}"),
         jid: format!("user{}@{DOMAIN}", &extension[..1]),
         interface: Interface::new(format!("PJSIP/{extension}")),
+        pauses: vec![],
     };
     Roster { agents: extensions.iter().map(agent).collect(), queues: vec![], memberships: vec![] }
 }

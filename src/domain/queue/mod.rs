@@ -6,5 +6,6 @@ pub mod caller;
 pub mod effect;
 pub mod floor;
 pub mod member;
+pub mod policy;
 pub mod roster;
 pub mod strategy;

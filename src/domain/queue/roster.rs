@@ -5,7 +5,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::id::{CustomerCode, Extension, Interface, QueueName};
+use crate::domain::{
+    id::{CustomerCode, Extension, Interface, QueueName},
+    queue::policy::Policy,
+};
 
 /// A person with a phone: one row of `extensions`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +21,43 @@ pub struct Agent {
     pub jid: String,
     /// What rings: `PJSIP/1000`.
     pub interface: Interface,
+    /// Why they are not to be offered anything; empty: they may be.
+    pub pauses: Vec<Pause>,
+}
+
+/// A pause of an agent: one row of `pauses`. Several may be there at once; each is taken back by who set it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pause {
+    /// In this queue only; `None`: everywhere.
+    pub queue: Option<QueueName>,
+    /// Who set it.
+    pub kind: PauseKind,
+    /// Why, in the agent's words; may be empty.
+    pub reason: String,
+    /// When it began.
+    pub since: Timestamp,
+}
+
+/// Who set a pause.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PauseKind {
+    /// The agent or a supervisor: only they end it.
+    Manual,
+    /// The floor, after unanswered offers: the agent ends it by resuming.
+    Auto,
+    /// The agent's presence: ended by it.
+    Presence,
+}
+
+impl PauseKind {
+    /// The word in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Manual => "manual",
+            Self::Auto => "auto",
+            Self::Presence => "presence",
+        }
+    }
 }
 
 /// One row of `queues`.
@@ -37,6 +77,8 @@ pub struct Queue {
     pub ring_time: Duration,
     /// How long a caller waits before the fallback.
     pub queue_timeout: Duration,
+    /// How callers and members are brought together.
+    pub policy: Policy,
 }
 
 /// One row of `memberships`.
@@ -50,6 +92,28 @@ pub struct Membership {
     pub logged_on: bool,
     /// last ended a call of any queue at this time; `None`: never had one.
     pub last_call_at: Option<Timestamp>,
+    /// Callers get members with a lower penalty first; those of a higher one only when none of the lower ones is there.
+    pub penalty: u32,
+    /// Place in the order of the configuration, for the strategies that go by it: lower first, then by extension.
+    pub place: i32,
+    /// When they logged on last, for the strategy that goes by the order of joining.
+    pub joined_at: Timestamp,
+    /// Calls of this queue that they took so far.
+    pub calls_taken: u64,
+    /// The end of wrap-up, if it is still to come.
+    pub wrap_up_until: Option<Timestamp>,
+    /// Whether a log-off takes the membership away.
+    pub kind: MembershipKind,
+}
+
+/// Where a membership comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum MembershipKind {
+    /// From the first log-on.
+    #[default]
+    Dynamic,
+    /// From an administrator; logged on from the start.
+    Static,
 }
 
 /// A consistent snapshot of all of it.

@@ -15,7 +15,8 @@ use crate::domain::{
     queue::{
         caller::Arrival,
         effect::Effect,
-        roster::{Agent, CallerId, Customer, Membership, Queue, Roster},
+        policy::Policy,
+        roster::{Agent, CallerId, Customer, Membership, MembershipKind, Queue, Roster},
     },
 };
 
@@ -34,6 +35,7 @@ pub(super) fn queue(name: &str) -> Queue {
         moh_class: "default".into(),
         ring_time: Duration::from_secs(15),
         queue_timeout: Duration::from_secs(60),
+        policy: Policy::default(),
     }
 }
 
@@ -43,6 +45,7 @@ pub(super) fn agent(extension: &str) -> Agent {
         name: format!("agent {extension}"),
         jid: format!("user{extension}@localhost"),
         interface: Interface::new(format!("PJSIP/{extension}")),
+        pauses: Vec::new(),
     }
 }
 
@@ -52,6 +55,12 @@ pub(super) fn member(queue: &str, extension: &str) -> Membership {
         extension: Extension::new(extension),
         logged_on: true,
         last_call_at: None,
+        penalty: 0,
+        place: 0,
+        joined_at: Timestamp::UNIX_EPOCH,
+        calls_taken: 0,
+        wrap_up_until: None,
+        kind: MembershipKind::Dynamic,
     }
 }
 
