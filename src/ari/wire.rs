@@ -1,5 +1,7 @@
 //! The JSON forms of Asterisk that we read. Unknown fields are ignored, missing ones are empty.
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 
 /// A channel as events and lists show it.
@@ -16,6 +18,9 @@ pub struct Channel {
     pub caller: Caller,
     /// What it does in the dialplan.
     pub dialplan: Dialplan,
+    /// Its variables, as far as `channelvars` in `ari.conf` names them; those that are not set are empty. True when a
+    /// channel enters an application; in lists it may be behind.
+    pub channelvars: HashMap<String, String>,
 }
 
 /// Where a channel is in the dialplan.

@@ -67,7 +67,8 @@ async fn retry(ari: &Ari) -> Option<resync::Snapshot> {
 /// Reads what the dialplan says of a new caller, marks the channel as ours, and tells the floor.
 pub(super) async fn welcome(ari: Ari, channel: wire::Channel, call: CallId, inputs: mpsc::Sender<Input>) {
     let id = ChannelId::new(&channel.id);
-    let reading = Reading::start(&ari, &id);
+    let told = carried(&channel);
+    let reading = told.is_none().then(|| Reading::start(&ari, &id));
     let marks = [
         ari.send(Request::set_variable(&id, CALL, &call.to_string())),
         ari.send(Request::set_variable(&id, ENTERED, &Timestamp::now().to_string())),
@@ -75,21 +76,34 @@ pub(super) async fn welcome(ari: Ari, channel: wire::Channel, call: CallId, inpu
     if channel.state != "Up" {
         drop(ari.send(Request::answer(&id)));
     }
-    let arrival = match reading.finish(&ari, &channel, call).await {
-        Ok(found) => found.arrival,
-        // They hung up, or the link fell and the next snapshot has them.
-        Err(error) => {
-            tracing::debug!(channel.id = %id, %error, "a caller was gone before their data were read");
-            return;
-        }
+    let found = match (told, reading) {
+        (Some(values), _) => Ok(found(&ari, &channel, call, &values)),
+        (None, Some(reading)) => reading.finish(&ari, &channel, call).await,
+        (None, None) => return,
     };
     drop(marks);
-    let _ = inputs.send(Input::Arrived { arrival }).await;
+    match found {
+        Ok(found) => drop(inputs.send(Input::Arrived { arrival: found.arrival }).await),
+        // They hung up, or the link fell and the next snapshot has them.
+        Err(error) => tracing::debug!(channel.id = %id, %error, "a caller was gone before their data were read"),
+    }
+}
+
+/// What is read of a caller's channel, in this order.
+const READ: [&str; 6] = [QUEUE, CUSTOMER_ID, CUSTOMER_CODE, CUSTOMER_NAME, CALL, ENTERED];
+
+/// The caller's variables when the event itself carries them, which spares six requests; `None` when this Asterisk's
+/// `channelvars` does not name them all.
+fn carried(channel: &wire::Channel) -> Option<[String; 6]> {
+    let mut values: [String; 6] = Default::default();
+    for (value, name) in values.iter_mut().zip(READ) {
+        value.clone_from(channel.channelvars.get(name)?);
+    }
+    Some(values)
 }
 
 /// A caller's variables, asked for and on their way.
 pub(super) struct Reading {
-    id: ChannelId,
     answers: Vec<crate::ari::Answer>,
 }
 
@@ -104,29 +118,33 @@ pub(super) struct Found {
 
 impl Reading {
     pub(super) fn start(ari: &Ari, id: &ChannelId) -> Self {
-        let names = [QUEUE, CUSTOMER_ID, CUSTOMER_CODE, CUSTOMER_NAME, CALL, ENTERED];
-        let answers = names.iter().map(|name| ari.send(Request::variable(id, name))).collect();
-        Self { id: id.clone(), answers }
+        let answers = READ.iter().map(|name| ari.send(Request::variable(id, name))).collect();
+        Self { answers }
     }
 
     pub(super) async fn finish(self, ari: &Ari, channel: &wire::Channel, call: CallId) -> Result<Found, Error> {
-        let mut values = Vec::with_capacity(self.answers.len());
-        for answer in self.answers {
-            values.push(value_of(answer.wait().await)?);
+        let mut values: [String; 6] = Default::default();
+        for (value, answer) in values.iter_mut().zip(self.answers) {
+            *value = value_of(answer.wait().await)?;
         }
-        let [queue, id, code, name, marked, entered] = values.as_slice() else { return Err(Error::OutcomeUnknown) };
-        let customer = Customer { id: id.parse().unwrap_or(0), code: CustomerCode::new(code), name: name.clone() };
-        let marked: Option<CallId> = marked.parse().ok().map(CallId);
-        let arrival = Arrival {
-            call: marked.unwrap_or(call),
-            server: ari.server().clone(),
-            channel: self.id,
-            queue: QueueName::new(queue),
-            customer,
-            caller: CallerId { number: channel.caller.number.clone(), name: channel.caller.name.clone() },
-        };
-        Ok(Found { arrival, entered: marked.and_then(|_| entered.parse().ok()) })
+        Ok(found(ari, channel, call, &values))
     }
+}
+
+/// The caller on this channel with these values of [`READ`].
+fn found(ari: &Ari, channel: &wire::Channel, call: CallId, values: &[String; 6]) -> Found {
+    let [queue, id, code, name, marked, entered] = values;
+    let customer = Customer { id: id.parse().unwrap_or(0), code: CustomerCode::new(code), name: name.clone() };
+    let marked: Option<CallId> = marked.parse().ok().map(CallId);
+    let arrival = Arrival {
+        call: marked.unwrap_or(call),
+        server: ari.server().clone(),
+        channel: ChannelId::new(&channel.id),
+        queue: QueueName::new(queue),
+        customer,
+        caller: CallerId { number: channel.caller.number.clone(), name: channel.caller.name.clone() },
+    };
+    Found { arrival, entered: marked.and_then(|_| entered.parse().ok()) }
 }
 
 /// The value of a variable; one that is not set (Asterisk says 404 to that as to a missing channel) is empty.
@@ -135,5 +153,23 @@ fn value_of(answer: Result<crate::ari::Response, Error>) -> Result<String, Error
         Ok(response) => Ok(response.json::<wire::Variable>()?.value),
         Err(Error::Gone(message)) if message.to_ascii_lowercase().contains("variable") => Ok(String::new()),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_data_of_a_caller_are_asked_for_unless_their_event_carries_every_one() {
+        let mut channel = wire::Channel::default();
+        assert_eq!(carried(&channel), None);
+        for name in READ {
+            channel.channelvars.insert(name.into(), name.to_lowercase());
+        }
+        let values = carried(&channel).unwrap();
+        assert_eq!((values[0].as_str(), values[3].as_str()), ("usher_queue", "customer_name"));
+        channel.channelvars.remove(CUSTOMER_CODE);
+        assert_eq!(carried(&channel), None);
     }
 }

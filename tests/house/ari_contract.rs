@@ -8,7 +8,11 @@ use usher::{
 use usher_rig::{
     instance::Instance,
     pbx::{Pbx, PbxSpec},
+    phones::Ears,
+    proxy::Direction,
 };
+
+use crate::aid::{enter_with, house};
 
 /// Every request that the service can make.
 fn requests() -> Vec<Request> {
@@ -91,7 +95,7 @@ async fn every_request_and_every_field_that_is_read_is_known_to_a_running_asteri
     has(&events, "EndpointStateChange", "endpoint");
     assert!(events["models"]["ApplicationReplaced"].is_object());
     let channels = document("channels").await;
-    for field in ["id", "name", "state", "caller", "dialplan"] {
+    for field in ["id", "name", "state", "caller", "dialplan", "channelvars"] {
         has(&channels, "Channel", field);
     }
     for field in ["app_name", "app_data"] {
@@ -105,4 +109,25 @@ async fn every_request_and_every_field_that_is_read_is_known_to_a_running_asteri
     for field in ["technology", "resource", "state", "channel_ids"] {
         has(&endpoints, "Endpoint", field);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_event_of_a_new_caller_carries_their_data_so_that_nothing_is_asked_for() {
+    let rig = house("carried").logged_on(&["1000"]).proxies().start().await.unwrap();
+    let ari = &rig.proxies.as_ref().unwrap().ari;
+    ari.tap();
+    let caller = enter_with(&rig, "5551001", Ears::Closed).await;
+    let told: Vec<u8> = ari
+        .tapped()
+        .into_iter()
+        .filter(|tapped| tapped.direction == Direction::ToClient)
+        .flat_map(|tapped| tapped.bytes)
+        .collect();
+    let told = String::from_utf8_lossy(&told);
+    let (_, event) = told.split_once(r#""StasisStart""#).unwrap();
+    assert!(event.contains(r#""CUSTOMER_NAME":"Company 1""#), "{event}");
+    assert!(event.contains(r#""USHER_QUEUE":"support""#), "{event}");
+    // A variable that was asked for is answered with its value, and without its name.
+    assert!(!told.contains(r#"\"value\":"#), "a variable was asked for: {told}");
+    caller.hang_up().await.unwrap();
 }

@@ -94,6 +94,18 @@ async fn run(arguments: &Arguments) -> Result<()> {
         rig.pbx.cli(&format!("dialplan add extension {ENTRY},{number},{application} into usher-incoming")).await?;
     }
     let bare = bare_publishes(&rig).await?;
+    // Every member has a client that is online, as in a real house.
+    let mut clients = Vec::new();
+    for number in &numbers {
+        let account = match number.as_str() {
+            "1000" | "2000" | "3000" => format!("user{}", &number[..1]),
+            _ => format!("user{number}"),
+        };
+        if rig.prosody.password(&account).is_err() {
+            rig.prosody.add_account(&account)?;
+        }
+        clients.push(Client::connect(&rig.prosody, &account).await?);
+    }
     let crm = Client::connect(&rig.prosody, "crm").await?;
     for number in &numbers {
         crm.subscribe(&format!("extension{number}")).await.with_context(|| format!("the node of {number}"))?;
@@ -112,6 +124,7 @@ async fn run(arguments: &Arguments) -> Result<()> {
     ));
     place(&rig, FIRST..FIRST + WARM_UP + count, arguments.rate).await?;
     rig.pbx.wait_until_empty(END).await?;
+    drop(clients);
 
     let tapped = frames::read(&proxies.ari.tapped())?;
     let invites: Vec<_> = rig.phones.all().flat_map(usher_rig::phones::Phone::invites).collect();
