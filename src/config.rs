@@ -5,7 +5,7 @@
 //! unit stand in `usher.example.toml`, which a test loads.
 
 use std::{
-    fmt, fs, io,
+    fs, io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
@@ -15,6 +15,14 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 use crate::domain::id::ServerId;
+
+mod secret;
+mod value;
+
+pub use value::parse_duration;
+
+use secret::{Secret, Secrets, resolve};
+use value::{bare_jid, duration, http_base, listen, log_filter, outlasts, spans, within};
 
 /// Why a configuration was refused. Says the file, the key and what is expected.
 #[derive(Debug, thiserror::Error)]
@@ -69,7 +77,7 @@ pub struct Config {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Service {
-    /// What to log, in the form of `tracing-subscriber`'s filters.
+    /// What to log, in the form of `tracing-subscriber`'s filters; `USHER_LOG` in the environment wins over it.
     pub log: String,
     /// `text` or `json`.
     pub log_format: LogFormat,
@@ -297,23 +305,6 @@ fn default_app() -> String {
     "usher".into()
 }
 
-/// Reads a duration with its unit: `"500ms"`, `"15s"`, `"1m 30s"`.
-fn duration<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-    let text = String::deserialize(from)?;
-    parse_duration(&text).map_err(serde::de::Error::custom)
-}
-
-/// Parses a duration with its unit.
-///
-/// # Errors
-/// When there is no unit, or it is negative.
-pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    let wrong =
-        || format!("{text:?} is not a duration: expected a number with a unit, such as \"500ms\", \"15s\" or \"2m\"");
-    let signed: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
-    Duration::try_from(signed).map_err(|_| wrong())
-}
-
 impl Config {
     /// Reads the file, its secrets and the environment, and checks every value.
     ///
@@ -383,8 +374,21 @@ impl Config {
         }
         spans(xmpp.publish_bound, "10ms", "10s").map_err(|p| wrong("xmpp.publish_bound", p))?;
 
+        listen(config.agi.listen).map_err(|p| wrong("agi.listen", p))?;
         spans(config.agi.deadline, "100ms", "60s").map_err(|p| wrong("agi.deadline", p))?;
+        outlasts(config.agi.deadline, config.database.timeout).map_err(|p| wrong("agi.deadline", p))?;
         within(config.agi.most, 1, 100_000).map_err(|p| wrong("agi.most", p))?;
+        let log = match env("USHER_LOG") {
+            Some(text) => {
+                config.service.log = text;
+                "service.log, as USHER_LOG in the environment gives it"
+            }
+            None => "service.log",
+        };
+        log_filter(&config.service.log).map_err(|p| wrong(log, p))?;
+        if let Some(address) = config.service.health_listen {
+            listen(address).map_err(|p| wrong("service.health_listen", p))?;
+        }
         spans(config.service.stop_within, "1s", "10m").map_err(|p| wrong("service.stop_within", p))?;
 
         if config.asterisk.is_empty() {
@@ -408,13 +412,7 @@ impl Config {
                     format!("{:?} is there twice: each server needs a name of its own", server.name),
                 ));
             }
-            if !server.url.starts_with("http://") && !server.url.starts_with("https://") {
-                return Err(wrong(
-                    &key("url"),
-                    format!("{:?} is not a URL: expected http://HOST:PORT or https://HOST:PORT", server.url),
-                ));
-            }
-            server.url = server.url.trim_end_matches('/').into();
+            server.url = http_base(&server.url).map_err(|p| wrong(&key("url"), p))?;
             if secrets == Secrets::OfDatabase {
                 continue;
             }
@@ -439,69 +437,6 @@ impl Xmpp {
             let domain = self.jid.rsplit_once('@').map_or(self.jid.as_str(), |(_, domain)| domain);
             format!("pubsub.{domain}")
         })
-    }
-}
-
-/// Which secrets must be there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Secrets {
-    All,
-    OfDatabase,
-}
-
-struct Secret {
-    key: &'static str,
-    variables: Vec<String>,
-}
-
-impl Secret {
-    fn find(
-        &self,
-        folder: &Path,
-        file: &mut Option<PathBuf>,
-        env: &dyn Fn(&str) -> Option<String>,
-    ) -> Result<Option<SecretString>, String> {
-        resolve(folder, file);
-        if let Some(file) = file {
-            let text = fs::read_to_string(&*file).map_err(|e| format!("cannot read {}: {e}", file.display()))?;
-            let first = text.lines().next().unwrap_or_default();
-            if first.is_empty() {
-                return Err(format!("{} is empty: its first line is the password", file.display()));
-            }
-            return Ok(Some(first.into()));
-        }
-        Ok(self.variables.iter().find_map(|name| env(name)).map(SecretString::from))
-    }
-}
-
-fn resolve(folder: &Path, file: &mut Option<PathBuf>) {
-    if let Some(file) = file
-        && file.is_relative()
-    {
-        *file = folder.join(&*file);
-    }
-}
-
-fn within<T: PartialOrd + fmt::Display>(value: T, least: T, most: T) -> Result<(), String> {
-    if value < least || value > most {
-        return Err(format!("{value} is out of range: expected {least} to {most}"));
-    }
-    Ok(())
-}
-
-fn spans(value: Duration, least: &str, most: &str) -> Result<(), String> {
-    let bound = |text: &str| parse_duration(text).unwrap_or_default();
-    if value < bound(least) || value > bound(most) {
-        return Err(format!("{value:?} is out of range: expected {least} to {most}"));
-    }
-    Ok(())
-}
-
-fn bare_jid(text: &str, with_node: bool) -> Result<(), String> {
-    let example = if with_node { "usher@example.org" } else { "pubsub.example.org" };
-    match text.parse::<xmpp_parsers::jid::BareJid>() {
-        Ok(jid) if jid.node().is_some() == with_node => Ok(()),
-        Ok(_) | Err(_) => Err(format!("{text:?} is not such an address: expected the form {example}")),
     }
 }
 

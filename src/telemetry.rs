@@ -6,16 +6,13 @@ use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberI
 
 use crate::config::{LogFormat, Service};
 
-/// Starts logging to standard error, as the configuration says; `USHER_LOG` wins over it.
+/// Starts logging to standard error, as the configuration says.
 ///
 /// # Errors
-/// When the filter is not one.
+/// When something logs already.
 pub fn start(config: &Service) -> anyhow::Result<()> {
-    let text = std::env::var("USHER_LOG").unwrap_or_else(|_| config.log.clone());
     // The XMPP library prints raw stanzas, passwords among them, below this level.
-    let filter: EnvFilter = format!("{text},tokio_xmpp=info,xmpp_parsers=info").parse().map_err(|e| {
-        anyhow::anyhow!("service.log: {text:?} is not a filter such as \"info\" or \"info,usher=debug\": {e}")
-    })?;
+    let filter = EnvFilter::try_new(format!("{},tokio_xmpp=info,xmpp_parsers=info", config.log))?;
     let registry = tracing_subscriber::registry().with(filter);
     match config.log_format {
         LogFormat::Text => {

@@ -1,0 +1,128 @@
+//! What a single value must be. Each error says what is wrong and what is expected; the caller names file and key.
+
+use std::{fmt, net::SocketAddr, time::Duration};
+
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
+
+/// Reads a duration with its unit: `"500ms"`, `"15s"`, `"1m 30s"`.
+pub(super) fn duration<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+    struct Text;
+    impl serde::de::Visitor<'_> for Text {
+        type Value = Duration;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a duration with a unit, such as \"3s\"")
+        }
+
+        fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Duration, E> {
+            parse_duration(text).map_err(E::custom)
+        }
+    }
+    from.deserialize_str(Text)
+}
+
+/// Parses a duration with its unit.
+///
+/// # Errors
+/// When there is no unit, or it is negative.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let wrong =
+        || format!("{text:?} is not a duration: expected a number with a unit, such as \"500ms\", \"15s\" or \"2m\"");
+    let signed: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
+    Duration::try_from(signed).map_err(|_| wrong())
+}
+
+pub(super) fn within<T: PartialOrd + fmt::Display>(value: T, least: T, most: T) -> Result<(), String> {
+    if value < least || value > most {
+        return Err(format!("{value} is out of range: expected {least} to {most}"));
+    }
+    Ok(())
+}
+
+pub(super) fn spans(value: Duration, least: &str, most: &str) -> Result<(), String> {
+    let bound = |text: &str| parse_duration(text).unwrap_or_default();
+    if value < bound(least) || value > bound(most) {
+        return Err(format!("{value:?} is out of range: expected {least} to {most}"));
+    }
+    Ok(())
+}
+
+/// `agi.deadline` against `database.timeout`.
+pub(super) fn outlasts(deadline: Duration, answer: Duration) -> Result<(), String> {
+    if deadline > answer {
+        return Ok(());
+    }
+    Err(format!(
+        "{deadline:?} is not longer than database.timeout, {answer:?}: a request would be given up before the database has \
+         answered; expected more than {answer:?} here, or a shorter database.timeout"
+    ))
+}
+
+pub(super) fn bare_jid(text: &str, with_node: bool) -> Result<(), String> {
+    let example = if with_node { "usher@example.org" } else { "pubsub.example.org" };
+    match text.parse::<xmpp_parsers::jid::BareJid>() {
+        Ok(jid) if jid.node().is_some() == with_node => Ok(()),
+        Ok(_) | Err(_) => Err(format!("{text:?} is not such an address: expected the form {example}")),
+    }
+}
+
+/// Where something is to be listened on: others must be able to name it, so "any free port" will not do.
+pub(super) fn listen(address: SocketAddr) -> Result<(), String> {
+    if address.port() == 0 {
+        return Err(format!("{address} has no port: expected ADDRESS:PORT with a port from 1 to 65535"));
+    }
+    Ok(())
+}
+
+/// Base of an HTTP server, without a slash at its end.
+pub(super) fn http_base(text: &str) -> Result<String, String> {
+    let wrong = |why: String| {
+        format!(
+            "{text:?} {why}: expected http://HOST:PORT or https://HOST:PORT, and the prefix of http.conf if it has one"
+        )
+    };
+    let Some(rest) = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://")) else {
+        return Err(wrong("is not a URL".into()));
+    };
+    // Parsers of URLs skip superfluous slashes and take the first part of the path for the host.
+    if rest.is_empty() || rest.starts_with(['/', '?', '#', ':']) {
+        return Err(wrong("names no host".into()));
+    }
+    let url = reqwest::Url::parse(text).map_err(|error| wrong(format!("is not a URL ({error})")))?;
+    if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return Err(wrong("contains a blank".into()));
+    }
+    if url.port() == Some(0) {
+        return Err(wrong("has port 0".into()));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("a user or a password does not belong here: see asterisk.user and asterisk.password_file".into());
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(wrong("has a '?' or '#'".into()));
+    }
+    Ok(text.trim_end_matches('/').into())
+}
+
+/// What to log.
+pub(super) fn log_filter(text: &str) -> Result<(), String> {
+    let wrong = |why: String| {
+        format!(
+            "{text:?} is not a filter{why}: expected error, warn, info, debug, trace or off, also by module as in \
+             \"info,usher::floor=debug\""
+        )
+    };
+    if text.trim().is_empty() {
+        return Err(wrong(String::new()));
+    }
+    text.parse::<EnvFilter>().map_err(|error| wrong(format!(" ({error})")))?;
+    if text.contains("tokio_xmpp") || text.contains("xmpp_parsers") {
+        return Err(wrong(" (at a lower level the XMPP library shows passwords: its level is fixed)".into()));
+    }
+    // The library takes a word that is no level for a module, and then logs nothing of the others.
+    let words = text.split(',').map(str::trim).filter(|part| !part.contains(['=', '[']));
+    match words.into_iter().find(|word| word.parse::<LevelFilter>().is_err()) {
+        Some(word) => Err(wrong(format!(" ({word:?} is not a level)"))),
+        None => Ok(()),
+    }
+}
