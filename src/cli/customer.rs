@@ -7,7 +7,7 @@ use crate::{
     cli::{ListOptions, change_one, explain, import, ready, say, table},
     config,
     db::statements,
-    domain::id::CustomerCode,
+    domain::{id::CustomerCode, name},
 };
 
 #[derive(Debug, Subcommand)]
@@ -19,7 +19,8 @@ pub(super) enum Command {
         /// What the caller keys in: 1 to 16 digits.
         #[arg(value_parser = CustomerCode::parse)]
         code: CustomerCode,
-        /// Name as agents read it.
+        /// Name as agents read it: 1 to 200 characters.
+        #[arg(value_parser = name::customer)]
         name: String,
     },
     /// Change a customer; what is not given stays.
@@ -32,7 +33,7 @@ pub(super) enum Command {
         #[arg(long = "code", group = "what", value_name = "CODE", value_parser = CustomerCode::parse)]
         new_code: Option<CustomerCode>,
         /// Another name.
-        #[arg(long, group = "what")]
+        #[arg(long, group = "what", value_parser = name::customer)]
         name: Option<String>,
     },
     /// Remove a customer. The history of calls stays.

@@ -2,12 +2,13 @@
 
 use anyhow::{Result, bail};
 use clap::Subcommand;
+use xmpp_parsers::jid::BareJid;
 
 use crate::{
     cli::{ListOptions, change_one, explain, names, ready, say, table},
     config,
     db::statements,
-    domain::id::Extension,
+    domain::{id::Extension, name},
 };
 
 #[derive(Debug, Subcommand)]
@@ -20,10 +21,10 @@ pub(super) enum Command {
         #[arg(value_parser = Extension::parse)]
         number: Extension,
         /// Bare JID of the person: name@domain.
-        #[arg(long)]
-        jid: String,
-        /// The person's name.
-        #[arg(long, default_value = "")]
+        #[arg(long, value_parser = bare_jid)]
+        jid: BareJid,
+        /// The person's name, up to 200 characters.
+        #[arg(long, default_value = "", value_parser = name::agent)]
         name: String,
         /// What Asterisk rings [default: PJSIP/NUMBER].
         #[arg(long)]
@@ -36,10 +37,10 @@ pub(super) enum Command {
         #[arg(value_parser = Extension::parse)]
         number: Extension,
         /// Bare JID of the person: name@domain.
-        #[arg(long, group = "what")]
-        jid: Option<String>,
+        #[arg(long, group = "what", value_parser = bare_jid)]
+        jid: Option<BareJid>,
         /// The person's name.
-        #[arg(long, group = "what")]
+        #[arg(long, group = "what", value_parser = name::agent)]
         name: Option<String>,
         /// What Asterisk rings.
         #[arg(long, group = "what")]
@@ -60,11 +61,13 @@ pub(super) async fn run(command: Command, database: &config::Database) -> Result
     match command {
         Command::List(options) => table::print(client, statements::EXTENSION_LIST, &options).await,
         Command::Add { number, jid, name, interface } => {
-            let values: [&(dyn tokio_postgres::types::ToSql + Sync); 4] = [&number.as_str(), &name, &jid, &interface];
+            let values: [&(dyn tokio_postgres::types::ToSql + Sync); 4] =
+                [&number.as_str(), &name, &jid.as_str(), &interface];
             client.execute(statements::EXTENSION_ADD, &values).await.map_err(explain)?;
             say(&format!("extension {number} added"))
         }
         Command::Change { number, jid, name, interface } => {
+            let jid = jid.as_ref().map(|jid| jid.as_str());
             let values: [&(dyn tokio_postgres::types::ToSql + Sync); 4] = [&number.as_str(), &name, &jid, &interface];
             change_one(client, statements::EXTENSION_CHANGE, &values, &missing(&number)).await?;
             say(&format!("extension {number} changed"))
@@ -78,5 +81,15 @@ pub(super) async fn run(command: Command, database: &config::Database) -> Result
             change_one(client, statements::EXTENSION_REMOVE, &[&number.as_str()], &missing(&number)).await?;
             say(&format!("extension {number} removed"))
         }
+    }
+}
+
+/// A person's address, in the form in which servers compare it: without capital letters.
+fn bare_jid(text: &str) -> Result<BareJid, String> {
+    let wrong = |why: &str| format!("not a JID ({why}): expected the form name@domain, without a resource");
+    match text.parse::<BareJid>() {
+        Ok(jid) if jid.node().is_some() => Ok(jid),
+        Ok(_) => Err(wrong("there is no name before the domain")),
+        Err(error) => Err(wrong(&error.to_string())),
     }
 }

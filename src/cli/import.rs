@@ -1,6 +1,7 @@
 //! `usher customer import`: a CSV file with the header `code,name`, all or nothing, by code.
 //!
-//! The whole file is checked first, and each bad line named. Only a file without one is stored, in one transaction.
+//! The whole file is checked first, and each bad line named. Only a file without one is stored, in one transaction. Imports
+//! store one after another, and each tells what it did itself; other commands, SQL and the service need not wait for them.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -15,18 +16,18 @@ use clap::Args;
 use csv::ByteRecord;
 use futures_util::{SinkExt, pin_mut};
 use indicatif::{ProgressBar, ProgressStyle};
-use tokio_postgres::{Client, Transaction};
+use tokio_postgres::{Client, IsolationLevel, Row, Transaction};
 
 use crate::{
     cli::{explain, say},
     db::statements::import as sql,
-    domain::id::CustomerCode,
+    domain::{id::CustomerCode, name},
 };
 
 /// Bytes handed to the server at a time.
 const CHUNK: usize = 64 * 1024;
-/// Longest name, as in the schema.
-const NAME_MOST: usize = 200;
+/// Key of the advisory lock that one import at a time holds: "customer" in ASCII.
+const TURN: i64 = 0x6375_7374_6f6d_6572;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -37,27 +38,63 @@ pub(super) struct Arguments {
     dry_run: bool,
 }
 
+/// What an import does to the customers.
+#[derive(Debug, Clone, Copy)]
+struct Counts {
+    added: u64,
+    renamed: u64,
+}
+
+impl Counts {
+    /// In words, for a file of so many lines.
+    fn tell(self, lines: usize) -> String {
+        let Self { added, renamed } = self;
+        let unchanged = (lines as u64).saturating_sub(added + renamed);
+        format!("{added} added, {renamed} renamed, {unchanged} unchanged")
+    }
+}
+
 pub(super) async fn run(arguments: &Arguments, client: &mut Client) -> Result<()> {
     let file = &arguments.file;
     let rows = check(file)?;
-    let transaction = client.transaction().await.map_err(explain)?;
+    // Each statement must see what an import before it has done while this one waited.
+    let begin = client.build_transaction().isolation_level(IsolationLevel::ReadCommitted).start();
+    let transaction = begin.await.map_err(explain)?;
     transaction.batch_execute(sql::UNBOUNDED).await.map_err(explain)?;
     fill(&transaction, &rows).await?;
-    let counts = transaction.query_one(sql::COUNT, &[]).await.map_err(explain)?;
-    let (added, renamed): (i64, i64) = (counts.get(0), counts.get(1));
-    let unchanged = i64::try_from(rows.len())? - added - renamed;
-    let counts = format!("{added} added, {renamed} renamed, {unchanged} unchanged");
     if arguments.dry_run {
+        let counts = foresee(&transaction).await?.tell(rows.len());
         transaction.rollback().await.map_err(explain)?;
         return say(&format!("{}: would be {counts}; nothing was changed", file.display()));
     }
     let wait = ProgressBar::new_spinner().with_message("storing");
     wait.enable_steady_tick(Duration::from_millis(100));
-    transaction.execute(sql::RENAME, &[]).await.map_err(explain)?;
-    transaction.execute(sql::ADD, &[]).await.map_err(explain)?;
+    let counts = store(&transaction).await?.tell(rows.len());
     transaction.commit().await.map_err(explain)?;
     wait.finish_and_clear();
     say(&format!("{}: {counts}", file.display()))
+}
+
+/// What would be done now.
+async fn foresee(transaction: &Transaction<'_>) -> Result<Counts> {
+    let row = transaction.query_one(sql::COUNT, &[]).await.map_err(explain)?;
+    Ok(Counts { added: number(&row, 0)?, renamed: number(&row, 1)? })
+}
+
+/// Renames and adds; what was really done.
+async fn store(transaction: &Transaction<'_>) -> Result<Counts> {
+    let free: bool = transaction.query_one(sql::TAKE_TURN, &[&TURN]).await.map_err(explain)?.get(0);
+    if !free {
+        writeln!(io::stderr(), "another import is running: waiting for its end")?;
+        transaction.execute(sql::WAIT_FOR_TURN, &[&TURN]).await.map_err(explain)?;
+    }
+    let renamed = transaction.execute(sql::RENAME, &[]).await.map_err(explain)?;
+    let row = transaction.query_one(sql::ADD, &[]).await.map_err(explain)?;
+    Ok(Counts { added: number(&row, 0)?, renamed: renamed + number(&row, 1)? })
+}
+
+fn number(row: &Row, column: usize) -> Result<u64> {
+    Ok(u64::try_from(row.get::<_, i64>(column))?)
 }
 
 /// Reads and checks the whole file; names each bad line on standard error.
@@ -133,17 +170,8 @@ fn row(record: &ByteRecord) -> Result<(CustomerCode, String), String> {
         std::str::from_utf8(bytes).map_err(|_| "not UTF-8: save the file as UTF-8".to_owned())
     };
     let code = CustomerCode::parse(text(0)?).map_err(|error| error.to_string())?;
-    let name = text(1)?;
-    if name.trim().is_empty() {
-        return Err("the name is empty".into());
-    }
-    if name.chars().count() > NAME_MOST {
-        return Err(format!("the name is longer than {NAME_MOST} characters"));
-    }
-    if name.chars().any(char::is_control) {
-        return Err("the name contains a line break or another control character".into());
-    }
-    Ok((code, name.into()))
+    let name = name::customer(text(1)?).map_err(|error| error.to_string())?;
+    Ok((code, name))
 }
 
 /// Puts the rows into a temporary table.

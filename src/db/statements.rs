@@ -118,18 +118,26 @@ pub mod import {
     pub const COPY: &str = "-- cli::import::fill()\nCOPY customer_import (code, name) FROM STDIN";
     /// Lets the server plan for its size.
     pub const ANALYZE: &str = "-- cli::import::fill()\nANALYZE customer_import";
-    /// How many are new, and how many have another name.
-    pub const COUNT: &str = "-- cli::import::run()\n\
+    /// Whether this transaction is the only import, from now to its end. What it locks is no table: others may go on.
+    pub const TAKE_TURN: &str = "-- cli::import::store()\nSELECT pg_try_advisory_xact_lock($1)";
+    /// Waits until it is. Two imports that rename the same customers in different orders would wait for each other.
+    pub const WAIT_FOR_TURN: &str = "-- cli::import::store()\nSELECT pg_advisory_xact_lock($1)";
+    /// How many are new now, and how many have another name.
+    pub const COUNT: &str = "-- cli::import::foresee()\n\
         SELECT count(*) FILTER (WHERE c.code IS NULL), count(*) FILTER (WHERE c.name <> i.name) \
         FROM customer_import i LEFT JOIN customers c USING (code)";
     /// Gives those that are there their new names.
-    pub const RENAME: &str = "-- cli::import::run()\n\
+    pub const RENAME: &str = "-- cli::import::store()\n\
         UPDATE customers c SET name = i.name FROM customer_import i WHERE c.code = i.code AND c.name <> i.name";
-    /// Adds those that are not. Not by ON CONFLICT alone, which would use up an id for each that is there.
-    pub const ADD: &str = "-- cli::import::run()\n\
-        INSERT INTO customers (code, name) SELECT code, name FROM customer_import i \
+    /// Adds those that are not; how many were added, and how many somebody else had just added and are renamed now. Not by
+    /// ON CONFLICT alone, which would use up an id for each that is there. Only a row that was not there before has no `xmax`.
+    pub const ADD: &str = "-- cli::import::store()\n\
+        WITH stored AS (\
+        INSERT INTO customers AS c (code, name) SELECT code, name FROM customer_import i \
         WHERE NOT EXISTS (SELECT FROM customers c WHERE c.code = i.code) ORDER BY code \
-        ON CONFLICT (code) DO UPDATE SET name = excluded.name";
+        ON CONFLICT (code) DO UPDATE SET name = excluded.name WHERE c.name <> excluded.name \
+        RETURNING c.xmax = 0 AS added) \
+        SELECT count(*) FILTER (WHERE added), count(*) FILTER (WHERE NOT added) FROM stored";
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::{
     fmt::Write,
     fs,
-    process::{Command, Output},
+    process::{Child, Command, Output, Stdio},
 };
 
 use serde_json::Value;
@@ -13,17 +13,17 @@ use usher::config::Database;
 use crate::fixture::{connect, shared};
 
 /// A configuration file that leads to one database, and the program.
-struct Admin {
+pub struct Admin {
     folder: TempDir,
-    database: Database,
+    pub database: Database,
 }
 
 impl Admin {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         Self::of(shared().await.database().await)
     }
 
-    fn of(database: Database) -> Self {
+    pub fn of(database: Database) -> Self {
         let folder = TempDir::new().unwrap();
         let text = format!(
             "[database]\nhost = \"{}\"\nname = \"{}\"\nuser = \"{}\"\n\
@@ -35,21 +35,31 @@ impl Admin {
         Self { folder, database }
     }
 
-    fn run(&self, arguments: &[&str]) -> Output {
+    fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_usher"));
         command.env_clear().arg("--config").arg(self.folder.path().join("usher.toml")).args(arguments);
-        command.current_dir(self.folder.path()).output().unwrap()
+        command.current_dir(self.folder.path());
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    /// Begins and does not wait for the end.
+    pub fn start(&self, arguments: &[&str]) -> Child {
+        self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
     /// What it printed; it must have succeeded.
-    fn done(&self, arguments: &[&str]) -> String {
+    pub fn done(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments);
         assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     }
 
     /// What it complained of; it must have failed so.
-    fn failed(&self, status: i32, arguments: &[&str]) -> String {
+    pub fn failed(&self, status: i32, arguments: &[&str]) -> String {
         let output = self.run(arguments);
         let complaint = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(status), "{arguments:?}: {complaint}");
@@ -61,11 +71,11 @@ impl Admin {
         serde_json::from_str(&self.done(&[what, "list", "--json"])).unwrap()
     }
 
-    fn file(&self, name: &str, text: &[u8]) {
+    pub fn file(&self, name: &str, text: &[u8]) {
         fs::write(self.folder.path().join(name), text).unwrap();
     }
 
-    fn customers(&self) -> Vec<(String, String)> {
+    pub fn customers(&self) -> Vec<(String, String)> {
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         self.list("customer").iter().map(|customer| (text(&customer["code"]), text(&customer["name"]))).collect()
     }
@@ -98,7 +108,6 @@ async fn an_extension_can_be_added_listed_changed_and_removed() {
     for (arguments, expected) in [
         (&["extension", "add", "1000", "--jid", "x@usher.test"][..], "already an extension"),
         (&["extension", "add", "4000", "--jid", "user1@usher.test"], "another extension has this JID"),
-        (&["extension", "add", "4000", "--jid", "user1"], "name@domain"),
         (&["extension", "change", "4000", "--name", "x"], "no extension 4000"),
         (&["extension", "remove", "4000"], "no extension 4000"),
     ] {
@@ -107,6 +116,69 @@ async fn an_extension_can_be_added_listed_changed_and_removed() {
     }
     assert!(admin.failed(2, &["extension", "add", "40/00", "--jid", "x@y"]).contains("1 to 20 letters"));
     assert!(admin.failed(2, &["extension", "change", "1000"]).contains("--jid"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_jid_that_no_server_would_take_is_refused_and_capital_letters_make_no_second_person() {
+    let admin = Admin::new().await;
+    let before = admin.list("extension");
+    for jid in [
+        "user1",
+        "user4@usher..test",
+        "@usher.test",
+        "user4@",
+        "user4@usher.test/desk",
+        "a@b@c",
+        "user 4@usher.test",
+        "",
+    ] {
+        for arguments in [["extension", "add", "4000", "--jid", jid], ["extension", "change", "1000", "--jid", jid]] {
+            let complaint = admin.failed(2, &arguments);
+            assert!(complaint.contains("--jid") && complaint.contains("name@domain"), "{jid:?}: {complaint}");
+        }
+    }
+    assert_eq!(admin.list("extension"), before);
+    admin.done(&["extension", "add", "4000", "--jid", "Zoe@Usher.Test"]);
+    assert_eq!(admin.list("extension").pop().unwrap()["jid"], "zoe@usher.test");
+    let complaint = admin.failed(1, &["extension", "add", "4001", "--jid", "ZOE@usher.test"]);
+    assert!(complaint.contains("another extension has this JID"), "{complaint}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_an_import_refuses_is_refused_by_every_command_in_the_same_words() {
+    let admin = Admin::new().await;
+    let before = (admin.list("customer"), admin.list("extension"));
+    let long = "x".repeat(201);
+    for (name, why) in [
+        ("two\nlines", "the name contains a line break or another control character"),
+        ("bell\u{7}", "the name contains a line break or another control character"),
+        (" Company", "the name begins or ends with a blank"),
+        ("Company\u{a0}", "the name begins or ends with a blank"),
+        (&long, "the name is longer than 200 characters"),
+    ] {
+        admin.file("name.csv", format!("code,name\n7001,\"{name}\"\n").as_bytes());
+        let complaint = admin.failed(1, &["customer", "import", "name.csv"]);
+        assert!(complaint.starts_with(&format!("name.csv:2: {why}\n")), "{name:?}: {complaint}");
+        for arguments in [
+            &["customer", "add", "7001", name][..],
+            &["customer", "change", "1111", "--name", name],
+            &["extension", "add", "4000", "--jid", "x@usher.test", "--name", name],
+            &["extension", "change", "1000", "--name", name],
+        ] {
+            let complaint = admin.failed(2, arguments);
+            assert!(complaint.contains(why), "{arguments:?}: {complaint}");
+        }
+    }
+    for name in ["", "  "] {
+        for arguments in [["customer", "add", "7001", name].as_slice(), &["customer", "change", "1111", "--name", name]]
+        {
+            let complaint = admin.failed(2, arguments);
+            assert!(complaint.contains("the name is empty"), "{arguments:?}: {complaint}");
+        }
+    }
+    assert_eq!((admin.list("customer"), admin.list("extension")), before);
+    // An agent without a name is fine, as the default is.
+    admin.done(&["extension", "change", "1000", "--name", ""]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -122,6 +194,30 @@ async fn a_queue_takes_durations_with_a_unit_and_is_not_half_made_by_wrong_ones(
     assert!(admin.failed(1, &["queue", "add", "late", "--ring-time", "11m"]).contains("expected 1s to 10m"));
     assert!(admin.failed(2, &["queue", "change", "sales"]).contains("--ring-time"));
     assert!(admin.failed(1, &["queue", "change", "late", "--ring-time", "1m"]).contains("no queue late"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_announcement_that_cannot_be_filled_is_refused_and_makes_or_changes_no_queue() {
+    let admin = Admin::new().await;
+    let before = admin.list("queue");
+    for (text, why) in [
+        ("Call for {nmae}", "{nmae} is not a placeholder: use {queue}, {name}, {code}, {number} or {position}"),
+        ("Call for {name", "a placeholder is not closed"),
+        ("Call for name}", "a closing brace without an opening one"),
+        ("  ", "the announcement is empty"),
+    ] {
+        for arguments in
+            [["queue", "add", "sales", "--announcement", text], ["queue", "change", "support", "--announcement", text]]
+        {
+            let complaint = admin.failed(1, &arguments);
+            assert!(complaint.contains("--announcement") && complaint.contains(why), "{arguments:?}: {complaint}");
+        }
+    }
+    assert_eq!(admin.list("queue"), before);
+    for text in ["", "{{{queue}}}: {name} ({code}) from {number}, place {position}"] {
+        admin.done(&["queue", "change", "support", "--announcement", text]);
+        assert_eq!(admin.list("queue")[0]["announcement"], text);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -245,4 +341,25 @@ async fn a_configuration_that_cannot_be_used_ends_with_status_2_and_a_database_t
     let complaint = admin.failed(2, &["queue", "list"]);
     assert!(complaint.contains("--config") && complaint.matches("os error").count() == 1, "{complaint}");
     assert!(admin.failed(2, &["queue", "lst"]).contains("list"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_filter_that_is_none_ends_check_and_serve_with_status_2_and_names_file_and_key() {
+    let admin = Admin::new().await;
+    let text = fs::read_to_string(admin.folder.path().join("usher.toml")).unwrap();
+    let text = text
+        .replace("[xmpp]\n", "[xmpp]\npassword_file = \"p\"\n")
+        .replace("[[asterisk]]\n", "[[asterisk]]\npassword_file = \"p\"\n");
+    admin.file("p", b"secret\n");
+    admin.file("usher.toml", format!("[service]\nlog = \"loud\"\n{text}").as_bytes());
+    for command in ["check", "serve"] {
+        let complaint = admin.failed(2, &[command]);
+        assert!(complaint.contains("usher.toml: service.log: \"loud\" is not a filter"), "{complaint}");
+    }
+    // From the environment as well.
+    admin.file("usher.toml", text.as_bytes());
+    let output = admin.command(&["serve"]).env("USHER_LOG", "usher=loud").output().unwrap();
+    let complaint = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{complaint}");
+    assert!(complaint.contains("USHER_LOG") && complaint.contains("usher=loud"), "{complaint}");
 }

@@ -3,6 +3,7 @@
 
 mod cli;
 mod fixture;
+mod import;
 mod ledger;
 mod outage;
 mod schema;
