@@ -1,5 +1,7 @@
 //! One look at an Asterisk over HTTP, for `usher check`: takes nothing over from a running service.
 
+use std::collections::BTreeSet;
+
 use serde::Deserialize;
 
 use crate::{
@@ -23,6 +25,9 @@ const NEEDED: [(&str, &str); 8] = [
     ("res_agi.so", "AGI()"),
 ];
 
+/// Module that tells which sounds there are. The service does without it.
+const SOUNDS: &str = "res_ari_sounds.so";
+
 /// What an Asterisk is.
 #[derive(Debug)]
 pub struct Findings {
@@ -32,6 +37,8 @@ pub struct Findings {
     pub missing: Vec<(&'static str, &'static str)>,
     /// Phones by interface, and whether each is online.
     pub phones: Vec<(String, bool)>,
+    /// Those of the sounds asked for that it does not have; `None` when it cannot tell.
+    pub missing_sounds: Option<BTreeSet<String>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -41,16 +48,32 @@ struct Module {
     status: String,
 }
 
-/// Asks for version, modules and phones.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Sound {
+    formats: Vec<Format>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Format {
+    language: String,
+}
+
+/// Asks for version, modules, phones, and whether these sounds are there, each a name as in `Playback()`.
+///
+/// Asterisk knows the sounds that were in the folders of its languages when it started, or at the last
+/// `module reload sounds`. It does not list files named by an absolute path or a URL: those count as there.
 ///
 /// # Errors
 /// [`Error::Refused`] with 401 for a wrong user or password, [`Error::Gone`] when there is no ARI at that address.
-pub async fn probe(config: &config::Asterisk) -> Result<Findings, Error> {
+pub async fn probe(config: &config::Asterisk, sounds: BTreeSet<&str>) -> Result<Findings, Error> {
     let http = Http::new(config).map_err(|e| Error::Refused { status: 0, message: e.to_string() })?;
     let info: Info = http.send(&Request::info()).await?.json()?;
     let modules: Vec<Module> = http.send(&Request::modules()).await?.json()?;
     let endpoints: Vec<Endpoint> = http.send(&Request::endpoints()).await?.json()?;
     let running = |name: &str| modules.iter().any(|module| module.name == name && module.status == "Running");
+    let missing_sounds = if running(SOUNDS) { Some(missing(&http, sounds).await?) } else { None };
     Ok(Findings {
         version: info.system.version,
         missing: NEEDED.into_iter().filter(|(name, _)| !running(name)).collect(),
@@ -58,5 +81,34 @@ pub async fn probe(config: &config::Asterisk) -> Result<Findings, Error> {
             .into_iter()
             .map(|phone| (format!("{}/{}", phone.technology, phone.resource), phone.state == "online"))
             .collect(),
+        missing_sounds,
     })
+}
+
+async fn missing(http: &Http, sounds: BTreeSet<&str>) -> Result<BTreeSet<String>, Error> {
+    let mut missing = BTreeSet::new();
+    for name in sounds.into_iter().filter(|name| !name.starts_with('/') && !name.contains("://")) {
+        if find(http, name).await?.is_some() {
+            continue;
+        }
+        // `custom/hello` in no language: to Asterisk's list, the sound `hello` in a language called `custom`.
+        let plain = match name.split_once('/') {
+            Some((folder, rest)) => find(http, rest)
+                .await?
+                .is_some_and(|sound| sound.formats.iter().any(|format| format.language == folder)),
+            None => false,
+        };
+        if !plain {
+            missing.insert(name.to_owned());
+        }
+    }
+    Ok(missing)
+}
+
+async fn find(http: &Http, name: &str) -> Result<Option<Sound>, Error> {
+    match http.send(&Request::sound(name)).await {
+        Ok(response) => Ok(Some(response.json()?)),
+        Err(Error::Gone(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
 }

@@ -163,6 +163,11 @@ impl Request {
         Self::new(Method::Get, "endpoints".into())
     }
 
+    /// One sound, by its name in Asterisk's form: its formats and languages.
+    pub fn sound(name: &str) -> Self {
+        Self::new(Method::Get, format!("sounds/{}", encode(name)))
+    }
+
     /// Subscribes the application to something: `endpoint:PJSIP`.
     pub fn subscribe(app: &str, source: &str) -> Self {
         Self::new(Method::Post, format!("applications/{}/subscription", encode(app))).with("eventSource", source)

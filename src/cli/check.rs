@@ -1,6 +1,8 @@
 //! `usher check`: tries every connection and setting, and prints what is wrong and what to do.
 //!
 //! Safe beside a running service: it takes no Stasis application, publishes on a node of its own, and changes nothing.
+//!
+//! A queue's class of music on hold is not looked at: ARI does not tell which classes there are, and Asterisk accepts any.
 
 use std::{collections::BTreeSet, path::Path, time::Duration};
 
@@ -19,7 +21,10 @@ use crate::{
         pool::{Connector, Pool, Statements},
         roster,
     },
-    domain::queue::{announce::Template, roster::Roster},
+    domain::queue::{
+        announce::Template,
+        roster::{Queue, Roster},
+    },
     xmpp::{
         Account,
         pubsub::Pubsub,
@@ -239,7 +244,13 @@ async fn pubsub(config: &Xmpp, session: Session, report: &mut Report) {
 
 async fn asterisk(server: &crate::config::Asterisk, roster: Option<&Roster>, report: &mut Report) {
     let what = format!("asterisk {}", server.name);
-    let findings = match timeout(PATIENCE, ari::probe(server)).await {
+    let sounds: Vec<(&Queue, Sound<'_>)> = roster
+        .iter()
+        .flat_map(|roster| &roster.queues)
+        .flat_map(|queue| sounds(queue).map(move |sound| (queue, sound)))
+        .collect();
+    let wanted: BTreeSet<&str> = sounds.iter().map(|(_, sound)| sound.name).collect();
+    let findings = match timeout(PATIENCE, ari::probe(server, wanted)).await {
         Ok(Ok(findings)) => findings,
         Ok(Err(ari::Error::Refused { status: 401 | 403, .. })) => {
             let note = "the user or the password is wrong: compare asterisk.user and its password file with ari.conf";
@@ -274,8 +285,39 @@ async fn asterisk(server: &crate::config::Asterisk, roster: Option<&Roster>, rep
         .collect();
     if !unknown.is_empty() {
         let note = format!("{} not configured here: their calls must come from another server", unknown.join(", "));
-        report.add(what, Verdict::Warning, note);
+        report.add(what.clone(), Verdict::Warning, note);
     }
+    let Some(missing) = findings.missing_sounds else {
+        let note = "the queues' sounds were not looked at: module res_ari_sounds.so is not running";
+        return report.add(what, Verdict::Warning, note);
+    };
+    for (queue, Sound { purpose, name }) in sounds.into_iter().filter(|(_, sound)| missing.contains(sound.name)) {
+        let note = format!(
+            "its {purpose}, the sound {name}, is not on {server}: put the file into the folder of a language there, as \
+             sounds/en/{name}.wav, and run `asterisk -rx 'module reload sounds'`; or choose another, see `usher queue \
+             change --help`",
+            server = server.name,
+        );
+        report.wrong(format!("queue {}", queue.name), note);
+    }
+}
+
+/// A sound that a queue needs.
+struct Sound<'a> {
+    purpose: &'static str,
+    name: &'a str,
+}
+
+fn sounds(queue: &Queue) -> impl Iterator<Item = Sound<'_>> {
+    let policy = &queue.policy;
+    [
+        ("greeting", &queue.greeting),
+        ("greeting for members", &policy.member_greeting),
+        ("periodic announcement", &policy.announcements.periodic),
+    ]
+    .into_iter()
+    .filter(|(_, name)| !name.is_empty())
+    .map(|(purpose, name)| Sound { purpose, name })
 }
 
 async fn listener(key: &str, address: std::net::SocketAddr, report: &mut Report) {

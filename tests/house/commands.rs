@@ -61,6 +61,32 @@ async fn check_names_a_wrong_password_of_each_server_and_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn check_names_the_queue_whose_greeting_asterisk_does_not_have_and_is_content_when_it_has_it() {
+    let queues = "INSERT INTO queues (name, label, greeting) VALUES ('sales', 'Sales', 'usher/sales_team'), \
+        ('own', 'Own', 'custom/hello'), ('file', 'File', '/srv/hello'), ('silent', 'Silent', '')";
+    let rig = house("checkgreeting").sql(queues).start().await.unwrap();
+    let sounds = rig.pbx.folder().join("data/sounds");
+    let add = |file: &str| {
+        fs::create_dir_all(sounds.join(file).parent().unwrap()).unwrap();
+        fs::copy(sounds.join("en/usher/welcome.wav"), sounds.join(file)).unwrap();
+    };
+    add("custom/hello.wav");
+    rig.pbx.cli("module reload sounds").await.unwrap();
+    let (output, table) = check(&rig).await;
+    assert_eq!(output.status.code(), Some(1), "{table}");
+    assert_eq!(table.matches("WRONG").count(), 1, "{table}");
+    let row = row(&table, "queue sales");
+    for part in ["WRONG", "usher/sales_team", "pbx", "sounds/en/usher/sales_team.wav", "module reload sounds"] {
+        assert!(row.contains(part), "{part}: {row}");
+    }
+    // What it says to do helps.
+    add("en/usher/sales_team.wav");
+    rig.pbx.cli("module reload sounds").await.unwrap();
+    let (output, table) = check(&rig).await;
+    assert!(output.status.success(), "{table}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn check_names_the_server_that_is_down_and_a_schema_that_is_missing() {
     let rig = house("checkdown").own_postgres().start().await.unwrap();
     rig.usher().unwrap().stop().await.unwrap();

@@ -14,4 +14,5 @@ mod links;
 mod load;
 mod member;
 mod pops;
+mod start;
 mod steps;
