@@ -49,6 +49,8 @@ enum Command {
     /// Run the service, until SIGTERM or SIGINT.
     Serve,
     /// Try every connection and setting, and say what is wrong and what to do.
+    ///
+    /// Classes of music on hold are not looked at: Asterisk does not tell which there are.
     Check,
     /// Bring the database's schema up to date.
     Migrate,

@@ -123,8 +123,8 @@ async fn a_jid_that_no_server_would_take_is_refused_and_capital_letters_make_no_
     let admin = Admin::new().await;
     let before = admin.list("extension");
     for jid in [
-        "user1",
         "user4@usher..test",
+        "user1",
         "@usher.test",
         "user4@",
         "user4@usher.test/desk",

@@ -64,7 +64,13 @@ async fn check_names_a_wrong_password_of_each_server_and_nothing_else() {
 async fn check_names_the_queue_whose_greeting_asterisk_does_not_have_and_is_content_when_it_has_it() {
     let queues = "INSERT INTO queues (name, label, greeting) VALUES ('sales', 'Sales', 'usher/sales_team'), \
         ('own', 'Own', 'custom/hello'), ('file', 'File', '/srv/hello'), ('silent', 'Silent', '')";
-    let rig = house("checkgreeting").sql(queues).start().await.unwrap();
+    let rig = house("checkgreeting")
+        .sql(queues)
+        .config("database", "timeout = \"8s\"")
+        .config("agi", "deadline = \"9s\"")
+        .start()
+        .await
+        .unwrap();
     let sounds = rig.pbx.folder().join("data/sounds");
     let add = |file: &str| {
         fs::create_dir_all(sounds.join(file).parent().unwrap()).unwrap();
