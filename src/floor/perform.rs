@@ -22,6 +22,9 @@ use crate::{
 const RING_SLACK: u64 = 5;
 /// How long a ring that could not be sent waits before the floor is told.
 const NOT_SENT_PAUSE: Duration = Duration::from_millis(200);
+/// Channel variable of a caller who was joined: `CALL EXTENSION`. If the member's leg is not there any more when a later
+/// run of the service finds the caller, their talk is over. It names the call, because a channel may come in again.
+pub(super) const ANSWERED: &str = "USHER_ANSWERED";
 /// Channel variable that tells the dialplan why it has the caller back.
 const OUTCOME: &str = "USHER_OUTCOME";
 
@@ -107,6 +110,7 @@ impl Service {
         if caller.has_rung() {
             // They may have been put into the bridge for a member who was gone.
             drop(ari.send(Request::leave(&call_bridge(call), &caller.arrival.channel)));
+            drop(ari.send(Request::set_variable(&caller.arrival.channel, ANSWERED, "")));
         }
         drop(ari.send(Request::start_music(&caller.arrival.channel, class)));
     }
@@ -169,6 +173,9 @@ impl Service {
         }
         drop(ari.send(Request::stop_music(channel)));
         let joined = ari.send(Request::join(&call_bridge(call), &[channel, &leg]));
+        if let Some(member) = &caller.offer {
+            drop(ari.send(Request::set_variable(channel, ANSWERED, &format!("{call} {}", member.extension))));
+        }
         let ari = ari.clone();
         tell_when(&self.inputs, async move {
             match joined.wait().await {

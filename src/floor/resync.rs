@@ -2,7 +2,8 @@
 //!
 //! Asterisk replays nothing and sends no second `StasisStart`. So on each connect: callers that we knew and that are gone
 //! hung up; callers in the application that we do not know are taken over, in their order, from the marks on their
-//! channels; a leg whose offer is over, and a bridge whose call is over, are orphans and go.
+//! channels; one whose mark says that they were joined, and whose member's leg is gone, is hung up, because that talk is
+//! over; a leg whose offer is over, and a bridge whose call is over, are orphans and go.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -23,6 +24,7 @@ use crate::{
     floor::{
         Service, device_of,
         listen::{EXTENSION, Found, Reading},
+        perform::ANSWERED,
     },
 };
 
@@ -33,8 +35,8 @@ pub(super) struct Snapshot {
     endpoints: Vec<wire::Endpoint>,
     /// Bridges with an id of ours.
     bridges: Vec<(CallId, Vec<ChannelId>)>,
-    /// Channels in the application that are callers.
-    callers: Vec<Found>,
+    /// Channels in the application that are callers, and whom the mark on them says that they were joined with.
+    callers: Vec<(Found, Option<Extension>)>,
     /// Members' legs, and whether they have been answered.
     legs: Vec<Leg>,
 }
@@ -69,16 +71,23 @@ pub(super) async fn take(ari: &Ari) -> Result<Snapshot, Error> {
             let answered = if channel.is_in(ari.app()) { Answered::Yes } else { Answered::No };
             legs.push((call, offer, answered, ari.send(Request::variable(&id, EXTENSION))));
         } else if channel.is_in(ari.app()) {
-            reading.push((channel, Reading::start(ari, &id)));
+            reading.push((channel, Reading::start(ari, &id), ari.send(Request::variable(&id, ANSWERED))));
         }
     }
     let mut callers = Vec::new();
-    for (channel, reading) in reading {
-        match reading.finish(ari, channel, CallId(uuid::Uuid::now_v7())).await {
-            Ok(found) => callers.push(found),
-            Err(Error::Gone(_)) => {}
+    for (channel, reading, answered) in reading {
+        let found = match reading.finish(ari, channel, CallId(uuid::Uuid::now_v7())).await {
+            Ok(found) => found,
+            Err(Error::Gone(_)) => continue,
             Err(error) => return Err(error),
-        }
+        };
+        let talked_with = match answered.wait().await {
+            Ok(response) => parse_answered(&response.json::<wire::Variable>()?.value, found.arrival.call),
+            // It was never set.
+            Err(Error::Gone(_)) => None,
+            Err(error) => return Err(error),
+        };
+        callers.push((found, talked_with));
     }
     let mut known_legs = Vec::new();
     for (call, offer, answered, extension) in legs {
@@ -89,7 +98,7 @@ pub(super) async fn take(ari: &Ari) -> Result<Snapshot, Error> {
         };
         known_legs.push(Leg { call, offer, answered, extension: Extension::new(extension) });
     }
-    callers.sort_by_key(|found| found.entered.unwrap_or(Timestamp::MAX));
+    callers.sort_by_key(|(found, _)| found.entered.unwrap_or(Timestamp::MAX));
     Ok(Snapshot {
         channels: channels.iter().map(|channel| ChannelId::new(&channel.id)).collect(),
         endpoints,
@@ -103,6 +112,12 @@ pub(super) async fn take(ari: &Ari) -> Result<Snapshot, Error> {
         callers,
         legs: known_legs,
     })
+}
+
+/// The member with whom the mark says that this call was joined.
+fn parse_answered(mark: &str, call: CallId) -> Option<Extension> {
+    let (of, extension) = mark.split_once(' ')?;
+    (of == call.to_string() && !extension.is_empty()).then(|| Extension::new(extension))
 }
 
 impl Service {
@@ -160,7 +175,7 @@ impl Service {
             }
         }
         let legs: HashMap<CallId, &Leg> = snapshot.legs.iter().map(|leg| (leg.call, leg)).collect();
-        for Found { arrival, entered } in &snapshot.callers {
+        for (Found { arrival, entered }, talked_with) in &snapshot.callers {
             let key = (server.clone(), arrival.channel.clone());
             // One whose variables were being read when the link fell is in `callers`, and not on the floor.
             if self.callers.get(&key).is_some_and(|call| self.floor.callers().contains_key(call)) {
@@ -183,14 +198,18 @@ impl Service {
                     .iter()
                     .any(|(of, channels)| *of == call && channels.contains(&leg) && channels.contains(&arrival.channel))
             });
-            self.step(match talks_with {
-                Some(leg) => Event::TalkFound {
+            let has_leg = legs.contains_key(&call);
+            self.step(match (talks_with, talked_with) {
+                (Some(leg), _) => Event::TalkFound {
                     arrival: arrival.clone(),
                     age,
                     offer: leg.offer,
                     extension: leg.extension.clone(),
                 },
-                None => Event::CallerFound(arrival.clone(), age),
+                (None, Some(extension)) if !has_leg => {
+                    Event::TalkOver { arrival: arrival.clone(), age, extension: extension.clone() }
+                }
+                (None, _) => Event::CallerFound(arrival.clone(), age),
             });
         }
     }

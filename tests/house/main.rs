@@ -13,6 +13,7 @@ mod gaps;
 mod links;
 mod load;
 mod member;
+mod over;
 mod pops;
 mod start;
 mod steps;

@@ -33,6 +33,15 @@ pub enum Event {
         /// talks with this member.
         extension: Extension,
     },
+    /// A caller from before a restart was found whose talk ended meanwhile: the member has hung up.
+    TalkOver {
+        /// The caller,
+        arrival: Arrival,
+        /// who entered this long ago,
+        age: Duration,
+        /// talked with this member.
+        extension: Extension,
+    },
     /// The caller's leg is gone.
     CallerGone {
         /// Of this call.

@@ -103,6 +103,7 @@ impl Floor {
             Event::TalkFound { arrival, age, offer, extension } => {
                 self.talk_found(arrival, age, offer, extension, now, &mut out);
             }
+            Event::TalkOver { arrival, age, extension } => self.talk_over(arrival, age, extension, now, &mut out),
             Event::CallerGone { call } => self.caller_gone(call, now, &mut out),
             Event::PopSettled { call, offer, outcome } => self.pop_settled(call, offer, outcome, now, &mut out),
             Event::LegAnswered { server, call, offer } => self.leg_answered(server, call, offer, now, &mut out),
@@ -289,6 +290,35 @@ impl Floor {
         caller.stage = Stage::Talking;
         out.push(Effect::Update { pop: caller.pop(&extension, PopState::Answered, now) });
         self.callers.insert(call, caller);
+    }
+
+    /// Ends a call of which only the caller is left. Whatever else the member does now is not touched.
+    fn talk_over(
+        &mut self,
+        arrival: Arrival,
+        age: Duration,
+        extension: Extension,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) {
+        let call = arrival.call;
+        if self.callers.contains_key(&call) {
+            return;
+        }
+        if let Some(agent) = self.agents.get_mut(&extension) {
+            agent.last_call = agent.last_call.max(Some(now.utc));
+        }
+        let (server, channel) = (arrival.server.clone(), arrival.channel.clone());
+        self.tickets += 1;
+        let pop = Caller::new(arrival, earlier(now, age), age, self.tickets).pop(&extension, PopState::Ended, now);
+        out.push(Effect::HangUpCaller { call, server: server.clone(), channel });
+        out.push(Effect::Retire { pop });
+        out.push(Effect::DropBridge { call, server });
+        out.push(Effect::Record(Fact::CallEnded {
+            call,
+            extension: Some(extension),
+            outcome: CallOutcome::Completed,
+        }));
     }
 
     fn caller_gone(&mut self, call: CallId, now: Now, out: &mut Vec<Effect>) {

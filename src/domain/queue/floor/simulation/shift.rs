@@ -262,6 +262,7 @@ impl Shift {
             Event::CallerEntered(arrival) => self.witness.comes(arrival.call, now.steady),
             Event::LegAnswered { call, offer, .. } => self.tally_answer(*call, *offer),
             Event::Roster(_)
+            | Event::TalkOver { .. }
             | Event::CallerGone { .. }
             | Event::LegGone { .. }
             | Event::Joined { .. }

@@ -163,3 +163,13 @@ fn the_leg_of_each_offer_has_an_id_of_its_own() {
     assert_ne!(leg_channel(call(1), OfferNo(1)), leg_channel(call(1), OfferNo(2)));
     assert_ne!(leg_channel(call(1), OfferNo(1)), ChannelId::new("1763694000.12"));
 }
+
+#[test]
+fn a_caller_whose_talk_ended_in_a_restart_is_hung_up_and_nobody_is_rung_for_them() {
+    let mut bench = Bench::with(&["1000"]);
+    let (arrival, age) = (bench.arrival(1), Duration::from_secs(90));
+    let over = Event::TalkOver { arrival, age, extension: Extension::new("1000") };
+    assert_eq!(bench.step(over), ["hang up 1", "ended 1000 for 1", "drop bridge 1", "[ended 1: completed]"]);
+    assert_eq!(bench.stage(1), None);
+    assert_eq!(bench.floor.agents()["1000"].last_call, Some(bench.now.utc));
+}

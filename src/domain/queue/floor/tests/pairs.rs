@@ -78,7 +78,9 @@ fn events(bench: &Bench) -> Vec<Event> {
         events.push(Event::Joined { call, offer });
         for (number, extension) in [(1, "1000"), (2, "3000"), (2, "9999")] {
             let (arrival, extension) = (bench.arrival(number), Extension::new(extension));
-            events.push(Event::TalkFound { arrival, age: Duration::from_secs(20), offer, extension });
+            let age = Duration::from_secs(20);
+            events.push(Event::TalkOver { arrival: arrival.clone(), age, extension: extension.clone() });
+            events.push(Event::TalkFound { arrival, age, offer, extension });
         }
     }
     for device in [Device::Idle, Device::Busy, Device::Unavailable] {
