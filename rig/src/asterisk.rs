@@ -5,9 +5,9 @@
 
 use std::{
     fs,
+    ops::Deref,
     path::{Path, PathBuf},
     process::Command,
-    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -16,12 +16,15 @@ use rustix::process::Signal;
 
 use crate::{
     ari::Ari,
+    daemon::{Daemon, Endings},
     instance::Instance,
     postgres::{cache, run},
-    process::{Farewell, Process, Program, is_root},
+    process::{Farewell, Program, is_root},
 };
 
 const START: Duration = Duration::from_secs(20);
+/// In order: calls are ended. Sudden: they end without a word.
+const ENDINGS: Endings = Endings { orderly: Signal::TERM, sudden: Signal::KILL, within: Duration::from_secs(10) };
 /// The oldest version that can do what we use.
 const OLDEST: u32 = 20;
 
@@ -78,15 +81,21 @@ impl Installation {
     }
 }
 
-/// A running Asterisk.
+/// An Asterisk, to be stopped, killed, frozen and started again as a [`Daemon`].
 #[derive(Debug)]
 pub struct Asterisk {
-    instance: Instance,
     installation: Installation,
-    program: Program,
-    process: Mutex<Option<Arc<Process>>>,
+    daemon: Daemon,
     folder: PathBuf,
     ari: Ari,
+}
+
+impl Deref for Asterisk {
+    type Target = Daemon;
+
+    fn deref(&self) -> &Daemon {
+        &self.daemon
+    }
 }
 
 impl Asterisk {
@@ -122,8 +131,7 @@ impl Asterisk {
             .args(rest)
             .args(["-f".as_ref(), "-C".as_ref(), installation.inside(&conf).as_os_str()])
             .farewell(Farewell::Kill);
-        let asterisk =
-            Self { instance: instance.clone(), installation, program, process: Mutex::new(None), folder, ari };
+        let asterisk = Self { installation, daemon: Daemon::new(instance, program, ENDINGS), folder, ari };
         asterisk.start_again().await?;
         Ok(asterisk)
     }
@@ -133,8 +141,7 @@ impl Asterisk {
     /// # Errors
     /// When ARI does not answer.
     pub async fn start_again(&self) -> Result<()> {
-        let process = Arc::new(self.program.start(&self.instance)?);
-        process
+        self.spawn()?
             .ready("answers ARI", START, || async {
                 let info = self.ari.get("asterisk/info?only=status").await?;
                 if info.pointer("/status/startup_time").is_none() {
@@ -142,41 +149,7 @@ impl Asterisk {
                 }
                 Ok(())
             })
-            .await?;
-        *self.slot() = Some(process);
-        Ok(())
-    }
-
-    /// SIGKILL: calls end without a word.
-    ///
-    /// # Errors
-    /// When it does not end.
-    pub async fn kill(&self) -> Result<()> {
-        let Some(process) = self.slot().take() else { return Ok(()) };
-        process.kill().await
-    }
-
-    /// An orderly stop: calls are ended.
-    ///
-    /// # Errors
-    /// When it does not end.
-    pub async fn stop(&self) -> Result<()> {
-        let Some(process) = self.slot().take() else { return Ok(()) };
-        process.stop(Signal::TERM, Duration::from_secs(10)).await.map(drop)
-    }
-
-    /// Nothing answers any more, and connections stay open.
-    pub fn freeze(&self) {
-        if let Some(process) = self.slot().as_ref() {
-            process.freeze();
-        }
-    }
-
-    /// Ends [`Asterisk::freeze`].
-    pub fn thaw(&self) {
-        if let Some(process) = self.slot().as_ref() {
-            process.thaw();
-        }
+            .await
     }
 
     /// The rig's own ARI user.
@@ -187,11 +160,6 @@ impl Asterisk {
     /// Its folder: `etc`, `data`, `spool`, `log`.
     pub fn folder(&self) -> &Path {
         &self.folder
-    }
-
-    /// The last lines of what it said.
-    pub fn log_tail(&self) -> String {
-        self.slot().as_ref().map(|process| process.log_tail()).unwrap_or_default()
     }
 
     /// Runs a command of Asterisk's console and yields what it prints.
@@ -205,10 +173,6 @@ impl Asterisk {
         let mut process = Command::new(first);
         process.args(rest).arg("-C").arg(conf).args(["-rx", command]);
         tokio::task::spawn_blocking(move || run(&mut process)).await?
-    }
-
-    fn slot(&self) -> std::sync::MutexGuard<'_, Option<Arc<Process>>> {
-        self.process.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 

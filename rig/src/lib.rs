@@ -12,6 +12,7 @@
 //! From the bottom up: what keeps the promise that nothing outlives a rig, the servers one by one, what listens and
 //! breaks, and all together.
 
+pub mod daemon;
 pub mod instance;
 pub mod ports;
 pub mod process;

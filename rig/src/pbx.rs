@@ -53,7 +53,7 @@ pub fn shipped_conf() -> PathBuf {
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../asterisk-conf"), PathBuf::from)
 }
 
-/// The running switchboard. Stop, kill and freeze it as an [`Asterisk`].
+/// The running switchboard. An [`Asterisk`], and so to be stopped, killed and frozen.
 #[derive(Debug)]
 pub struct Pbx {
     asterisk: Asterisk,

@@ -2,11 +2,9 @@
 
 use std::{
     fs,
+    ops::Deref,
     path::{Path, PathBuf},
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
 
@@ -19,22 +17,23 @@ use tokio::sync::OnceCell;
 use tokio_postgres::{Client, NoTls};
 
 use crate::{
+    daemon::{Daemon, Endings},
     instance::{Instance, password, short_id},
-    process::{Farewell, Process, Program, is_root},
+    process::{Farewell, Program, is_root},
     wait,
 };
 
 /// Account that runs the server when we are root: PostgreSQL refuses root.
 const ACCOUNT: &str = "postgres";
 const START: Duration = Duration::from_secs(15);
-const STOP: Duration = Duration::from_secs(10);
+/// In order, and fast: connections are told and closed. Sudden: as by a power cut; it recovers at the next start.
+const ENDINGS: Endings = Endings { orderly: Signal::INT, sudden: Signal::QUIT, within: Duration::from_secs(10) };
 
-/// A running cluster.
+/// A cluster, to be stopped, killed, frozen and started again as a [`Daemon`].
 #[derive(Debug)]
 pub struct Postgres {
     instance: Instance,
-    program: Program,
-    process: Mutex<Option<Arc<Process>>>,
+    daemon: Daemon,
     sockets: PathBuf,
     port: u16,
     password: String,
@@ -69,6 +68,14 @@ impl Database {
     }
 }
 
+impl Deref for Postgres {
+    type Target = Daemon;
+
+    fn deref(&self) -> &Daemon {
+        &self.daemon
+    }
+}
+
 impl Postgres {
     /// One cluster for the whole process, started by the first who asks; it ends with the process.
     ///
@@ -99,8 +106,7 @@ impl Postgres {
             .farewell(Farewell::Quit);
         let pg = Self {
             instance: instance.clone(),
-            program,
-            process: Mutex::new(None),
+            daemon: Daemon::new(instance, program, ENDINGS),
             sockets,
             port,
             password: password(),
@@ -196,56 +202,17 @@ impl Postgres {
         self.port
     }
 
-    /// Starts the server after [`Postgres::stop`] or [`Postgres::kill`].
+    /// Starts the server after [`Daemon::stop`] or [`Daemon::kill`].
     ///
     /// # Errors
     /// When it does not answer `SELECT 1`.
     pub async fn start_again(&self) -> Result<()> {
         // After a kill the old server's last processes may hold the folder for a moment.
-        let process = Arc::new(self.program.start(&self.instance)?);
-        process
+        self.spawn()?
             .ready("answers SELECT 1", START, || async {
                 Ok(self.admin("postgres").await?.simple_query("SELECT 1").await.map(drop)?)
             })
-            .await?;
-        *self.slot() = Some(process);
-        Ok(())
-    }
-
-    /// An orderly, fast stop: connections are told and closed.
-    ///
-    /// # Errors
-    /// When it does not end.
-    pub async fn stop(&self) -> Result<()> {
-        let Some(process) = self.slot().take() else { return Ok(()) };
-        process.stop(Signal::INT, STOP).await.map(drop)
-    }
-
-    /// The server dies, as by a power cut, and recovers at the next start.
-    ///
-    /// # Errors
-    /// When it does not end.
-    pub async fn kill(&self) -> Result<()> {
-        let Some(process) = self.slot().take() else { return Ok(()) };
-        process.stop(Signal::QUIT, STOP).await.map(drop)
-    }
-
-    /// Nothing answers any more, and connections stay open.
-    pub fn freeze(&self) {
-        if let Some(process) = self.slot().as_ref() {
-            process.freeze();
-        }
-    }
-
-    /// Ends [`Postgres::freeze`].
-    pub fn thaw(&self) {
-        if let Some(process) = self.slot().as_ref() {
-            process.thaw();
-        }
-    }
-
-    fn slot(&self) -> std::sync::MutexGuard<'_, Option<Arc<Process>>> {
-        self.process.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+            .await
     }
 }
 

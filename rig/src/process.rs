@@ -225,14 +225,6 @@ impl Process {
         self.end(within).await
     }
 
-    /// SIGKILL, and wait.
-    ///
-    /// # Errors
-    /// When the kernel does not end it within 5 s.
-    pub async fn kill(&self) -> Result<()> {
-        self.stop(Signal::KILL, Duration::from_secs(5)).await.map(drop)
-    }
-
     /// The last lines of its log.
     pub fn log_tail(&self) -> String {
         tail(&self.log, 30)

@@ -1,12 +1,6 @@
 //! A private Prosody: accounts, pubsub, rooms, TLS by the rig's own authority.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::PathBuf,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{collections::BTreeMap, fs, ops::Deref, path::PathBuf, sync::Mutex, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use rustix::process::Signal;
@@ -17,9 +11,10 @@ use tokio::{
 
 use crate::{
     certificate::Certificate,
+    daemon::{Daemon, Endings},
     instance::{Instance, password},
     postgres::give,
-    process::{Farewell, Process, Program},
+    process::{Farewell, Program},
 };
 
 /// The XMPP domain of every rig.
@@ -31,18 +26,26 @@ pub const ROOMS: &str = "conference.usher.test";
 /// Account that runs the server when we are root: Prosody refuses root.
 const ACCOUNT: &str = "prosody";
 const START: Duration = Duration::from_secs(15);
+/// In order: streams are closed.
+const ENDINGS: Endings = Endings { orderly: Signal::TERM, sudden: Signal::KILL, within: Duration::from_secs(10) };
 
-/// A running XMPP server.
+/// An XMPP server, to be stopped, killed, frozen and started again as a [`Daemon`].
 #[derive(Debug)]
 pub struct Prosody {
-    instance: Instance,
-    program: Program,
-    process: Mutex<Option<Arc<Process>>>,
+    daemon: Daemon,
     data: PathBuf,
     accounts: Mutex<BTreeMap<String, String>>,
     certificate: Certificate,
     port: u16,
     direct_port: u16,
+}
+
+impl Deref for Prosody {
+    type Target = Daemon;
+
+    fn deref(&self) -> &Daemon {
+        &self.daemon
+    }
 }
 
 impl Prosody {
@@ -98,9 +101,7 @@ Component "{ROOMS}" "muc"
             .as_user(ACCOUNT)
             .farewell(Farewell::Kill);
         let prosody = Self {
-            instance: instance.clone(),
-            program,
-            process: Mutex::new(None),
+            daemon: Daemon::new(instance, program, ENDINGS),
             data,
             accounts: Mutex::default(),
             certificate,
@@ -161,51 +162,12 @@ Component "{ROOMS}" "muc"
         &self.certificate
     }
 
-    /// Starts it after [`Prosody::stop`] or [`Prosody::kill`]. What it kept in memory is gone: nodes, items, rooms.
+    /// Starts it after [`Daemon::stop`] or [`Daemon::kill`]. What it kept in memory is gone: nodes, items, rooms.
     ///
     /// # Errors
     /// When it does not answer a stream header.
     pub async fn start_again(&self) -> Result<()> {
-        let process = Arc::new(self.program.start(&self.instance)?);
-        process.ready("answers a stream header", START, || greet(self.port)).await?;
-        *self.slot() = Some(process);
-        Ok(())
-    }
-
-    /// An orderly stop: streams are closed.
-    ///
-    /// # Errors
-    /// When it does not end.
-    pub async fn stop(&self) -> Result<()> {
-        let Some(process) = self.slot().take() else { return Ok(()) };
-        process.stop(Signal::TERM, Duration::from_secs(10)).await.map(drop)
-    }
-
-    /// SIGKILL.
-    ///
-    /// # Errors
-    /// When it does not end.
-    pub async fn kill(&self) -> Result<()> {
-        let Some(process) = self.slot().take() else { return Ok(()) };
-        process.kill().await
-    }
-
-    /// Nothing answers any more, and connections stay open.
-    pub fn freeze(&self) {
-        if let Some(process) = self.slot().as_ref() {
-            process.freeze();
-        }
-    }
-
-    /// Ends [`Prosody::freeze`].
-    pub fn thaw(&self) {
-        if let Some(process) = self.slot().as_ref() {
-            process.thaw();
-        }
-    }
-
-    fn slot(&self) -> std::sync::MutexGuard<'_, Option<Arc<Process>>> {
-        self.process.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.spawn()?.ready("answers a stream header", START, || greet(self.port)).await
     }
 }
 

@@ -2,10 +2,9 @@
 
 use std::{
     fs,
+    ops::Deref,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    process::ExitStatus,
-    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -13,15 +12,16 @@ use anyhow::{Context, Result, bail};
 use rustix::process::Signal;
 
 use crate::{
+    daemon::{Daemon, Endings},
     instance::Instance,
     postgres::Database,
-    process::{Farewell, Process, Program},
+    process::{Farewell, Program},
     prosody::{DOMAIN, Prosody},
 };
 
 const START: Duration = Duration::from_secs(20);
-/// Longer than `service.stop_within`.
-const STOP: Duration = Duration::from_secs(15);
+/// The time is longer than `service.stop_within`.
+const ENDINGS: Endings = Endings { orderly: Signal::TERM, sudden: Signal::KILL, within: Duration::from_secs(15) };
 
 /// Where `usher` finds one Asterisk server.
 #[derive(Debug, Clone)]
@@ -93,15 +93,21 @@ pub fn find_binary() -> Result<PathBuf> {
     found.with_context(|| format!("no program `usher` beside {}: build it, or set USHER_BIN", own.display()))
 }
 
-/// The service.
+/// The service, to be stopped, killed, frozen and started again as a [`Daemon`].
 #[derive(Debug)]
 pub struct Usher {
-    instance: Instance,
-    program: Program,
-    process: Mutex<Option<Arc<Process>>>,
+    daemon: Daemon,
     config: PathBuf,
     log: PathBuf,
     health: u16,
+}
+
+impl Deref for Usher {
+    type Target = Daemon;
+
+    fn deref(&self) -> &Daemon {
+        &self.daemon
+    }
 }
 
 impl Usher {
@@ -135,7 +141,7 @@ impl Usher {
             .env("RUST_BACKTRACE", "1")
             .farewell(Farewell::Term);
         let log = instance.folder().join("usher.log");
-        Ok(Self { instance: instance.clone(), program, process: Mutex::new(None), config, log, health })
+        Ok(Self { daemon: Daemon::new(instance, program, ENDINGS), config, log, health })
     }
 
     /// Starts it and waits for `/ready`.
@@ -143,8 +149,7 @@ impl Usher {
     /// # Errors
     /// When it does not become ready, with the end of its log.
     pub async fn start_again(&self) -> Result<()> {
-        let process = self.spawn()?;
-        process
+        self.spawn()?
             .ready("/ready says 200", START, || async {
                 match self.ready().await? {
                     200 => Ok(()),
@@ -154,16 +159,6 @@ impl Usher {
             .await
     }
 
-    /// Starts it and waits for nothing: for tests in which it must not become ready.
-    ///
-    /// # Errors
-    /// When it cannot be started.
-    pub fn spawn(&self) -> Result<Arc<Process>> {
-        let process = Arc::new(self.program.start(&self.instance)?);
-        *self.slot() = Some(Arc::clone(&process));
-        Ok(process)
-    }
-
     /// Status of `/ready`.
     ///
     /// # Errors
@@ -171,43 +166,6 @@ impl Usher {
     pub async fn ready(&self) -> Result<u16> {
         let answer = reqwest::get(format!("http://127.0.0.1:{}/ready", self.health)).await?;
         Ok(answer.status().as_u16())
-    }
-
-    /// SIGTERM, and how it ended.
-    ///
-    /// # Errors
-    /// When it does not run or does not end in time.
-    pub async fn stop(&self) -> Result<ExitStatus> {
-        let process = self.slot().take().context("usher does not run")?;
-        process.stop(Signal::TERM, STOP).await
-    }
-
-    /// SIGKILL.
-    ///
-    /// # Errors
-    /// When it does not run.
-    pub async fn kill(&self) -> Result<()> {
-        let process = self.slot().take().context("usher does not run")?;
-        process.kill().await
-    }
-
-    /// It stands still, connections open.
-    pub fn freeze(&self) {
-        if let Some(process) = self.slot().as_ref() {
-            process.freeze();
-        }
-    }
-
-    /// It goes on.
-    pub fn thaw(&self) {
-        if let Some(process) = self.slot().as_ref() {
-            process.thaw();
-        }
-    }
-
-    /// How it ended, if it has.
-    pub fn ended(&self) -> Option<ExitStatus> {
-        self.slot().as_ref().and_then(|process| process.ended())
     }
 
     /// The configuration file, to be changed before a start or given to other commands.
@@ -226,10 +184,6 @@ impl Usher {
     /// Port of `/live` and `/ready`.
     pub fn health_port(&self) -> u16 {
         self.health
-    }
-
-    fn slot(&self) -> std::sync::MutexGuard<'_, Option<Arc<Process>>> {
-        self.process.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 

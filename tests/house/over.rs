@@ -70,6 +70,7 @@ async fn a_caller_who_is_sent_into_the_queue_a_second_time_is_served_again() {
     let channel = channels.iter().find(|channel| channel["caller"]["number"] == "5550001").unwrap();
     answers(member);
     let rings = member.rings_so_far();
+    rig.pbx.cli("module load res_clioriginate.so").await.unwrap();
     let redirect = format!("channel redirect {} usher-queue,s,2", channel["name"].as_str().unwrap());
     rig.pbx.cli(&redirect).await.unwrap();
     in_the_queue(&rig, "5550001").await;

@@ -293,14 +293,7 @@ impl Floor {
     }
 
     /// Ends a call of which only the caller is left. Whatever else the member does now is not touched.
-    fn talk_over(
-        &mut self,
-        arrival: Arrival,
-        age: Duration,
-        extension: Extension,
-        now: Now,
-        out: &mut Vec<Effect>,
-    ) {
+    fn talk_over(&mut self, arrival: Arrival, age: Duration, extension: Extension, now: Now, out: &mut Vec<Effect>) {
         let call = arrival.call;
         if self.callers.contains_key(&call) {
             return;
@@ -314,11 +307,7 @@ impl Floor {
         out.push(Effect::HangUpCaller { call, server: server.clone(), channel });
         out.push(Effect::Retire { pop });
         out.push(Effect::DropBridge { call, server });
-        out.push(Effect::Record(Fact::CallEnded {
-            call,
-            extension: Some(extension),
-            outcome: CallOutcome::Completed,
-        }));
+        out.push(Effect::Record(Fact::CallEnded { call, extension: Some(extension), outcome: CallOutcome::Completed }));
     }
 
     fn caller_gone(&mut self, call: CallId, now: Now, out: &mut Vec<Effect>) {
