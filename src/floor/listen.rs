@@ -83,7 +83,8 @@ pub(super) async fn welcome(ari: Ari, channel: wire::Channel, call: CallId, inpu
     };
     drop(marks);
     match found {
-        Ok(found) => drop(inputs.send(Input::Arrived { arrival: found.arrival }).await),
+        // Whoever comes in again is a new call, whatever mark an earlier one has left.
+        Ok(found) => drop(inputs.send(Input::Arrived { arrival: Arrival { call, ..found.arrival } }).await),
         // They hung up, or the link fell and the next snapshot has them.
         Err(error) => tracing::debug!(channel.id = %id, %error, "a caller was gone before their data were read"),
     }

@@ -3,7 +3,7 @@
 //! ```text
 //!   Asterisk ──Incoming──▶ listen (1x a server) ──Input──┐
 //!   ledger ────Roster──────────────────────────────────▶├─▶ floor (1x) ──requests──▶ ari
-//!   answers, pop outcomes (Nx, short-lived) ──Input─────┘        │ ├──pops, announcements──▶ desk
+//!   answers, pop outcomes (Nx) ──Event──────────────────┘        │ ├──pops, announcements──▶ desk
 //!                                                                │ └──facts──▶ ledger
 //!                                                         deadline()
 //! ```
@@ -14,10 +14,12 @@ mod resync;
 
 use std::{
     collections::{HashMap, HashSet},
+    pin::Pin,
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use futures_util::{StreamExt, stream::FuturesUnordered};
 use jiff::Timestamp;
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -30,7 +32,7 @@ use crate::{
     ari::{self, Ari},
     desk,
     domain::{
-        id::{CallId, ChannelId, Interface, ServerId},
+        id::{CallId, ChannelId, Interface, OfferNo, ServerId},
         now::Now,
         queue::{
             caller::{Arrival, Stage, parse_leg_channel},
@@ -51,8 +53,6 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 /// What the floor task takes in.
 #[derive(Debug)]
 enum Input {
-    /// An event for the machine.
-    Event(Event),
     /// An event of Asterisk.
     Ari { server: ServerId, event: ari::Event },
     /// The link to an Asterisk is up: this is what is there.
@@ -115,6 +115,8 @@ pub fn spawn(outlets: Outlets) -> Handle {
         callers: HashMap::new(),
         dismissed: HashSet::new(),
         greeting: HashSet::new(),
+        unsure: HashSet::new(),
+        replies: FuturesUnordered::new(),
         desk: outlets.desk,
         ledger: outlets.ledger,
         inputs,
@@ -126,6 +128,10 @@ pub fn spawn(outlets: Outlets) -> Handle {
     Handle { stop, task }
 }
 
+/// Answers that are waited for, and what to tell the machine then. They are asked before the inbox: an answer that came
+/// before an event over the same connection is told before it, so a caller who was joined and hung up at once has talked.
+type Replies = FuturesUnordered<Pin<Box<dyn Future<Output = Option<Event>> + Send>>>;
+
 struct Service {
     floor: Floor,
     servers: HashMap<ServerId, Ari>,
@@ -135,6 +141,9 @@ struct Service {
     dismissed: HashSet<(ServerId, ChannelId)>,
     /// Calls whose greeting is playing.
     greeting: HashSet<CallId>,
+    /// Legs that were there after a gap and not in the application: whoever answered in the gap was hung up by Asterisk.
+    unsure: HashSet<(CallId, OfferNo)>,
+    replies: Replies,
     desk: desk::Handle,
     ledger: ledger::Handle,
     inputs: mpsc::Sender<Input>,
@@ -161,6 +170,7 @@ impl Service {
                 biased;
                 () = stop.cancelled() => break,
                 Some(roster) = self.rosters.recv() => self.roster(roster),
+                Some(reply) = self.replies.next() => reply.into_iter().for_each(|event| self.step(event)),
                 Some(input) = self.inbox.recv() => self.handle(input),
                 () = sleep_until(wake.unwrap_or_else(far)), if wake.is_some() => self.step(Event::Tick),
             }
@@ -188,7 +198,6 @@ impl Service {
 
     fn handle(&mut self, input: Input) {
         match input {
-            Input::Event(event) => self.step(event),
             Input::Ari { server, event } => self.heard(&server, event),
             Input::Snapshot { server, snapshot } => self.resync(&server, snapshot),
             Input::Down { server } => self.step(Event::ServerDown { server }),
@@ -216,7 +225,10 @@ impl Service {
             ari::Event::StasisStart(channel) => {
                 let id = ChannelId::new(&channel.id);
                 match parse_leg_channel(&id) {
-                    Some((call, offer)) => self.step(Event::LegAnswered { server: server.clone(), call, offer }),
+                    Some((call, offer)) => {
+                        self.unsure.remove(&(call, offer));
+                        self.step(Event::LegAnswered { server: server.clone(), call, offer });
+                    }
                     None => self.caller_came(server, &channel),
                 }
             }
@@ -250,6 +262,10 @@ impl Service {
         let id = ChannelId::new(channel);
         self.dismissed.remove(&(server.clone(), id.clone()));
         if let Some((call, offer)) = parse_leg_channel(&id) {
+            let end = match (self.unsure.remove(&(call, offer)), end) {
+                (true, LegEnd::HungUp) => LegEnd::Lost,
+                (_, end) => end,
+            };
             self.step(Event::LegGone { call, offer, end });
         } else if let Some(call) = self.callers.remove(&(server.clone(), id)) {
             self.step(Event::CallerGone { call });
@@ -295,17 +311,6 @@ fn now() -> Now {
 /// Any moment: it is not waited for.
 fn far() -> tokio::time::Instant {
     tokio::time::Instant::now() + Duration::from_secs(86_400)
-}
-
-/// A reply that is waited for by a short-lived task, which tells the floor.
-fn tell_when(inputs: &mpsc::Sender<Input>, reply: impl Future<Output = Option<Event>> + Send + 'static) {
-    let inputs = inputs.clone();
-    tokio::spawn(async move {
-        if let Some(event) = reply.await {
-            // The floor may have ended meanwhile.
-            let _ = inputs.send(Input::Event(event)).await;
-        }
-    });
 }
 
 /// The outcome of a publish, or that it can no longer be told.

@@ -15,7 +15,7 @@ use crate::{
             effect::{Effect, Event, LegEnd, Ring},
         },
     },
-    floor::{Service, listen::EXTENSION, settled, tell_when},
+    floor::{Service, listen::EXTENSION, settled},
 };
 
 /// Given to Asterisk on top of the ring time, so that it is always us who ends the ringing unless we are dead.
@@ -38,7 +38,8 @@ impl Service {
             Effect::Publish { offer, pop } => {
                 let call = pop.call;
                 let outcome = settled(self.desk.publish(pop));
-                tell_when(&self.inputs, async move { Some(Event::PopSettled { call, offer, outcome: outcome.await }) });
+                self.replies
+                    .push(Box::pin(async move { Some(Event::PopSettled { call, offer, outcome: outcome.await }) }));
             }
             // Whether it is confirmed is of no consequence: the desk sees to it that the last state is shown.
             Effect::Update { pop } => drop(self.desk.publish(pop)),
@@ -131,7 +132,7 @@ impl Service {
             variables: serde_json::json!({ EXTENSION: ring.extension.as_str() }),
         }));
         drop(ari.send(Request::make_bridge(&call_bridge(call))));
-        tell_when(&self.inputs, async move {
+        self.replies.push(Box::pin(async move {
             match placed.wait().await {
                 // It rings; or it did already, for an earlier try.
                 Ok(_) | Err(Error::Conflict(_)) => None,
@@ -146,13 +147,13 @@ impl Service {
                     Some(Event::LegGone { call, offer, end: LegEnd::Unavailable })
                 }
             }
-        });
+        }));
     }
 
     fn drop_leg(&self, call: CallId, offer: OfferNo, server: &crate::domain::id::ServerId) {
         let Some(ari) = self.servers.get(server) else { return };
         let dropped = ari.send(Request::hang_up(&leg_channel(call, offer)));
-        tell_when(&self.inputs, async move {
+        self.replies.push(Box::pin(async move {
             match dropped.wait().await {
                 // No event will come of a leg that is not there.
                 Err(Error::Gone(_)) => Some(Event::LegGone { call, offer, end: LegEnd::HungUp }),
@@ -160,7 +161,7 @@ impl Service {
                     None
                 }
             }
-        });
+        }));
     }
 
     fn join(&mut self, call: CallId, offer: OfferNo) {
@@ -177,7 +178,7 @@ impl Service {
             drop(ari.send(Request::set_variable(channel, ANSWERED, &format!("{call} {}", member.extension))));
         }
         let ari = ari.clone();
-        tell_when(&self.inputs, async move {
+        self.replies.push(Box::pin(async move {
             match joined.wait().await {
                 Ok(_) => Some(Event::Joined { call, offer }),
                 // The next snapshot tells how it went.
@@ -188,7 +189,7 @@ impl Service {
                     Some(Event::LegGone { call, offer, end: LegEnd::HungUp })
                 }
             }
-        });
+        }));
     }
 }
 

@@ -169,8 +169,10 @@ impl Service {
 
     /// Callers, answers and talks that we do not know of yet.
     fn tell_of_the_found(&mut self, server: &ServerId, snapshot: &Snapshot) {
-        for leg in snapshot.legs.iter().filter(|leg| leg.answered == Answered::Yes) {
-            if self.floor.callers().get(&leg.call).is_some_and(|caller| caller.has_out(leg.offer)) {
+        for leg in &snapshot.legs {
+            if leg.answered == Answered::No {
+                self.unsure.insert((leg.call, leg.offer));
+            } else if self.floor.callers().get(&leg.call).is_some_and(|caller| caller.has_out(leg.offer)) {
                 self.step(Event::LegAnswered { server: server.clone(), call: leg.call, offer: leg.offer });
             }
         }
@@ -237,6 +239,7 @@ impl Service {
 
     /// Legs and bridges whose offer or call is over.
     fn drop_orphans(&mut self, server: &ServerId, snapshot: &Snapshot) {
+        self.unsure.retain(|(call, offer)| self.floor.callers().get(call).is_some_and(|caller| caller.has_out(*offer)));
         for leg in &snapshot.legs {
             if !self.floor.callers().get(&leg.call).is_some_and(|caller| caller.has_out(leg.offer)) {
                 self.perform(Effect::DropLeg { call: leg.call, offer: leg.offer, server: server.clone() });

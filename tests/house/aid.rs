@@ -13,8 +13,8 @@ pub const SOON: Duration = Duration::from_secs(10);
 /// For what waits for a reconnect: the longest pause between two tries is 5 s.
 pub const RECONNECTED: Duration = Duration::from_secs(15);
 
-/// One that is closed or reset is seen at once.
-pub const SEEN: Duration = Duration::from_millis(500);
+/// One that is closed or reset is seen at once: long before silence would show it, which takes 5 s.
+pub const SEEN: Duration = Duration::from_secs(3);
 
 /// A rig with the service.
 pub fn house(name: &str) -> Builder {

@@ -146,7 +146,7 @@ async fn f2_a_caller_whose_data_were_on_their_way_when_the_link_fell_is_served()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn f17_a_service_that_reads_nothing_for_three_seconds_of_flood_loses_no_call() {
-    let rig = house("f17").logged_on(&["1000", "2000"]).sql(&times(10, 60)).start().await.unwrap();
+    let rig = house("f17").logged_on(&["1000", "2000"]).sql(&times(50, 60)).start().await.unwrap();
     let (one, two) = (rig.phones.phone("1000").unwrap(), rig.phones.phone("2000").unwrap());
     answers(one);
     one.set_ears(Ears::Closed);
