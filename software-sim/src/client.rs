@@ -355,7 +355,7 @@ impl Watch {
         let condition = &error.defined_condition;
         let closed_to_us = [DefinedCondition::Forbidden, DefinedCondition::NotAllowed, DefinedCondition::NotAuthorized];
         let why = if *condition == DefinedCondition::ItemNotFound {
-            format!("node {node} is not there yet: is the service up?")
+            format!("node {node} is not there: is the service up, and are extension and node prefix right?")
         } else if closed_to_us.contains(condition) {
             format!("{} may not see node {node}", self.settings.account.jid)
         } else {

@@ -179,20 +179,10 @@ impl Service {
         let legs: HashMap<CallId, &Leg> = snapshot.legs.iter().map(|leg| (leg.call, leg)).collect();
         for (Found { arrival, entered }, talked_with) in &snapshot.callers {
             let key = (server.clone(), arrival.channel.clone());
-            // One whose variables were being read when the link fell is in `callers`, and not on the floor.
-            if self.callers.get(&key).is_some_and(|call| self.floor.callers().contains_key(call)) {
-                continue;
-            }
             if self.dismissed.contains(&key) {
                 continue;
             }
             let call = arrival.call;
-            self.callers.insert(key, call);
-            let Some(entered) = entered else {
-                self.step(Event::CallerEntered(arrival.clone()));
-                continue;
-            };
-            let age = Duration::try_from(Timestamp::now().duration_since(*entered)).unwrap_or_default();
             let talks_with = legs.get(&call).filter(|leg| {
                 let leg = leg_channel(call, leg.offer);
                 snapshot
@@ -200,6 +190,19 @@ impl Service {
                     .iter()
                     .any(|(of, channels)| *of == call && channels.contains(&leg) && channels.contains(&arrival.channel))
             });
+            // One whose variables were being read when the link fell is in `callers`, and not on the floor.
+            let is_known = self.callers.get(&key).is_some_and(|call| self.floor.callers().contains_key(call));
+            // Another program that had our application meanwhile may have joined somebody who waits here.
+            let is_joined = talks_with.is_some_and(|leg| leg.answered == Answered::Yes);
+            if is_known && !is_joined {
+                continue;
+            }
+            self.callers.insert(key, call);
+            let Some(entered) = entered else {
+                self.step(Event::CallerEntered(arrival.clone()));
+                continue;
+            };
+            let age = Duration::try_from(Timestamp::now().duration_since(*entered)).unwrap_or_default();
             let has_leg = legs.contains_key(&call);
             self.step(match (talks_with, talked_with) {
                 (Some(leg), _) => Event::TalkFound {

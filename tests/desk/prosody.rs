@@ -135,7 +135,7 @@ impl Prosody {
             Brand::Ejabberd => ejabberd::spawn(self.folder.path(), |user| self.password(user)),
         };
         self.child = Some(child);
-        let deadline = Instant::now() + Duration::from_secs(15);
+        let deadline = Instant::now() + Duration::from_secs(60);
         while !self.is_ready().await {
             assert!(Instant::now() < deadline, "the server does not listen: {}", self.log());
             tokio::time::sleep(Duration::from_millis(20)).await;

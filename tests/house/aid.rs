@@ -106,6 +106,17 @@ pub async fn log_says(rig: &Rig, words: &str, within: Duration) {
     .unwrap();
 }
 
+/// Waits until the log has said something so often.
+pub async fn log_says_times(rig: &Rig, words: &str, count: usize) {
+    wait::until(&format!("the log says {words:?} {count} times"), Duration::from_secs(60), || async {
+        let said = rig.usher()?.log()?.matches(words).count();
+        anyhow::ensure!(said >= count, "{said} times");
+        Ok(())
+    })
+    .await
+    .unwrap();
+}
+
 /// What the database says of a caller's call: outcome, who answered, and the kinds of its events in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Story {

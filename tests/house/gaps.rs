@@ -9,11 +9,19 @@ use usher_rig::{
 };
 
 use crate::aid::{
-    RECONNECTED, SEEN, SOON, a_call_works, answers, enter, enter_with, house, ready_says, story, talk, times,
+    RECONNECTED, SEEN, SOON, a_call_works, answers, enter, enter_with, house, log_says_times, ready_says, story, talk,
+    times,
 };
 
+/// What 2000 does in the gap.
+#[derive(Clone, Copy)]
+enum InTheGap {
+    Answers,
+    RingsOn,
+}
+
 /// One talks with 1000, one rings at 2000, two wait, of whom one hangs up in the gap. 2000 answers in the gap, or rings on.
-async fn a_gap(rig: &Rig, in_the_gap: Behaviour, lose: impl AsyncFnOnce(), find: impl AsyncFnOnce()) {
+async fn a_gap(rig: &Rig, in_the_gap: InTheGap, lose: impl AsyncFnOnce(), find: impl AsyncFnOnce()) {
     let (one, two) = (rig.phones.phone("1000").unwrap(), rig.phones.phone("2000").unwrap());
     answers(one);
     let talking = enter_with(rig, "5550001", Ears::Open).await;
@@ -21,20 +29,19 @@ async fn a_gap(rig: &Rig, in_the_gap: Behaviour, lose: impl AsyncFnOnce(), find:
     leg.answered(SOON).await.unwrap();
     talk(&talking, &leg).await;
     one.set_ears(Ears::Closed);
-    two.behave(in_the_gap);
+    two.behave(Behaviour::Ignore);
     let ringing = enter(rig, "5550002").await;
     let first_leg = two.rung(1, SOON).await.unwrap();
     let waiting = enter(rig, "5550003").await;
     let leaving = enter(rig, "5550004").await;
 
     lose().await;
-    assert!(first_leg.state().answered.is_none(), "2000 was to answer in the gap");
     talk(&talking, &leg).await;
     leaving.hang_up().await.unwrap();
     leaving.hung_up(SOON).await.unwrap();
-    match in_the_gap {
-        Behaviour::AnswerAfter(_) => drop(first_leg.answered(SOON).await.unwrap()),
-        Behaviour::Ignore | Behaviour::Reject | Behaviour::Busy | Behaviour::AnswerThenHangUp { .. } => {}
+    if let InTheGap::Answers = in_the_gap {
+        first_leg.answer().await.unwrap();
+        first_leg.answered(SOON).await.unwrap();
     }
     answers(two);
     find().await;
@@ -82,9 +89,6 @@ async fn joined(rig: &Rig) -> anyhow::Result<Vec<String>> {
     Ok(numbers)
 }
 
-/// Long enough for the tests to have lost what they lose before.
-const ANSWERS_LATE: Behaviour = Behaviour::AnswerAfter(Duration::from_millis(3500));
-
 #[tokio::test(flavor = "multi_thread")]
 async fn f2_in_a_gap_of_the_link_talks_go_on_nobody_is_blamed_and_the_waiting_are_served_in_order() {
     let rig = house("f2gap").logged_on(&["1000", "2000"]).sql(&times(30, 60)).proxies().start().await.unwrap();
@@ -98,7 +102,7 @@ async fn f2_in_a_gap_of_the_link_talks_go_on_nobody_is_blamed_and_the_waiting_ar
         ari.heal();
         ready_says(&rig, 200, RECONNECTED).await;
     };
-    a_gap(&rig, ANSWERS_LATE, lose, find).await;
+    a_gap(&rig, InTheGap::Answers, lose, find).await;
     for (from, outcome) in
         [("5550001", "completed"), ("5550002", "completed"), ("5550003", "completed"), ("5550004", "abandoned")]
     {
@@ -113,7 +117,7 @@ async fn f2_after_the_service_was_killed_a_phone_that_still_rings_stops_and_the_
     let rig = house("f2kill").logged_on(&["1000", "2000"]).sql(&times(30, 60)).start().await.unwrap();
     let usher = rig.usher().unwrap();
     let (lose, find) = (async || usher.kill().await.unwrap(), async || usher.start_again().await.unwrap());
-    a_gap(&rig, Behaviour::Ignore, lose, find).await;
+    a_gap(&rig, InTheGap::RingsOn, lose, find).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -121,7 +125,7 @@ async fn f2_a_member_who_answered_while_the_service_was_dead_is_not_left_in_sile
     let rig = house("f2dead").logged_on(&["1000", "2000"]).sql(&times(30, 60)).start().await.unwrap();
     let usher = rig.usher().unwrap();
     let (lose, find) = (async || usher.kill().await.unwrap(), async || usher.start_again().await.unwrap());
-    a_gap(&rig, ANSWERS_LATE, lose, find).await;
+    a_gap(&rig, InTheGap::Answers, lose, find).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -188,4 +192,64 @@ async fn f17_a_service_that_reads_nothing_for_three_seconds_of_flood_loses_no_ca
     ringing.hang_up().await.unwrap();
     rig.pbx.wait_until_empty(SOON).await.unwrap();
     a_call_works(&rig, "5550004").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f2_a_leg_that_asterisk_hangs_up_because_of_a_gap_is_not_held_against_the_member() {
+    let rig = house("f2unsure").logged_on(&["1000"]).sql(&times(30, 60)).proxies().start().await.unwrap();
+    let ari = &rig.proxies.as_ref().unwrap().ari;
+    let member = rig.phones.phone("1000").unwrap();
+    member.behave(Behaviour::Ignore);
+    let caller = enter_with(&rig, "5550001", Ears::Open).await;
+    member.rung(1, SOON).await.unwrap();
+    ari.refuse();
+    ari.cut();
+    ready_says(&rig, 503, SEEN).await;
+    ari.heal();
+    ready_says(&rig, 200, RECONNECTED).await;
+    log_says_times(&rig, "in step with Asterisk", 2).await;
+    // What Asterisk does to a leg that was answered while the application was away, only later.
+    answers(member);
+    let channels = rig.pbx.channels().await.unwrap();
+    let leg = channels.iter().filter_map(|channel| channel["id"].as_str()).find(|id| id.starts_with("usher-")).unwrap();
+    rig.pbx.ari().delete(&format!("channels/{leg}"), &[("reason_code", "16")]).await.unwrap();
+    let leg = member.rung(2, SOON).await.unwrap();
+    leg.answered(SOON).await.unwrap();
+    talk(&caller, &leg).await;
+    caller.hang_up().await.unwrap();
+    rig.pbx.wait_until_empty(SOON).await.unwrap();
+    assert_eq!(story(&rig, "5550001").await.outcome, "completed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_who_hangs_up_at_once_after_the_join_has_talked_however_late_both_are_heard() {
+    let rig = house("atonce").logged_on(&["1000"]).sql(&times(30, 60)).proxies().start().await.unwrap();
+    let ari = &rig.proxies.as_ref().unwrap().ari;
+    let member = rig.phones.phone("1000").unwrap();
+    member.behave(Behaviour::Ignore);
+    let caller = enter(&rig, "5550001").await;
+    let leg = member.rung(1, SOON).await.unwrap();
+    ari.delay(Duration::from_millis(600));
+    leg.answer().await.unwrap();
+    wait::until("the two are joined", SOON, || async {
+        let served = joined(&rig).await?;
+        anyhow::ensure!(served.contains(&"5550001".to_owned()), "joined: {served:?}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    // The answer to the order to join is on its way, and is read together with the end of the call.
+    rig.usher().unwrap().freeze();
+    ari.tap();
+    caller.hang_up().await.unwrap();
+    wait::until("the end of the caller's leg is on its way", SOON, || async {
+        let passed: Vec<u8> = ari.tapped().into_iter().flat_map(|tapped| tapped.bytes).collect();
+        anyhow::ensure!(String::from_utf8_lossy(&passed).contains("ChannelDestroyed"), "not yet");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    rig.usher().unwrap().thaw();
+    assert_eq!(story(&rig, "5550001").await.outcome, "completed");
+    rig.pbx.wait_until_empty(SOON).await.unwrap();
 }

@@ -1,10 +1,21 @@
-//! What is over is over: talks that end while the service is dead, and callers who come in a second time.
+//! What is over is over: talks that end while the service is dead, callers who come in a second time or go at any moment,
+//! and an application that another program has taken.
 
-use usher_rig::{phones::Ears, wait};
+use std::time::{Duration, Instant};
+
+use rand::Rng;
+use usher_rig::{
+    phones::{CallSpec, Ears},
+    usher::Usher,
+    wait,
+};
 
 use crate::{
-    aid::{SOON, a_call_works, answers, enter_with, house, in_the_queue, log_says, story, talk, times},
-    steps::Crm,
+    aid::{
+        SOON, a_call_works, answers, enter, enter_with, house, in_the_queue, log_says, log_says_times, story, talk,
+        times,
+    },
+    steps::{Crm, dial_and_hear},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -90,4 +101,97 @@ async fn a_caller_who_is_sent_into_the_queue_a_second_time_is_served_again() {
     })
     .await
     .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn callers_who_hang_up_at_any_moment_leave_nothing_behind() {
+    let rig = house("anymoment").logged_on(&["1000", "2000"]).sql(&times(2, 20)).start().await.unwrap();
+    for number in ["1000", "2000"] {
+        answers(rig.phones.phone(number).unwrap());
+    }
+    let begin = Instant::now();
+    let mut entered = 0;
+    while begin.elapsed() < Duration::from_secs(12) {
+        let spec = CallSpec::new(&format!("555{entered:04}"), "0000");
+        let caller = rig.phones.call(&spec).await.unwrap();
+        entered += 1;
+        caller.answered(SOON).await.unwrap();
+        caller.press("11111").await.unwrap();
+        // The keys take 1 s to arrive; from then on the whole way to the talk takes about another.
+        let moment = Duration::from_millis(rand::rng().random_range(800..2500));
+        tokio::time::sleep(moment).await;
+        caller.hang_up().await.unwrap();
+    }
+    rig.pbx.wait_until_empty(SOON).await.unwrap();
+    let client = rig.database.as_ref().unwrap().connect().await.unwrap();
+    let client = &client;
+    wait::until("every call that entered has ended", SOON, || async move {
+        let sql = "SELECT count(*) FROM calls WHERE outcome IS NULL OR outcome NOT IN ('abandoned', 'completed')";
+        let open: i64 = client.query_one(sql, &[]).await?.get(0);
+        anyhow::ensure!(open == 0, "{open} of {entered} calls");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    a_call_works(&rig, "5559999").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_another_usher_takes_the_application_it_is_said_and_no_call_is_cut_when_it_is_taken_back() {
+    let rig = house("replaced").logged_on(&["1000", "2000"]).sql(&times(50, 120)).start().await.unwrap();
+    let (one, two) = (rig.phones.phone("1000").unwrap(), rig.phones.phone("2000").unwrap());
+    one.set_ears(Ears::Open);
+    two.set_ears(Ears::Open);
+    answers(one);
+    let first = enter_with(&rig, "5550001", Ears::Open).await;
+    let first_leg = one.rung(1, SOON).await.unwrap();
+    first_leg.answered(SOON).await.unwrap();
+    // 2000 rings, and does not answer before the other one has the application.
+    let second = enter_with(&rig, "5550002", Ears::Open).await;
+    two.rung(1, SOON).await.unwrap();
+    let waiting = enter(&rig, "5550003").await;
+
+    let mut spec = rig.spec.clone().unwrap();
+    spec.agi_port = rig.instance.port().unwrap();
+    answers(two);
+    let other = Usher::start(&rig.instance, &spec).await.unwrap();
+    log_says(&rig, "another program has taken over the application", SOON).await;
+    let second_leg = two.rung(2, SOON).await.unwrap();
+    second_leg.answered(SOON).await.unwrap();
+    talk(&first, &first_leg).await;
+    talk(&second, &second_leg).await;
+
+    // Taken back after half a minute: the one that has it back finds the talk that the other has made.
+    log_says_times(&rig, "in step with Asterisk", 3).await;
+    drop(other);
+    talk(&first, &first_leg).await;
+    talk(&second, &second_leg).await;
+    assert!(waiting.state().ended.is_none());
+    assert_eq!((one.rings_so_far(), two.rings_so_far()), (1, 2), "nobody is rung for a caller who talks");
+    second_leg.hang_up().await.unwrap();
+    second.hung_up(SOON).await.unwrap();
+    two.rung(3, SOON).await.unwrap().answered(SOON).await.unwrap();
+    waiting.hang_up().await.unwrap();
+    first.hang_up().await.unwrap();
+    rig.pbx.wait_until_empty(SOON).await.unwrap();
+    assert_eq!(story(&rig, "5550001").await.outcome, "completed");
+    assert_eq!(story(&rig, "5550002").await.outcome, "completed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f14_who_logs_on_while_the_database_is_frozen_hears_that_it_did_not_work_and_can_try_again() {
+    let rig = house("frozenlogon").own_postgres().start().await.unwrap();
+    let phone = rig.phones.phone("1000").unwrap();
+    rig.pg.freeze();
+    dial_and_hear(&rig, phone, "*56466*", "not_available").await;
+    rig.pg.thaw();
+    wait::until("the database is back", SOON, || async {
+        let status = rig.usher()?.ready().await?;
+        anyhow::ensure!(status == 200, "/ready says {status}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    dial_and_hear(&rig, phone, "*56466*", "logon").await;
+    a_call_works(&rig, "5550001").await;
 }

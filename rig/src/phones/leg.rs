@@ -165,7 +165,11 @@ impl Leg {
         self.0.ari.delete(&format!("channels/{}", self.0.id), &[("reason_code", &cause)]).await
     }
 
-    pub(super) async fn answer(&self) -> Result<()> {
+    /// Answers a phone that rings and was told to do nothing; whatever the phone does is up to the caller of this.
+    ///
+    /// # Errors
+    /// When the call is over.
+    pub async fn answer(&self) -> Result<()> {
         self.0.ari.post(&format!("channels/{}/answer", self.0.id), &[]).await.map(drop)
     }
 

@@ -261,8 +261,16 @@ impl Floor {
         out: &mut Vec<Effect>,
     ) {
         let call = arrival.call;
-        if self.callers.contains_key(&call) {
-            return;
+        match self.callers.get(&call).map(|known| (known.stage, known.has_out(offer))) {
+            None => {}
+            Some((_, true) | (Stage::Talking, _)) => return,
+            // Joined by somebody else while we were not looking: they talk, and wait for nobody any more.
+            Some((Stage::Waiting | Stage::Popping { .. } | Stage::Ringing { .. } | Stage::Joining, false)) => {
+                self.end_offer(call, OfferEnd::Withdrawn, Leg::ToBeDropped, now, out);
+                if let Some(known) = self.callers.remove(&call) {
+                    self.line.remove(&(known.entered.steady, known.ticket));
+                }
+            }
         }
         // The member was taken for free because this Asterisk had not been heard yet.
         let rivals: Vec<CallId> = self
