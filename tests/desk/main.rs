@@ -480,7 +480,8 @@ fn everything_holds_on_ejabberd_too() {
         return;
     }
     let out = std::process::Command::new(std::env::current_exe().unwrap())
-        // Not asked of it: what it keeps when it is killed within the second is neither all nor nothing.
+        // Not asked of it: what it keeps when it is killed within the second is neither all nor nothing, its subscriptions
+        // among it, so that the end of a pop may be seen only when the reader looks again (docs/screen-pop.md, rule 2).
         .args(["--test-threads=2", "--skip", "after_a_restart_that_forgot"])
         .env("USHER_TEST_XMPP", "ejabberd")
         .output()
