@@ -173,3 +173,16 @@ fn a_caller_whose_talk_ended_in_a_restart_is_hung_up_and_nobody_is_rung_for_them
     assert_eq!(bench.stage(1), None);
     assert_eq!(bench.floor.agents()["1000"].last_call, Some(bench.now.utc));
 }
+
+#[test]
+fn a_waiting_caller_whom_another_program_has_joined_meanwhile_talks_and_waits_no_more() {
+    let mut bench = Bench::with(&["1000"]);
+    bench.device("PJSIP/1000", Device::Busy);
+    bench.enters(1);
+    let (arrival, age) = (bench.arrival(1), Duration::from_secs(30));
+    let found = Event::TalkFound { arrival, age, offer: OfferNo(7), extension: Extension::new("1000") };
+    assert_eq!(bench.step(found), ["answered 1000 for 1"]);
+    assert_eq!(bench.stage(1), Some(Stage::Talking));
+    let effects = bench.leg_gone(1, 7, LegEnd::HungUp);
+    assert!(has(&effects, "hang up 1") && has(&effects, "[ended 1: completed]"), "{effects:?}");
+}
