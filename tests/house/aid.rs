@@ -14,7 +14,7 @@ pub const SOON: Duration = Duration::from_secs(10);
 pub const RECONNECTED: Duration = Duration::from_secs(15);
 
 /// One that is closed or reset is seen at once: long before silence would show it, which takes 5 s.
-pub const SEEN: Duration = Duration::from_secs(3);
+pub const SEEN: Duration = Duration::from_millis(500);
 
 /// A rig with the service.
 pub fn house(name: &str) -> Builder {
