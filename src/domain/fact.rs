@@ -7,7 +7,11 @@ use uuid::Uuid;
 use crate::domain::{
     id::{CallId, ChannelId, Extension, OfferNo, QueueName, ServerId},
     pop::PopOutcome,
-    queue::roster::{CallerId, Customer},
+    queue::{
+        choice::Choice,
+        policy::Overflow,
+        roster::{CallerId, Customer},
+    },
 };
 
 /// A fact with its time and an id of its own, so that it can be written twice and count once.
@@ -45,8 +49,10 @@ pub enum Fact {
         call: CallId,
         /// for the n-th time
         offer: OfferNo,
-        /// goes to this member.
+        /// goes to this member,
         extension: Extension,
+        /// chosen so.
+        choice: Box<Choice>,
     },
     /// The member's phone was asked to ring.
     CallRinging {
@@ -79,6 +85,39 @@ pub enum Fact {
         /// was answered here.
         extension: Extension,
     },
+    /// A queue did not take or keep the call.
+    CallOverflowed {
+        /// The call
+        call: CallId,
+        /// was sent away from this queue,
+        queue: QueueName,
+        /// because of this,
+        why: CallOutcome,
+        /// to there; never [`Overflow::Dialplan`].
+        to: Overflow,
+    },
+    /// A member is offered nothing after a talk.
+    WrapUp {
+        /// After this call
+        call: CallId,
+        /// this member
+        extension: Extension,
+        /// of this queue
+        queue: QueueName,
+        /// until then.
+        until: Timestamp,
+    },
+    /// The floor has paused a member.
+    AutoPaused {
+        /// After this call
+        call: CallId,
+        /// this member
+        extension: Extension,
+        /// in this queue,
+        queue: QueueName,
+        /// who has let so many of its offers in a row go by.
+        unanswered: u32,
+    },
     /// The call left the floor. The last fact of a call.
     CallEnded {
         /// The call
@@ -99,6 +138,9 @@ impl Fact {
             | Self::CallRinging { call, .. }
             | Self::OfferEnded { call, .. }
             | Self::CallAnswered { call, .. }
+            | Self::CallOverflowed { call, .. }
+            | Self::WrapUp { call, .. }
+            | Self::AutoPaused { call, .. }
             | Self::CallEnded { call, .. } => *call,
         }
     }
@@ -111,6 +153,11 @@ impl Fact {
             Self::CallRinging { extension, pop, .. } => format!("rings at {extension}, its pop {}", pop.as_str()),
             Self::OfferEnded { extension, why, .. } => format!("{extension} did not take it: {}", why.as_str()),
             Self::CallAnswered { extension, .. } => format!("answered by {extension}"),
+            Self::CallOverflowed { queue, why, to, .. } => format!("leaves {queue} for {to}: {}", why.as_str()),
+            Self::WrapUp { extension, until, .. } => format!("{extension} is in wrap-up until {until}"),
+            Self::AutoPaused { extension, queue, unanswered, .. } => {
+                format!("{extension} is paused in {queue} after {unanswered} unanswered offers")
+            }
             Self::CallEnded { outcome, .. } => format!("ended: {}", outcome.as_str()),
         }
     }
@@ -132,6 +179,8 @@ pub enum OfferEnd {
     MemberGone,
     /// The member logged off meanwhile.
     LoggedOff,
+    /// Another member to whom the call was offered at the same time was faster.
+    Taken,
     /// No fault of the member's: the link to Asterisk broke, the phone was taken before it could ring, the caller has
     /// waited too long, or the service is stopping.
     Withdrawn,
@@ -147,6 +196,7 @@ impl OfferEnd {
             Self::CallerGone => "caller_gone",
             Self::MemberGone => "member_gone",
             Self::LoggedOff => "logged_off",
+            Self::Taken => "taken",
             Self::Withdrawn => "withdrawn",
         }
     }
@@ -164,6 +214,12 @@ pub enum CallOutcome {
     TimedOut,
     /// No member was logged on: sent to the fallback.
     NoMembers,
+    /// The queue was full: sent to the fallback.
+    Full,
+    /// None of the members who were logged on counted as there: sent to the fallback.
+    Empty,
+    /// Sent to a phone, as the queue's policy says.
+    Overflowed,
     /// The queue does not exist (any more): sent to the fallback.
     UnknownQueue,
     /// The service was stopping: sent to the fallback.
@@ -180,6 +236,9 @@ impl CallOutcome {
             Self::Abandoned => "abandoned",
             Self::TimedOut => "timed_out",
             Self::NoMembers => "no_members",
+            Self::Full => "full",
+            Self::Empty => "empty",
+            Self::Overflowed => "overflowed",
             Self::UnknownQueue => "unknown_queue",
             Self::Stopped => "stopped",
             Self::Lost => "lost",

@@ -1,8 +1,10 @@
 //! A caller on the floor: who they are, what they wait for, and how far their offer has come.
 
-use std::{collections::BTreeSet, time::Duration};
-
-use std::time::Instant;
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
 
 use crate::domain::{
     id::{BridgeId, CallId, ChannelId, Extension, OfferNo, QueueName, ServerId},
@@ -26,6 +28,40 @@ pub struct Arrival {
     pub customer: Customer,
     /// Who calls.
     pub caller: CallerId,
+    /// Higher is served before lower.
+    pub priority: i32,
+    /// Whom they may be given.
+    pub penalties: Penalties,
+}
+
+/// The penalties of members whom a caller may be given, both ends included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Penalties {
+    /// None with a lower one.
+    pub least: u32,
+    /// None with a higher one.
+    pub most: u32,
+}
+
+impl Penalties {
+    /// Any member.
+    pub const ALL: Self = Self { least: 0, most: u32::MAX };
+
+    /// Whether a member with that penalty is among them.
+    pub fn contains(self, penalty: u32) -> bool {
+        (self.least..=self.most).contains(&penalty)
+    }
+}
+
+/// A place in line; the lower is served first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// Higher priority before lower,
+    pub priority: Reverse<i32>,
+    /// then who has waited longer in this queue,
+    pub since: Instant,
+    /// then who came first; unique.
+    pub ticket: u64,
 }
 
 /// Where the caller stands.
@@ -33,7 +69,18 @@ pub struct Arrival {
 pub enum Stage {
     /// In line.
     Waiting,
-    /// A member is reserved, and the pop must be confirmed before the phone rings, or this moment be over.
+    /// Members are reserved: their pops are on the way, or their phones ring.
+    Offered,
+    /// A member has answered; the two are being joined.
+    Joining,
+    /// They talk.
+    Talking,
+}
+
+/// How far an offer has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OfferState {
+    /// The pop must be confirmed before the phone rings, or this moment be over.
     Popping {
         /// End of the bound.
         until: Instant,
@@ -43,19 +90,19 @@ pub enum Stage {
         /// End of the ring time.
         until: Instant,
     },
-    /// The member has answered; the two are being joined.
-    Joining,
-    /// They talk.
-    Talking,
+    /// The member has answered.
+    Answered,
 }
 
-/// The offer a caller has out.
+/// An offer a caller has out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Offer {
     /// Which one of the call.
     pub number: OfferNo,
     /// To whom.
     pub extension: Extension,
+    /// How far it has come.
+    pub state: OfferState,
 }
 
 /// A caller.
@@ -65,14 +112,20 @@ pub struct Caller {
     pub arrival: Arrival,
     /// When they came.
     pub entered: Now,
+    /// When they came into the queue that they wait in now.
+    pub since: Instant,
     /// Place in the order of arrival, over all queues.
     pub ticket: u64,
     /// Where they stand.
     pub stage: Stage,
-    /// The current offer: there is one in every stage but [`Stage::Waiting`].
-    pub offer: Option<Offer>,
-    /// Who missed or refused this call and is skipped for it.
+    /// Offers that are out: none while [`Stage::Waiting`], one or more while [`Stage::Offered`], one from then on.
+    pub offers: BTreeMap<OfferNo, Offer>,
+    /// Who missed or refused this call and is skipped for it, or until the next round.
     pub skipped: BTreeSet<Extension>,
+    /// Queues that they were in before: they do not come back to one.
+    pub been: BTreeSet<QueueName>,
+    /// When the next round begins, in which nobody is skipped; `None`: never.
+    pub retry_at: Option<Instant>,
     last_offer: u32,
     revision: u32,
     rang: Rang,
@@ -102,10 +155,13 @@ impl Caller {
         Self {
             arrival,
             entered,
+            since: entered.steady,
             ticket,
             stage: Stage::Waiting,
-            offer: None,
+            offers: BTreeMap::new(),
             skipped: BTreeSet::new(),
+            been: BTreeSet::new(),
+            retry_at: None,
             last_offer: base,
             revision: base,
             rang: Rang::Never,
@@ -114,17 +170,41 @@ impl Caller {
         }
     }
 
-    /// Numbers the next offer.
-    pub fn next_offer(&mut self, extension: Extension) -> Offer {
-        self.last_offer += 1;
-        let offer = Offer { number: OfferNo(self.last_offer), extension };
-        self.offer = Some(offer.clone());
-        offer
+    /// Where they stand in line, compared with others.
+    pub fn place(&self) -> Place {
+        Place { priority: Reverse(self.arrival.priority), since: self.since, ticket: self.ticket }
     }
 
-    /// Whether `number` is the offer that is out now.
+    /// The number of the next offer.
+    pub fn next_offer(&mut self) -> OfferNo {
+        self.last_offer += 1;
+        OfferNo(self.last_offer)
+    }
+
+    /// Whether `number` is an offer that is out now.
     pub fn has_out(&self, number: OfferNo) -> bool {
-        self.offer.as_ref().is_some_and(|offer| offer.number == number)
+        self.offers.contains_key(&number)
+    }
+
+    /// Whether one of the offers that are out is to that member.
+    pub fn has_offer_to(&self, extension: &Extension) -> bool {
+        self.offers.values().any(|offer| offer.extension == *extension)
+    }
+
+    /// The offer that was answered, from then on.
+    pub fn taken(&self) -> Option<&Offer> {
+        match self.stage {
+            Stage::Joining | Stage::Talking => self.offers.values().next(),
+            Stage::Waiting | Stage::Offered => None,
+        }
+    }
+
+    /// Whether the caller still waits for somebody to answer.
+    pub fn is_unanswered(&self) -> bool {
+        match self.stage {
+            Stage::Waiting | Stage::Offered => true,
+            Stage::Joining | Stage::Talking => false,
+        }
     }
 
     /// Notes that a phone was asked to ring, so that there is a bridge to take down in the end.
@@ -151,17 +231,14 @@ impl Caller {
     /// Whether the caller, who is to hear music, may be in silence since the link fell; asked once for each gap.
     pub fn may_hear_nothing(&mut self) -> bool {
         let before = std::mem::replace(&mut self.sound, Sound::AsAsked);
-        match self.stage {
-            Stage::Waiting | Stage::Popping { .. } | Stage::Ringing { .. } => before == Sound::Doubtful,
-            Stage::Joining | Stage::Talking => false,
-        }
+        self.is_unanswered() && before == Sound::Doubtful
     }
 
     /// In [`Stage::Joining`]: when to ask for it again.
     pub fn join_due(&self) -> Option<Instant> {
         match self.stage {
             Stage::Joining => self.join_due,
-            Stage::Waiting | Stage::Popping { .. } | Stage::Ringing { .. } | Stage::Talking => None,
+            Stage::Waiting | Stage::Offered | Stage::Talking => None,
         }
     }
 

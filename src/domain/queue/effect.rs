@@ -176,8 +176,10 @@ pub enum Effect {
         call: CallId,
         /// and offer,
         offer: OfferNo,
-        /// on this Asterisk.
+        /// on this Asterisk,
         server: ServerId,
+        /// after this.
+        farewell: Farewell,
     },
     /// End greeting and music, and bring both legs into one bridge; tell [`Event::Joined`] or [`Event::LegGone`]. Asked
     /// for again as long as neither is told, so a second time must do no harm.
@@ -197,6 +199,26 @@ pub enum Effect {
         channel: ChannelId,
         /// why.
         outcome: CallOutcome,
+        /// A phone that the dialplan is to ring for them instead of its fallback.
+        to: Option<Extension>,
+    },
+    /// Note on the caller's leg, for a later run of the service, that they wait in another queue from now on.
+    Moved {
+        /// Which call,
+        call: CallId,
+        /// on this Asterisk,
+        server: ServerId,
+        /// this leg,
+        channel: ChannelId,
+        /// is in this queue.
+        queue: QueueName,
+    },
+    /// Send a member a message.
+    TellMember {
+        /// To whom.
+        extension: Extension,
+        /// What it says.
+        notice: Notice,
     },
     /// Hang up the caller.
     HangUpCaller {
@@ -216,6 +238,27 @@ pub enum Effect {
     },
     /// Tell everyone and write it down.
     Record(Fact),
+}
+
+/// What a member whose leg is dropped hears first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Farewell {
+    /// Nothing: the phone stops ringing.
+    None,
+    /// That somebody else has taken the call, if they answered it as well.
+    Taken,
+}
+
+/// What a member is told in a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// They are paused in a queue.
+    AutoPaused {
+        /// In this one,
+        queue: QueueName,
+        /// after so many unanswered calls in a row.
+        unanswered: u32,
+    },
 }
 
 /// How to ring a member.

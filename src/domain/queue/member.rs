@@ -1,12 +1,15 @@
 //! An agent on the floor: one person, whatever number of queues they serve.
 
-use std::{collections::BTreeSet, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Instant,
+};
 
 use jiff::Timestamp;
 
 use crate::domain::{
     id::{CallId, Interface, OfferNo, QueueName},
-    queue::roster,
+    queue::roster::{self, Pause, PauseKind},
 };
 
 /// What a phone does, as its Asterisk sees it.
@@ -49,7 +52,11 @@ pub struct Agent {
     /// From the database.
     pub row: roster::Agent,
     /// Queues logged on to.
-    pub logged_on: BTreeSet<QueueName>,
+    pub seats: BTreeMap<QueueName, Seat>,
+    /// Pauses that the floor has set and the database does not know yet.
+    pub auto_pauses: BTreeSet<(QueueName, Timestamp)>,
+    /// Until when they are in wrap-up.
+    pub wrap_up: Option<Instant>,
     /// End of the last call, the later of ours and the database's.
     pub last_call: Option<Timestamp>,
     /// When an offer last came to nothing because of them.
@@ -58,6 +65,21 @@ pub struct Agent {
     pub work: Work,
     /// Whether the database still has them; one who is gone stays until their call is over.
     pub listed: Listed,
+}
+
+/// An agent's place in a queue that they are logged on to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seat {
+    /// Lower is offered first.
+    pub penalty: u32,
+    /// In the order of the configuration.
+    pub place: i32,
+    /// When they logged on last.
+    pub joined_at: Timestamp,
+    /// Calls of this queue that they took, the more of ours and the database's.
+    pub calls_taken: u64,
+    /// Offers of this queue that they did not answer, since they last took a call.
+    pub unanswered: u32,
 }
 
 /// Whether an agent is in the current roster.
@@ -74,6 +96,24 @@ impl Agent {
     /// and is not the first to be rung by every caller.
     pub fn last_turn(&self) -> Option<Timestamp> {
         self.last_call.max(self.last_refusal)
+    }
+
+    /// Why they are not offered calls of this queue, as the database knows or the floor has decided.
+    pub fn pause(&self, queue: &QueueName) -> Option<(PauseKind, &str)> {
+        let in_force = |pause: &&Pause| {
+            pause.queue.as_ref().is_none_or(|of| of == queue) && !(pause.kind == PauseKind::Auto && self.is_over(pause))
+        };
+        let ours = self.auto_pauses.iter().any(|(of, _)| of == queue).then_some((PauseKind::Auto, ""));
+        self.row.pauses.iter().find(in_force).map(|pause| (pause.kind, pause.reason.as_str())).or(ours)
+    }
+
+    /// Who logs on after the floor has paused them is back.
+    fn is_over(&self, pause: &Pause) -> bool {
+        pause
+            .queue
+            .as_ref()
+            .and_then(|queue| self.seats.get(queue))
+            .is_some_and(|seat| seat.joined_at > pause.since)
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod announce;
 pub mod board;
 pub mod caller;
+pub mod choice;
 pub mod effect;
 pub mod floor;
 pub mod member;

@@ -13,8 +13,8 @@ use crate::domain::{
     id::{CallId, ChannelId, CustomerCode, Extension, Interface, QueueName, ServerId},
     now::Now,
     queue::{
-        caller::Arrival,
-        effect::Effect,
+        caller::{Arrival, Penalties},
+        effect::{Effect, Farewell, Notice},
         policy::Policy,
         roster::{Agent, CallerId, Customer, Membership, MembershipKind, Queue, Roster},
     },
@@ -85,6 +85,8 @@ pub(super) fn arrival(number: u64, server: &ServerId, queue: &QueueName) -> Arri
         queue: queue.clone(),
         customer: Customer { id: 1, code: CustomerCode::new("1111"), name: "Company 1".into() },
         caller: CallerId { number: "2000".into(), name: String::new() },
+        priority: 0,
+        penalties: Penalties::ALL,
     }
 }
 
@@ -104,9 +106,19 @@ pub(super) fn words(effect: &Effect) -> String {
             format!("{} {} for {}", pop.state.as_str(), pop.extension.as_str(), short(pop.call))
         }
         Effect::Ring(ring) => format!("ring {} for {}", ring.extension.as_str(), short(ring.call)),
-        Effect::DropLeg { call, offer, .. } => format!("drop leg {} of {}", offer.0, short(*call)),
+        Effect::DropLeg { call, offer, farewell, .. } => match farewell {
+            Farewell::None => format!("drop leg {} of {}", offer.0, short(*call)),
+            Farewell::Taken => format!("drop leg {} of {}: taken", offer.0, short(*call)),
+        },
         Effect::Join { call, .. } => format!("join {}", short(*call)),
-        Effect::GiveBack { call, outcome, .. } => format!("give back {}: {}", short(*call), outcome.as_str()),
+        Effect::GiveBack { call, outcome, to: None, .. } => format!("give back {}: {}", short(*call), outcome.as_str()),
+        Effect::GiveBack { call, outcome, to: Some(to), .. } => {
+            format!("give back {} to {}: {}", short(*call), to.as_str(), outcome.as_str())
+        }
+        Effect::Moved { call, queue, .. } => format!("move {} to {}", short(*call), queue.as_str()),
+        Effect::TellMember { extension, notice: Notice::AutoPaused { queue, unanswered } } => {
+            format!("tell {} paused in {} after {unanswered}", extension.as_str(), queue.as_str())
+        }
         Effect::HangUpCaller { call, .. } => format!("hang up {}", short(*call)),
         Effect::DropBridge { call, .. } => format!("drop bridge {}", short(*call)),
         Effect::Record(fact) => match fact {
@@ -115,6 +127,9 @@ pub(super) fn words(effect: &Effect) -> String {
             Fact::CallRinging { call, pop, .. } => format!("[ringing {}: pop {}]", short(*call), pop.as_str()),
             Fact::OfferEnded { call, why, .. } => format!("[offer ended {}: {}]", short(*call), why.as_str()),
             Fact::CallAnswered { call, .. } => format!("[answered {}]", short(*call)),
+            Fact::CallOverflowed { call, why, to, .. } => format!("[overflow {} to {to}: {}]", short(*call), why.as_str()),
+            Fact::WrapUp { extension, .. } => format!("[wrap-up {}]", extension.as_str()),
+            Fact::AutoPaused { extension, unanswered, .. } => format!("[paused {} after {unanswered}]", extension.as_str()),
             Fact::CallEnded { call, outcome, .. } => format!("[ended {}: {}]", short(*call), outcome.as_str()),
         },
     }

@@ -1,87 +1,304 @@
-//! Who works on the floor: what the database says of agents, queues and memberships, and what becomes of those it drops.
+//! Who works on the floor: what the database says of agents, queues and memberships, and what keeps each from being offered.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
 
 use crate::domain::{
-    fact::OfferEnd,
+    fact::{Fact, OfferEnd},
     id::{CallId, Extension, OfferNo, QueueName},
     now::Now,
     queue::{
-        caller::Stage,
-        effect::Effect,
-        floor::{Floor, Leg},
-        member::{Agent, Listed, Work},
-        roster::Roster,
+        caller::{OfferState, Penalties},
+        effect::{Effect, Farewell, Notice},
+        floor::{Floor, Leg, alarms::Alarm},
+        member::{Agent, Device, Listed, Seat, Work},
+        policy::Absence,
+        roster::{self, Membership, PauseKind, Roster},
     },
 };
 
 impl Floor {
-    /// Members logged on to a queue, by extension.
-    pub(super) fn logged_on<'a>(&'a self, queue: &'a QueueName) -> impl Iterator<Item = &'a Extension> {
-        self.agents.iter().filter(move |(_, agent)| agent.logged_on.contains(queue)).map(|(extension, _)| extension)
-    }
-
-    /// A call that has an offer out to this person.
-    pub(super) fn engagement(&self, extension: &Extension) -> Option<(CallId, OfferNo)> {
-        self.callers.values().find_map(|caller| {
-            let offer = caller.offer.as_ref().filter(|offer| offer.extension == *extension)?;
-            Some((caller.arrival.call, offer.number))
-        })
-    }
-
     pub(super) fn roster(&mut self, roster: &Arc<Roster>, now: Now, out: &mut Vec<Effect>) {
-        self.queues = roster.queues.iter().map(|queue| (queue.name.clone(), queue.clone())).collect();
+        self.queues_listed(&roster.queues);
+        self.agents_listed(&roster.agents);
+        for membership in &roster.memberships {
+            self.membership_listed(membership, now);
+        }
+        let agents: Vec<Extension> = self.agents.keys().cloned().collect();
+        for extension in &agents {
+            self.confirm_auto_pauses(extension);
+        }
+        self.withdraw_from_the_logged_off(now, out);
+        self.look_after_all();
+        for extension in &agents {
+            self.forget_if_unlisted(extension);
+        }
+        self.lines.retain(|_, line| !line.is_forgotten());
+    }
+
+    fn queues_listed(&mut self, rows: &[roster::Queue]) {
+        let mut before: BTreeMap<QueueName, Option<Duration>> = BTreeMap::new();
+        for (name, line) in &mut self.lines {
+            before.insert(name.clone(), line.row.take().map(|row| row.queue_timeout));
+            line.members.clear();
+            line.away.clear();
+            line.free.clear();
+        }
+        for row in rows {
+            self.lines.entry(row.name.clone()).or_default().row = Some(row.clone());
+        }
+        self.touched.extend(self.lines.keys().cloned());
+        // Only their callers have to be given another end.
+        before.retain(|name, timeout| self.queue(name).map(|row| row.queue_timeout) != *timeout);
+        let calls: Vec<CallId> = self
+            .callers
+            .values()
+            .filter(|caller| before.contains_key(&caller.arrival.queue))
+            .map(|caller| caller.arrival.call)
+            .collect();
+        for call in calls {
+            self.reschedule(call);
+        }
+    }
+
+    fn agents_listed(&mut self, rows: &[roster::Agent]) {
         for agent in self.agents.values_mut() {
             agent.listed = Listed::No;
-            agent.logged_on.clear();
         }
-        for row in &roster.agents {
+        self.owners.clear();
+        for row in rows {
+            self.owners.entry(row.interface.clone()).or_default().insert(row.extension.clone());
             if let Some(agent) = self.agents.get_mut(&row.extension) {
                 agent.row = row.clone();
                 agent.listed = Listed::Yes;
                 continue;
             }
             // They may be in a talk that was found while they were not listed.
-            let work = self.engagement(&row.extension).map_or(Work::Free, |(call, offer)| Work::Busy { call, offer });
+            let talk = self.engaged.get(&row.extension).and_then(|out| out.first());
             let agent = Agent {
                 row: row.clone(),
-                logged_on: BTreeSet::new(),
+                seats: BTreeMap::new(),
+                auto_pauses: Default::default(),
+                wrap_up: None,
                 last_call: None,
                 last_refusal: None,
-                work,
+                work: talk.map_or(Work::Free, |(call, offer)| Work::Busy { call: *call, offer: *offer }),
                 listed: Listed::Yes,
             };
             self.agents.insert(row.extension.clone(), agent);
         }
-        for membership in &roster.memberships {
-            let Some(agent) = self.agents.get_mut(&membership.extension) else { continue };
-            agent.last_call = agent.last_call.max(membership.last_call_at);
-            if membership.logged_on && self.queues.contains_key(&membership.queue) {
-                agent.logged_on.insert(membership.queue.clone());
-            }
+        for agent in self.agents.values_mut().filter(|agent| agent.listed == Listed::No) {
+            agent.seats.clear();
         }
-        self.withdraw_from_the_logged_off(now, out);
-        self.forget_unlisted();
+    }
+
+    fn membership_listed(&mut self, row: &Membership, now: Now) {
+        let Some(line) = self.lines.get_mut(&row.queue).filter(|line| line.row.is_some()) else { return };
+        let Some(agent) = self.agents.get_mut(&row.extension).filter(|agent| agent.listed == Listed::Yes) else { return };
+        agent.last_call = agent.last_call.max(row.last_call_at);
+        // From before a restart, or of another run of the service; ours is not cut short by it.
+        if let Some(left) = row.wrap_up_until.and_then(|until| Duration::try_from(until.duration_since(now.utc)).ok())
+            && !left.is_zero()
+        {
+            agent.wrap_up = agent.wrap_up.max(Some(now.steady + left));
+            self.alarms.set(Alarm::WrapUp(row.extension.clone()), agent.wrap_up);
+        }
+        if !row.logged_on {
+            agent.seats.remove(&row.queue);
+            line.away.insert(row.extension.clone());
+            return;
+        }
+        line.members.insert(row.extension.clone());
+        let seat = agent.seats.entry(row.queue.clone()).or_insert_with(|| Seat {
+            penalty: 0,
+            place: 0,
+            joined_at: row.joined_at,
+            calls_taken: 0,
+            unanswered: 0,
+        });
+        seat.penalty = row.penalty;
+        seat.place = row.place;
+        seat.joined_at = row.joined_at;
+        seat.calls_taken = seat.calls_taken.max(row.calls_taken);
+    }
+
+    /// A pause of ours that the database has is the database's from now on; one that is older than a log-on is over.
+    fn confirm_auto_pauses(&mut self, extension: &Extension) {
+        let Some(agent) = self.agents.get_mut(extension) else { return };
+        // Seats of memberships that are not listed any more.
+        agent.seats.retain(|queue, _| self.lines.get(queue).is_some_and(|line| line.members.contains(extension)));
+        let (seats, row) = (&agent.seats, &agent.row);
+        agent.auto_pauses.retain(|(queue, since)| {
+            let known = |p: &roster::Pause| p.kind == PauseKind::Auto && p.queue.as_ref().is_none_or(|of| of == queue);
+            seats.get(queue).is_some_and(|seat| seat.joined_at <= *since) && !row.pauses.iter().any(known)
+        });
     }
 
     fn withdraw_from_the_logged_off(&mut self, now: Now, out: &mut Vec<Effect>) {
-        let withdrawn: Vec<CallId> = self
-            .callers
-            .iter()
-            .filter(|(_, caller)| matches!(caller.stage, Stage::Popping { .. } | Stage::Ringing { .. }))
-            .filter(|(_, caller)| {
-                let agent = caller.offer.as_ref().and_then(|offer| self.agents.get(&offer.extension));
-                !agent.is_some_and(|agent| agent.logged_on.contains(&caller.arrival.queue))
-            })
-            .map(|(call, _)| *call)
-            .collect();
-        for call in withdrawn {
-            self.end_offer(call, OfferEnd::LoggedOff, Leg::ToBeDropped, now, out);
+        let mut withdrawn: Vec<(CallId, OfferNo)> = Vec::new();
+        for (extension, offers) in &self.engaged {
+            let seats = self.agents.get(extension).map(|agent| &agent.seats);
+            withdrawn.extend(offers.iter().filter(|(call, _)| {
+                let caller = self.callers.get(call).filter(|caller| caller.is_unanswered());
+                caller.is_some_and(|caller| seats.is_none_or(|seats| !seats.contains_key(&caller.arrival.queue)))
+            }));
+        }
+        withdrawn.sort_unstable();
+        for (call, offer) in withdrawn {
+            self.end_offer(call, offer, OfferEnd::LoggedOff, Leg::ToBeDropped(Farewell::None), now, out);
         }
     }
 
-    /// Forgets agents who are in the database no more, as soon as they have nothing to do.
-    pub(super) fn forget_unlisted(&mut self) {
-        self.agents.retain(|_, agent| agent.listed == Listed::Yes || agent.work != Work::Free);
+    // ---- what a member does ----------------------------------------------------------------------------------------
+
+    /// Gives an agent something to do, or nothing. One who is in a second talk is busy with that instead.
+    pub(super) fn set_work(&mut self, extension: &Extension, work: Work) {
+        let Some(agent) = self.agents.get_mut(extension) else { return };
+        match agent.work {
+            Work::Clearing { call, offer, .. } => {
+                self.clearing.remove(&(call, offer));
+                self.alarms.set(Alarm::Clearing(extension.clone()), None);
+            }
+            Work::Free | Work::Busy { .. } => {}
+        }
+        // After a restart a second talk of the same person may have been found.
+        let other = self.engaged.get(extension).and_then(|out| out.first());
+        agent.work = match (work, other) {
+            (Work::Free | Work::Clearing { .. }, Some((call, offer))) => Work::Busy { call: *call, offer: *offer },
+            (work, _) => work,
+        };
+        match agent.work {
+            Work::Clearing { call, offer, until } => {
+                self.clearing.insert((call, offer), extension.clone());
+                self.alarms.set(Alarm::Clearing(extension.clone()), Some(until));
+            }
+            Work::Free | Work::Busy { .. } => {}
+        }
+        self.look_after(extension);
+        self.forget_if_unlisted(extension);
+    }
+
+    /// Notes in which queues a member is free now. To be called whenever anything changes that this depends on.
+    pub(super) fn look_after(&mut self, extension: &Extension) {
+        let Some(agent) = self.agents.get(extension) else { return };
+        let interface = &agent.row.interface;
+        let is_ready = agent.work == Work::Free
+            && agent.wrap_up.is_none()
+            && self.up.iter().any(|server| self.is_idle(server, interface));
+        for queue in agent.seats.keys() {
+            let Some(line) = self.lines.get_mut(queue) else { continue };
+            if is_ready && agent.pause(queue).is_none() {
+                line.free.insert(extension.clone());
+            } else {
+                line.free.remove(extension);
+            }
+            self.touched.insert(queue.clone());
+        }
+    }
+
+    pub(super) fn look_after_all(&mut self) {
+        let agents: Vec<Extension> = self.agents.keys().cloned().collect();
+        for extension in agents {
+            self.look_after(&extension);
+        }
+    }
+
+    /// Forgets an agent who is in the database no more, as soon as they have nothing to do.
+    fn forget_if_unlisted(&mut self, extension: &Extension) {
+        let gone = |agent: &Agent| agent.listed == Listed::No && agent.work == Work::Free;
+        if self.agents.get(extension).is_some_and(gone) {
+            self.agents.remove(extension);
+            self.alarms.set(Alarm::WrapUp(extension.clone()), None);
+        }
+    }
+
+    /// Whether this keeps a member from counting as there.
+    pub(super) fn is_absent(
+        &self,
+        extension: &Extension,
+        queue: &QueueName,
+        absence: Absence,
+        penalties: Penalties,
+    ) -> bool {
+        let Some(agent) = self.agents.get(extension) else { return true };
+        let device = || self.device(&agent.row.interface);
+        match absence {
+            Absence::Paused => agent.pause(queue).is_some(),
+            Absence::Penalty => agent.seats.get(queue).is_none_or(|seat| !penalties.contains(seat.penalty)),
+            Absence::WrapUp => agent.wrap_up.is_some(),
+            Absence::Unavailable => device() == Device::Unavailable,
+            Absence::Ringing => matches!(agent.work, Work::Clearing { .. }) || self.is_rung(agent) == Some(true),
+            Absence::InUse => match agent.work {
+                Work::Free => device() == Device::Busy,
+                Work::Busy { .. } => self.is_rung(agent) == Some(false),
+                Work::Clearing { .. } => false,
+            },
+        }
+    }
+
+    /// Of one who is busy with a call of ours: whether it is not answered yet.
+    fn is_rung(&self, agent: &Agent) -> Option<bool> {
+        let Work::Busy { call, offer } = agent.work else { return None };
+        let offer = self.callers.get(&call)?.offers.get(&offer)?;
+        Some(match offer.state {
+            OfferState::Popping { .. } | OfferState::Ringing { .. } => true,
+            OfferState::Answered => false,
+        })
+    }
+
+    // ---- after a talk, and after none ------------------------------------------------------------------------------
+
+    /// A member's talk in a queue has ended.
+    pub(super) fn talk_ended(&mut self, call: CallId, extension: &Extension, now: Now, out: &mut Vec<Effect>) {
+        let Some(caller) = self.callers.get(&call) else { return };
+        let queue = caller.arrival.queue.clone();
+        self.partners.spoke(caller.arrival.customer.id, extension, now.utc);
+        let wrap_up = self.queue(&queue).map_or(Duration::ZERO, |row| row.policy.wrap_up);
+        let Some(agent) = self.agents.get_mut(extension) else { return };
+        agent.last_call = agent.last_call.max(Some(now.utc));
+        if let Some(seat) = agent.seats.get_mut(&queue) {
+            seat.calls_taken += 1;
+        }
+        if wrap_up.is_zero() {
+            return;
+        }
+        let until: Instant = now.steady + wrap_up;
+        agent.wrap_up = agent.wrap_up.max(Some(until));
+        self.alarms.set(Alarm::WrapUp(extension.clone()), agent.wrap_up);
+        let until: Timestamp = now.plus(wrap_up).utc;
+        out.push(Effect::Record(Fact::WrapUp { call, extension: extension.clone(), queue, until }));
+    }
+
+    /// A member has answered.
+    pub(super) fn has_answered(&mut self, extension: &Extension) {
+        if let Some(agent) = self.agents.get_mut(extension) {
+            agent.seats.values_mut().for_each(|seat| seat.unanswered = 0);
+        }
+    }
+
+    /// A member has let an offer go by: too many in a row, and they are paused in that queue until they come back by themselves.
+    pub(super) fn has_not_answered(&mut self, call: CallId, extension: &Extension, now: Now, out: &mut Vec<Effect>) {
+        let Some(queue) = self.callers.get(&call).map(|caller| caller.arrival.queue.clone()) else { return };
+        let most = self.queue(&queue).and_then(|row| row.policy.auto_pause_after);
+        let Some(agent) = self.agents.get_mut(extension) else { return };
+        let Some(seat) = agent.seats.get_mut(&queue) else { return };
+        seat.unanswered = seat.unanswered.saturating_add(1);
+        let unanswered = seat.unanswered;
+        if most.is_none_or(|most| unanswered < most) || agent.pause(&queue).is_some() {
+            return;
+        }
+        if let Some(seat) = agent.seats.get_mut(&queue) {
+            seat.unanswered = 0;
+        }
+        agent.auto_pauses.insert((queue.clone(), now.utc));
+        let extension = extension.clone();
+        let notice = Notice::AutoPaused { queue: queue.clone(), unanswered };
+        out.push(Effect::Record(Fact::AutoPaused { call, extension: extension.clone(), queue, unanswered }));
+        out.push(Effect::TellMember { extension, notice });
     }
 }

@@ -1,18 +1,18 @@
-//! The life of an offer: who gets whom, the pop, the ringing, the joining, the talk, and each way it can end.
+//! The life of an offer: the pop, the ringing, the joining, the talk, and each way it can end.
 
 use std::time::{Duration, Instant};
 
 use crate::domain::{
     fact::{CallOutcome, Fact, OfferEnd},
-    id::{CallId, Extension, Interface, OfferNo, ServerId},
+    id::{CallId, Extension, OfferNo, ServerId},
     now::Now,
     pop::{PopOutcome, PopState},
     queue::{
-        caller::{Offer, Stage},
-        effect::{Effect, LegEnd, Ring},
-        floor::{Floor, Leg},
-        member::{Device, Work},
-        strategy::{Candidate, least_recent},
+        caller::{Caller, Offer, OfferState, Stage},
+        choice::Choice,
+        effect::{Effect, Farewell, LegEnd, Ring},
+        floor::{Floor, Leg, alarms::Alarm},
+        member::Work,
     },
 };
 
@@ -22,47 +22,25 @@ const CLEARING: Duration = Duration::from_secs(5);
 const JOIN_BOUND: Duration = Duration::from_secs(2);
 
 impl Floor {
-    /// Gives back the callers in line whom nobody can serve, and every free member the first caller they may have.
-    pub(super) fn dispatch(&mut self, now: Now, out: &mut Vec<Effect>) {
-        self.give_back_the_hopeless(now, out);
-        let waiting: Vec<CallId> = self.line.values().copied().collect();
-        for call in waiting {
-            let Some(extension) = self.choose(call) else { continue };
-            let (Some(caller), Some(agent)) = (self.callers.get_mut(&call), self.agents.get_mut(&extension)) else {
-                continue;
-            };
-            let offer = caller.next_offer(extension.clone());
-            caller.stage = Stage::Popping { until: now.steady + self.publish_bound };
-            agent.work = Work::Busy { call, offer: offer.number };
-            self.line.remove(&(caller.entered.steady, caller.ticket));
-            out.push(Effect::Publish { offer: offer.number, pop: caller.pop(&extension, PopState::Offered, now) });
-            out.push(Effect::Record(Fact::CallOffered { call, offer: offer.number, extension }));
-        }
-    }
-
-    fn choose(&self, call: CallId) -> Option<Extension> {
-        let caller = self.callers.get(&call)?;
-        if !self.up.contains(&caller.arrival.server) {
-            return None;
-        }
-        let free = self.agents.iter().filter(|(extension, agent)| {
-            agent.logged_on.contains(&caller.arrival.queue)
-                && agent.work == Work::Free
-                && !caller.skipped.contains(*extension)
-                && self.is_idle(&caller.arrival.server, &agent.row.interface)
-        });
-        least_recent(free.map(|(extension, agent)| Candidate { extension, last_turn: agent.last_turn() })).cloned()
-    }
-
-    /// Whether the phone can be rung from there, and its owner is in a call nowhere.
-    fn is_idle(&self, server: &ServerId, interface: &Interface) -> bool {
-        let seen_by = |server: &ServerId| self.devices.get(&(server.clone(), interface.clone()));
-        let reachable = match seen_by(server) {
-            Some(Device::Idle) => true,
-            Some(Device::Busy | Device::Unavailable) => false,
-            None => !interface.is_watched(),
-        };
-        reachable && !self.up.iter().any(|server| seen_by(server) == Some(&Device::Busy))
+    /// Reserves a member for a caller, and sends the pop on its way.
+    pub(super) fn make_offer(
+        &mut self,
+        call: CallId,
+        extension: Extension,
+        choice: Box<Choice>,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(caller) = self.callers.get_mut(&call) else { return };
+        let number = caller.next_offer();
+        let until = now.steady + self.publish_bound;
+        let state = OfferState::Popping { until };
+        caller.offers.insert(number, Offer { number, extension: extension.clone(), state });
+        out.push(Effect::Publish { offer: number, pop: caller.pop(&extension, PopState::Offered, now) });
+        self.engaged.entry(extension.clone()).or_default().insert((call, number));
+        self.alarms.set(Alarm::Pop(call, number), Some(until));
+        self.set_work(&extension, Work::Busy { call, offer: number });
+        out.push(Effect::Record(Fact::CallOffered { call, offer: number, extension, choice }));
     }
 
     pub(super) fn pop_settled(
@@ -73,37 +51,41 @@ impl Floor {
         now: Now,
         out: &mut Vec<Effect>,
     ) {
-        let Some(caller) = self.callers.get(&call) else { return };
-        match caller.stage {
-            Stage::Popping { .. } if caller.has_out(number) => {}
-            Stage::Popping { .. } | Stage::Waiting | Stage::Ringing { .. } | Stage::Joining | Stage::Talking => return,
+        let Some(offer) = self.callers.get(&call).and_then(|caller| caller.offers.get(&number)) else { return };
+        match offer.state {
+            OfferState::Popping { .. } => self.alarms.set(Alarm::Pop(call, number), None),
+            OfferState::Ringing { .. } | OfferState::Answered => return,
         }
         // The phone may have been taken meanwhile; it is not rung into another call, and not skipped for it either.
-        let Some(ring) = self.ring(call) else {
-            return self.end_offer(call, OfferEnd::Withdrawn, Leg::NeverMade, now, out);
+        let Some(ring) = self.ring(call, number) else {
+            return self.end_offer(call, number, OfferEnd::Withdrawn, Leg::Gone, now, out);
         };
         let Some(caller) = self.callers.get_mut(&call) else { return };
-        let (offer, extension) = (ring.offer, ring.extension.clone());
-        caller.stage = Stage::Ringing { until: now.steady + ring.ring_time };
+        let extension = ring.extension.clone();
+        let until = now.steady + ring.ring_time;
+        if let Some(offer) = caller.offers.get_mut(&number) {
+            offer.state = OfferState::Ringing { until };
+        }
+        self.alarms.set(Alarm::RingTime(call, number), Some(until));
         caller.mark_rung();
         out.push(Effect::Ring(ring));
         out.push(Effect::Update { pop: caller.pop(&extension, PopState::Ringing, now) });
-        out.push(Effect::Record(Fact::CallRinging { call, offer, extension, pop: outcome }));
+        out.push(Effect::Record(Fact::CallRinging { call, offer: number, extension, pop: outcome }));
     }
 
     /// How to ring the member who has the offer; `None` when it cannot be done now.
-    fn ring(&self, call: CallId) -> Option<Ring> {
+    fn ring(&self, call: CallId, number: OfferNo) -> Option<Ring> {
         let caller = self.callers.get(&call)?;
-        let offer = caller.offer.as_ref()?;
+        let offer = caller.offers.get(&number)?;
         let agent = self.agents.get(&offer.extension)?;
-        let queue = self.queues.get(&caller.arrival.queue)?;
+        let queue = self.queue(&caller.arrival.queue)?;
         let server = &caller.arrival.server;
         if !self.up.contains(server) || !self.is_idle(server, &agent.row.interface) {
             return None;
         }
         Some(Ring {
             call,
-            offer: offer.number,
+            offer: number,
             extension: offer.extension.clone(),
             interface: agent.row.interface.clone(),
             server: server.clone(),
@@ -118,55 +100,84 @@ impl Floor {
         &mut self,
         server: ServerId,
         call: CallId,
-        offer: OfferNo,
+        number: OfferNo,
         now: Now,
         out: &mut Vec<Effect>,
     ) {
-        if let Some(caller) = self.callers.get(&call).filter(|caller| caller.has_out(offer)) {
-            match caller.stage {
-                Stage::Ringing { .. } => return self.join(call, now, out),
-                // Told twice.
-                Stage::Joining | Stage::Talking => return,
-                Stage::Waiting | Stage::Popping { .. } => {}
+        let caller = self.callers.get(&call);
+        match caller.and_then(|caller| caller.offers.get(&number)).map(|offer| offer.state) {
+            Some(OfferState::Ringing { .. }) => self.first_answer(call, number, now, out),
+            // Told twice.
+            Some(OfferState::Answered) => {}
+            // The answer comes too late: the offer has gone elsewhere. Nobody is left in silence.
+            Some(OfferState::Popping { .. }) | None => {
+                let taken = caller.is_some_and(|caller| caller.taken().is_some());
+                let farewell = if taken { Farewell::Taken } else { Farewell::None };
+                out.push(Effect::DropLeg { call, offer: number, server, farewell });
             }
         }
-        // The answer comes too late: the offer has gone elsewhere. Nobody is left in silence.
-        out.push(Effect::DropLeg { call, offer, server });
+    }
+
+    /// The first of those who were rung has answered: they are joined, and all others stop ringing.
+    fn first_answer(&mut self, call: CallId, number: OfferNo, now: Now, out: &mut Vec<Effect>) {
+        let Some(caller) = self.callers.get_mut(&call) else { return };
+        self.alarms.set(Alarm::RingTime(call, number), None);
+        if let Some(offer) = caller.offers.get_mut(&number) {
+            offer.state = OfferState::Answered;
+        }
+        if let Some(line) = self.lines.get_mut(&caller.arrival.queue) {
+            line.offered = line.offered.saturating_sub(1);
+        }
+        caller.stage = Stage::Joining;
+        let others: Vec<OfferNo> = caller.offers.keys().filter(|other| **other != number).copied().collect();
+        self.join(call, now, out);
+        for other in others {
+            self.end_offer(call, other, OfferEnd::Taken, Leg::ToBeDropped(Farewell::Taken), now, out);
+        }
     }
 
     /// Asks for both to be joined, for the first time or again.
     pub(super) fn join(&mut self, call: CallId, now: Now, out: &mut Vec<Effect>) {
         let Some(caller) = self.callers.get_mut(&call) else { return };
-        let Some(offer) = caller.offer.as_ref().map(|offer| offer.number) else { return };
+        let answered = caller.offers.values().find(|offer| offer.state == OfferState::Answered);
+        let Some(offer) = answered.map(|offer| offer.number) else { return };
         caller.join_until(now.steady + JOIN_BOUND);
         out.push(Effect::Join { call, offer });
+        self.reschedule(call);
     }
 
     pub(super) fn joined(&mut self, call: CallId, offer: OfferNo, now: Now, out: &mut Vec<Effect>) {
         let Some(caller) = self.callers.get_mut(&call) else { return };
-        match caller.stage {
-            Stage::Joining if caller.has_out(offer) => {}
-            Stage::Joining | Stage::Waiting | Stage::Popping { .. } | Stage::Ringing { .. } | Stage::Talking => return,
+        if caller.stage != Stage::Joining || !caller.has_out(offer) {
+            return;
         }
-        let Some(extension) = caller.offer.as_ref().map(|offer| offer.extension.clone()) else { return };
+        let Some(extension) = caller.taken().map(|offer| offer.extension.clone()) else { return };
         caller.stage = Stage::Talking;
         out.push(Effect::ForgetAnnouncement { call });
         out.push(Effect::Update { pop: caller.pop(&extension, PopState::Answered, now) });
+        self.reschedule(call);
+        self.has_answered(&extension);
         out.push(Effect::Record(Fact::CallAnswered { call, offer, extension }));
     }
 
-    pub(super) fn leg_gone(&mut self, call: CallId, offer: OfferNo, end: LegEnd, now: Now, out: &mut Vec<Effect>) {
-        for agent in self.agents.values_mut() {
-            match agent.work {
-                Work::Clearing { call: c, offer: o, .. } if c == call && o == offer => agent.work = Work::Free,
-                Work::Clearing { .. } | Work::Free | Work::Busy { .. } => {}
-            }
+    pub(super) fn leg_gone(&mut self, call: CallId, number: OfferNo, end: LegEnd, now: Now, out: &mut Vec<Effect>) {
+        if let Some(extension) = self.clearing.get(&(call, number)).cloned() {
+            self.set_work(&extension, Work::Free);
         }
-        self.forget_unlisted();
-        let Some(caller) = self.callers.get(&call).filter(|caller| caller.has_out(offer)) else { return };
-        match caller.stage {
-            Stage::Waiting => {}
-            Stage::Popping { .. } | Stage::Ringing { .. } => {
+        let Some(caller) = self.callers.get(&call) else { return };
+        let Some(offer) = caller.offers.get(&number) else { return };
+        match (caller.stage, offer.state) {
+            (Stage::Talking, _) => self.finish_talk(call, Leg::Gone, now, out),
+            (_, OfferState::Answered) => {
+                let why = match end {
+                    LegEnd::NotPlaced | LegEnd::Lost => OfferEnd::Withdrawn,
+                    LegEnd::HungUp | LegEnd::Rejected | LegEnd::NoAnswer | LegEnd::Unavailable => OfferEnd::MemberGone,
+                };
+                self.end_offer(call, number, why, Leg::Gone, now, out);
+                // Greeting and music were ended for the member who is gone.
+                out.push(Effect::Music { call });
+            }
+            (_, OfferState::Popping { .. } | OfferState::Ringing { .. }) => {
                 let why = match end {
                     LegEnd::NoAnswer => OfferEnd::RingNoAnswer,
                     LegEnd::Rejected | LegEnd::HungUp => OfferEnd::Rejected,
@@ -174,81 +185,122 @@ impl Floor {
                     // Not the member's doing: they are not skipped for it.
                     LegEnd::NotPlaced | LegEnd::Lost => OfferEnd::Withdrawn,
                 };
-                self.end_offer(call, why, Leg::Gone, now, out);
+                self.end_offer(call, number, why, Leg::Gone, now, out);
             }
-            Stage::Joining => {
-                let why = match end {
-                    LegEnd::NotPlaced | LegEnd::Lost => OfferEnd::Withdrawn,
-                    LegEnd::HungUp | LegEnd::Rejected | LegEnd::NoAnswer | LegEnd::Unavailable => OfferEnd::MemberGone,
-                };
-                self.end_offer(call, why, Leg::Gone, now, out);
-                // Greeting and music were ended for the member who is gone.
-                out.push(Effect::Music { call });
-            }
-            Stage::Talking => self.finish_talk(call, Leg::Gone, now, out),
         }
     }
 
     /// The end of a call in which caller and member talked.
     pub(super) fn finish_talk(&mut self, call: CallId, leg: Leg, now: Now, out: &mut Vec<Effect>) {
+        let Some(offer) = self.take_offer(call, None) else { return };
         let Some(caller) = self.callers.get_mut(&call) else { return };
-        let Some(offer) = caller.offer.take() else { return };
         let (server, channel) = (caller.arrival.server.clone(), caller.arrival.channel.clone());
         let pop = caller.pop(&offer.extension, PopState::Ended, now);
-        if let Some(agent) = self.agents.get_mut(&offer.extension) {
-            agent.last_call = agent.last_call.max(Some(now.utc));
-        }
+        let mut facts = Vec::new();
+        self.talk_ended(call, &offer.extension, now, &mut facts);
         self.release(call, &offer, leg, now.steady + CLEARING, out);
         if leg == Leg::Gone {
             out.push(Effect::HangUpCaller { call, server, channel });
         }
         out.push(Effect::Retire { pop });
+        out.append(&mut facts);
         self.remove(call, Some(offer.extension), CallOutcome::Completed, out);
     }
 
-    /// Takes an offer back: the caller is in line again in the old place, the member is free or being cleared.
-    pub(super) fn end_offer(&mut self, call: CallId, why: OfferEnd, leg: Leg, now: Now, out: &mut Vec<Effect>) {
+    /// Takes back all offers of a caller.
+    pub(super) fn end_offers(&mut self, call: CallId, why: OfferEnd, now: Now, out: &mut Vec<Effect>) {
+        let offers = self.callers.get(&call).map(|caller| caller.offers.keys().copied().collect::<Vec<_>>());
+        for number in offers.into_iter().flatten() {
+            self.end_offer(call, number, why, Leg::ToBeDropped(Farewell::None), now, out);
+        }
+    }
+
+    /// Takes an offer back: the member is free or being cleared, and after the last one the caller is in line again in the
+    /// old place.
+    pub(super) fn end_offer(
+        &mut self,
+        call: CallId,
+        number: OfferNo,
+        why: OfferEnd,
+        leg: Leg,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(offer) = self.take_offer(call, Some(number)) else { return };
         let Some(caller) = self.callers.get_mut(&call) else { return };
-        let Some(offer) = caller.offer.take() else { return };
-        let (leg, until) = match caller.stage {
-            Stage::Popping { .. } => (Leg::NeverMade, now.steady),
+        let (leg, until) = match offer.state {
+            OfferState::Popping { .. } => (Leg::Gone, now.steady),
             // It cannot be dropped, but rings no longer than Asterisk was told.
-            Stage::Ringing { until } if !self.up.contains(&caller.arrival.server) => (leg, until.max(now.steady)),
-            Stage::Waiting | Stage::Ringing { .. } | Stage::Joining | Stage::Talking => (leg, now.steady),
+            OfferState::Ringing { until } if !self.up.contains(&caller.arrival.server) => (leg, until.max(now.steady)),
+            OfferState::Ringing { .. } | OfferState::Answered => (leg, now.steady),
         };
-        caller.stage = Stage::Waiting;
-        self.line.insert((caller.entered.steady, caller.ticket), call);
+        let pop = caller.pop(&offer.extension, PopState::Withdrawn, now);
+        let mut told = Vec::new();
         match why {
             OfferEnd::RingNoAnswer | OfferEnd::Rejected | OfferEnd::Unavailable | OfferEnd::MemberGone => {
-                caller.skipped.insert(offer.extension.clone());
-                if let Some(agent) = self.agents.get_mut(&offer.extension) {
-                    agent.last_refusal = agent.last_refusal.max(Some(now.utc));
-                }
+                self.blame(call, &offer.extension, now);
             }
-            OfferEnd::CallerGone | OfferEnd::LoggedOff | OfferEnd::Withdrawn => {}
+            OfferEnd::CallerGone | OfferEnd::LoggedOff | OfferEnd::Withdrawn | OfferEnd::Taken => {}
         }
-        let pop = caller.pop(&offer.extension, PopState::Withdrawn, now);
+        if why == OfferEnd::RingNoAnswer {
+            self.has_not_answered(call, &offer.extension, now, &mut told);
+        }
         self.release(call, &offer, leg, until + CLEARING, out);
         out.push(Effect::Retire { pop });
-        out.push(Effect::Record(Fact::OfferEnded { call, offer: offer.number, extension: offer.extension, why }));
+        out.push(Effect::Record(Fact::OfferEnded { call, offer: number, extension: offer.extension, why }));
+        out.append(&mut told);
+        self.wait_again(call);
+    }
+
+    /// The caller is not offered to this member again, or not before the next round.
+    fn blame(&mut self, call: CallId, extension: &Extension, now: Now) {
+        let retry = self.queue_of(call).map_or(Duration::ZERO, |queue| queue.policy.retry);
+        let Some(caller) = self.callers.get_mut(&call) else { return };
+        caller.skipped.insert(extension.clone());
+        caller.retry_at = (!retry.is_zero()).then(|| now.steady + retry);
+        if let Some(agent) = self.agents.get_mut(extension) {
+            agent.last_refusal = agent.last_refusal.max(Some(now.utc));
+        }
+    }
+
+    /// Puts a caller without an offer back in line.
+    fn wait_again(&mut self, call: CallId) {
+        let Some(caller) = self.callers.get(&call).filter(|caller| caller.offers.is_empty()) else { return };
+        if caller.stage == Stage::Offered
+            && let Some(line) = self.lines.get_mut(&caller.arrival.queue)
+        {
+            line.offered = line.offered.saturating_sub(1);
+        }
+        self.line_up(call);
+    }
+
+    /// Takes an offer out of all books: that one, or the one that was answered.
+    fn take_offer(&mut self, call: CallId, number: Option<OfferNo>) -> Option<Offer> {
+        let caller: &mut Caller = self.callers.get_mut(&call)?;
+        let number = number.or_else(|| caller.taken().map(|offer| offer.number))?;
+        let offer = caller.offers.remove(&number)?;
+        self.alarms.set(Alarm::Pop(call, number), None);
+        self.alarms.set(Alarm::RingTime(call, number), None);
+        if let Some(out) = self.engaged.get_mut(&offer.extension) {
+            out.remove(&(call, number));
+            if out.is_empty() {
+                self.engaged.remove(&offer.extension);
+            }
+        }
+        Some(offer)
     }
 
     /// Ends a member's reservation; a leg that may still be there is dropped, and waited for until then.
     fn release(&mut self, call: CallId, offer: &Offer, leg: Leg, until: Instant, out: &mut Vec<Effect>) {
         let number = offer.number;
         let at_rest = match leg {
-            Leg::NeverMade | Leg::Gone => Work::Free,
-            Leg::ToBeDropped => {
+            Leg::Gone => Work::Free,
+            Leg::ToBeDropped(farewell) => {
                 let server = self.callers.get(&call).map(|caller| caller.arrival.server.clone());
-                out.extend(server.map(|server| Effect::DropLeg { call, offer: number, server }));
+                out.extend(server.map(|server| Effect::DropLeg { call, offer: number, server, farewell }));
                 Work::Clearing { call, offer: number, until }
             }
         };
-        // After a restart a second talk of the same person may have been found.
-        let other = self.engagement(&offer.extension).map(|(call, offer)| Work::Busy { call, offer });
-        if let Some(agent) = self.agents.get_mut(&offer.extension) {
-            agent.work = other.unwrap_or(at_rest);
-        }
-        self.forget_unlisted();
+        self.set_work(&offer.extension, at_rest);
     }
 }

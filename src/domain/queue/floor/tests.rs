@@ -5,8 +5,9 @@ use std::time::Duration;
 use super::*;
 use crate::domain::{
     id::ChannelId,
+    pop::PopOutcome,
     queue::{
-        caller::leg_channel,
+        caller::{Arrival, OfferState, leg_channel},
         effect::LegEnd,
         floor::fixture::{agent, arrival, call, member, midnight, queue, shared, support, words},
         roster::Roster,
@@ -34,7 +35,7 @@ impl Bench {
     }
 
     fn of(roster: Roster) -> Self {
-        let mut bench = Self { floor: Floor::new(BOUND), now: midnight(), server: ServerId::new("pbx") };
+        let mut bench = Self { floor: Floor::new(BOUND, 1), now: midnight(), server: ServerId::new("pbx") };
         let interfaces: Vec<Interface> = roster.agents.iter().map(|agent| agent.interface.clone()).collect();
         bench.step(Event::Roster(shared(roster)));
         for interface in interfaces {
@@ -127,13 +128,24 @@ impl Bench {
         self.floor.callers().get(&call(number)).map(|caller| caller.stage)
     }
 
+    /// Whether a phone rings for a caller.
+    fn is_ringing(&self, number: u64) -> bool {
+        let caller = self.floor.callers().get(&call(number));
+        caller.is_some_and(|c| c.offers.values().any(|offer| matches!(offer.state, OfferState::Ringing { .. })))
+    }
+
     /// Whose phone a caller's offer is for.
     fn offered_to(&self, number: u64) -> Option<&str> {
-        self.floor.callers().get(&call(number))?.offer.as_ref().map(|offer| offer.extension.as_str())
+        self.floor.callers().get(&call(number))?.offers.values().next().map(|offer| offer.extension.as_str())
+    }
+
+    /// Who waits, in order.
+    fn line(&self) -> Vec<CallId> {
+        self.floor.lines.values().flat_map(|line| line.waiting.values().copied()).collect()
     }
 
     fn nothing_is_left(&self) {
-        assert!(self.floor.callers().is_empty() && self.floor.line.is_empty());
+        assert!(self.floor.callers().is_empty() && self.line().is_empty());
         assert!(self.floor.agents().values().all(|agent| agent.work == Work::Free));
         assert_eq!(self.floor.deadline(), None);
     }

@@ -9,7 +9,7 @@ use super::{
 use crate::domain::{
     id::{CallId, Extension, OfferNo, QueueName, ServerId},
     queue::{
-        effect::{Effect, Event, LegEnd, Ring},
+        effect::{Effect, Event, Farewell, LegEnd, Ring},
         floor::fixture,
         roster,
     },
@@ -140,7 +140,7 @@ impl Shift {
             .callers()
             .values()
             .filter(|caller| self.world.server_of[&caller.arrival.call] == server)
-            .filter_map(|caller| Some((caller.arrival.call, caller.offer.as_ref()?.number)))
+            .flat_map(|caller| caller.offers.keys().map(|offer| (caller.arrival.call, *offer)))
             .filter(|leg| !self.world.legs.contains_key(leg))
             .collect();
         for (call, offer) in gone {
@@ -199,13 +199,14 @@ impl Shift {
         for (call, offer) in legs {
             if !self.floor.callers().get(&call).is_some_and(|caller| caller.has_out(offer)) {
                 self.witness.tally.count("orphaned legs");
-                self.request(server, Effect::DropLeg { call, offer, server: id.clone() });
+                let farewell = Farewell::None;
+                self.request(server, Effect::DropLeg { call, offer, server: id.clone(), farewell });
             }
         }
         let bridges: Vec<_> =
             self.world.bridges.iter().filter(|call| self.world.server_of[*call] == server).copied().collect();
         for call in bridges {
-            if self.floor.callers().get(&call).is_none_or(|caller| caller.offer.is_none()) {
+            if self.floor.callers().get(&call).is_none_or(|caller| caller.offers.is_empty()) {
                 self.request(server, Effect::DropBridge { call, server: id.clone() });
             }
         }
@@ -251,6 +252,13 @@ impl Shift {
                 }
             }
             Effect::Ring(ring) => self.phone_rings(server, &ring),
+            Effect::DropLeg { call, offer, farewell: Farewell::Taken, .. } if self.is_answered(call, offer) => {
+                // They hear it to the end.
+                self.witness.tally.count("answers that were told they are too late");
+                let leg = self.world.legs.get_mut(&(call, offer)).unwrap();
+                leg.state = LegState::Listening;
+                self.later(2_000, Plan::PhoneActs { call, offer, deed: Deed::HangUp });
+            }
             Effect::DropLeg { call, offer, .. } => {
                 if !self.leg_ends((call, offer), LegEnd::HungUp) {
                     self.reply(1, Event::LegGone { call, offer, end: LegEnd::HungUp });
@@ -259,6 +267,12 @@ impl Shift {
             Effect::Join { call, offer } => self.legs_are_joined(call, offer),
             Effect::GiveBack { call, .. } => {
                 self.world.callers.remove(&call);
+            }
+            Effect::Moved { call, queue, .. } => {
+                if let Some(caller) = self.world.callers.get_mut(&call) {
+                    caller.arrival.queue = queue;
+                    caller.marked = Some(self.clock);
+                }
             }
             Effect::HangUpCaller { call, .. } => self.caller_leaves(call),
             Effect::DropBridge { call, .. } => {
@@ -269,8 +283,13 @@ impl Shift {
             | Effect::Publish { .. }
             | Effect::Update { .. }
             | Effect::Retire { .. }
+            | Effect::TellMember { .. }
             | Effect::Record(_) => unreachable!("not for Asterisk"),
         }
+    }
+
+    fn is_answered(&self, call: CallId, offer: OfferNo) -> bool {
+        self.world.legs.get(&(call, offer)).is_some_and(|leg| leg.state == LegState::Answered)
     }
 
     fn phone_rings(&mut self, server: usize, ring: &Ring) {

@@ -15,7 +15,7 @@ use crate::domain::{
     now::Now,
     pop::PopOutcome,
     queue::{
-        caller::Stage,
+        caller::{OfferState, Stage},
         effect::{Effect, Event, LegEnd},
         floor::{Floor, fixture},
         member::Work,
@@ -115,7 +115,7 @@ impl Shift {
             chance,
             start: fixture::midnight(),
             clock: 0,
-            floor: Floor::new(Duration::from_millis(PUBLISH_BOUND)),
+            floor: Floor::new(Duration::from_millis(PUBLISH_BOUND), seed),
             world,
             witness: Witness::default(),
             agenda: BTreeMap::new(),
@@ -232,6 +232,7 @@ impl Shift {
             let longest = match leg.state {
                 LegState::Ringing => RING_TIME + 100,
                 LegState::Answered => SILENCE,
+                LegState::Listening => SILENCE + 2_000,
                 LegState::Bridged => continue,
             };
             let server = &self.world.servers[leg.server];
@@ -253,7 +254,7 @@ impl Shift {
             }
             Event::TalkFound { arrival, age, offer, extension } => {
                 self.witness.comes(arrival.call, (now.steady.checked_sub(*age)).unwrap());
-                self.witness.talk_found(arrival.call, *offer, extension);
+                self.witness.talk_found(arrival, *offer, extension);
             }
             Event::CallerFound(arrival, age) => {
                 self.witness.comes(arrival.call, now.steady.checked_sub(*age).unwrap());
@@ -261,8 +262,8 @@ impl Shift {
             }
             Event::CallerEntered(arrival) => self.witness.comes(arrival.call, now.steady),
             Event::LegAnswered { call, offer, .. } => self.tally_answer(*call, *offer),
-            Event::Roster(_)
-            | Event::TalkOver { .. }
+            Event::Roster(roster) => self.witness.rules(roster),
+            Event::TalkOver { .. }
             | Event::CallerGone { .. }
             | Event::LegGone { .. }
             | Event::Joined { .. }
@@ -275,24 +276,24 @@ impl Shift {
             self.note(|| format!("      {}", fixture::words(&effect)));
             self.perform(effect);
         }
-        self.witness.look(&self.floor, now.steady);
+        self.witness.look(&self.floor, now);
         let cleared = |work: Work| matches!(work, Work::Clearing { call, offer, .. } if gone == Some((call, offer)));
         assert!(!self.floor.agents.values().any(|agent| cleared(agent.work)), "kept for a leg that is gone");
     }
 
     fn tally_answer(&mut self, call: CallId, offer: OfferNo) {
-        let caller = self.floor.callers().get(&call).filter(|caller| caller.has_out(offer));
-        self.witness.tally.count(match caller.map(|caller| caller.stage) {
-            Some(Stage::Ringing { .. }) => "answers in time",
-            Some(Stage::Joining | Stage::Talking) => "answers told twice",
-            Some(Stage::Waiting | Stage::Popping { .. }) | None => "answers too late",
+        let offer = self.floor.callers().get(&call).and_then(|caller| caller.offers.get(&offer));
+        self.witness.tally.count(match offer.map(|offer| offer.state) {
+            Some(OfferState::Ringing { .. }) => "answers in time",
+            Some(OfferState::Answered) => "answers told twice",
+            Some(OfferState::Popping { .. }) | None => "answers too late",
         });
     }
 
     fn perform(&mut self, effect: Effect) {
         let server = match &effect {
-            Effect::Announce { .. } | Effect::ForgetAnnouncement { .. } => return,
-            Effect::Record(fact) => return self.witness.recorded(fact, self.now().utc),
+            Effect::Announce { .. } | Effect::ForgetAnnouncement { .. } | Effect::TellMember { .. } => return,
+            Effect::Record(fact) => return self.witness.recorded(fact, self.now()),
             Effect::Update { pop } => return self.witness.updated(pop),
             Effect::Retire { pop } => return self.witness.retired(pop),
             Effect::Publish { offer, pop } => {
@@ -316,6 +317,7 @@ impl Shift {
                 self.world.index(server)
             }
             Effect::DropLeg { server, .. }
+            | Effect::Moved { server, .. }
             | Effect::HangUpCaller { server, .. }
             | Effect::DropBridge { server, .. } => self.world.index(server),
         };
@@ -425,7 +427,8 @@ impl Shift {
         self.run += 1;
         self.known.clear();
         self.witness.restart();
-        self.floor = Floor::new(Duration::from_millis(PUBLISH_BOUND));
+        let seed = self.chance.between(0, u64::MAX - 1);
+        self.floor = Floor::new(Duration::from_millis(PUBLISH_BOUND), seed);
         for server in 0..self.world.servers.len() {
             self.cut(server);
             self.world.servers[server].link = Link::Down;

@@ -9,13 +9,16 @@ use jiff::Timestamp;
 
 use crate::domain::{
     fact::{CallOutcome, Fact, OfferEnd},
-    id::{CallId, Extension, Interface, OfferNo, ServerId},
+    id::{CallId, Extension, Interface, OfferNo, QueueName, ServerId},
+    now::Now,
     pop::{Pop, PopOutcome, PopState},
     queue::{
-        caller::{Caller, Stage},
+        caller::{Arrival, Caller, OfferState, Stage},
         effect::Ring,
         floor::{Doors, Floor},
         member::{Agent, Device, Listed, Work},
+        policy::{Emptiness, Overflow, Policy},
+        roster::Roster,
     },
 };
 
@@ -35,6 +38,14 @@ impl Tally {
     }
 }
 
+/// An offer that was made in this step.
+#[derive(Debug)]
+struct Offered {
+    call: CallId,
+    extension: Extension,
+    rule: String,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Witness {
     pub(super) tally: Tally,
@@ -42,7 +53,7 @@ pub(super) struct Witness {
     devices: BTreeMap<(ServerId, Interface), Device>,
     up: BTreeSet<ServerId>,
     /// Items on nodes now.
-    items: BTreeMap<CallId, Pop>,
+    items: BTreeMap<(CallId, Extension), Pop>,
     revisions: BTreeMap<CallId, u32>,
     offer_numbers: BTreeMap<CallId, OfferNo>,
     /// Offers that have not ended.
@@ -50,11 +61,20 @@ pub(super) struct Witness {
     /// Offers whose pop is under way: phones must not ring yet before this moment.
     unsettled: BTreeMap<(CallId, OfferNo), u64>,
     on_the_floor: BTreeSet<CallId>,
-    offered_now: Vec<(CallId, Extension)>,
+    offered_now: Vec<Offered>,
     /// When each caller who is on the floor came.
     entered: BTreeMap<CallId, Instant>,
-    /// Who let a call go by, and is not to be offered it again.
+    /// Who let a call go by, and is not to be offered it again before the next round, if there is one.
     skipped: BTreeSet<(CallId, Extension)>,
+    next_round: BTreeMap<CallId, Instant>,
+    /// The queues as the floor was told of them.
+    policies: BTreeMap<QueueName, Policy>,
+    /// In which queue each caller waits.
+    queue_of: BTreeMap<CallId, QueueName>,
+    /// Queues that each caller has been in.
+    been: BTreeMap<CallId, BTreeSet<QueueName>>,
+    unanswered: BTreeMap<(Extension, QueueName), u32>,
+    wrap_up: BTreeMap<Extension, Timestamp>,
     /// When it last was each member's turn.
     turns: BTreeMap<Extension, Timestamp>,
 }
@@ -70,6 +90,11 @@ impl Witness {
         self.on_the_floor.clear();
         self.entered.clear();
         self.skipped.clear();
+        self.next_round.clear();
+        self.queue_of.clear();
+        self.been.clear();
+        self.unanswered.clear();
+        self.wrap_up.clear();
         self.turns.clear();
     }
 
@@ -97,7 +122,13 @@ impl Witness {
         self.unsettled.remove(&(call, offer));
     }
 
-    pub(super) fn talk_found(&mut self, call: CallId, offer: OfferNo, extension: &Extension) {
+    pub(super) fn rules(&mut self, roster: &Roster) {
+        self.policies = roster.queues.iter().map(|queue| (queue.name.clone(), queue.policy.clone())).collect();
+    }
+
+    pub(super) fn talk_found(&mut self, arrival: &Arrival, offer: OfferNo, extension: &Extension) {
+        let call = arrival.call;
+        self.queue_of.insert(call, arrival.queue.clone());
         self.tally.count("talks found");
         self.on_the_floor.insert(call);
         self.open.insert((call, offer), extension.clone());
@@ -113,7 +144,7 @@ impl Witness {
     pub(super) fn published(&mut self, offer: OfferNo, pop: &Pop, bound: u64) {
         self.revised(pop);
         assert_eq!(pop.state, PopState::Offered);
-        let before = self.items.insert(pop.call, pop.clone());
+        let before = self.items.insert((pop.call, pop.extension.clone()), pop.clone());
         assert!(before.is_none(), "published over an item that is not retired: {before:?}");
         self.unsettled.insert((pop.call, offer), bound);
     }
@@ -123,8 +154,7 @@ impl Witness {
         assert!(!pop.state.is_final());
         let found = self.open.iter().any(|((call, _), e)| *call == pop.call && *e == pop.extension);
         assert!(found, "an update on {} without an offer there", pop.extension);
-        if let Some(before) = self.items.insert(pop.call, pop.clone()) {
-            assert_eq!(before.extension, pop.extension, "an update on another node");
+        if let Some(before) = self.items.insert((pop.call, pop.extension.clone()), pop.clone()) {
             assert!(before.state < pop.state, "{:?} after {:?}", pop.state, before.state);
         } else {
             assert_eq!(pop.state, PopState::Answered, "an update of nothing");
@@ -134,14 +164,13 @@ impl Witness {
     pub(super) fn retired(&mut self, pop: &Pop) {
         self.revised(pop);
         assert!(pop.state.is_final());
-        let before = self.items.remove(&pop.call).expect("retired twice or never published");
-        assert_eq!(before.extension, pop.extension, "retired on another node");
+        let before = self.items.remove(&(pop.call, pop.extension.clone())).expect("retired twice or never published");
         assert_eq!(pop.state == PopState::Ended, before.state == PopState::Answered, "an untrue end");
     }
 
     pub(super) fn rang(&mut self, ring: &Ring, now: u64) {
-        let Ring { call, offer, server, interface, .. } = ring;
-        assert!(self.items.contains_key(call), "rung before its pop was published");
+        let Ring { call, offer, server, interface, extension, .. } = ring;
+        assert!(self.items.contains_key(&(*call, extension.clone())), "rung before its pop was published");
         assert!(self.up.contains(server), "rung over a link that is down");
         assert!(self.is_idle(server, interface), "rung although not idle");
         if let Some(bound) = self.unsettled.remove(&(*call, *offer)) {
@@ -150,18 +179,30 @@ impl Witness {
         }
     }
 
-    pub(super) fn recorded(&mut self, fact: &Fact, now: Timestamp) {
+    pub(super) fn recorded(&mut self, fact: &Fact, now: Now) {
         match fact {
-            Fact::CallEntered { call, .. } => assert!(self.on_the_floor.insert(*call), "entered twice"),
-            Fact::CallOffered { call, offer, extension } => {
+            Fact::CallEntered { call, queue, .. } => {
+                assert!(self.on_the_floor.insert(*call), "entered twice");
+                self.queue_of.insert(*call, queue.clone());
+            }
+            Fact::CallOverflowed { call, queue, to, .. } => self.overflowed(*call, queue, to),
+            Fact::CallOffered { call, offer, extension, choice } => {
                 self.tally.count("offers");
                 assert!(self.on_the_floor.contains(call));
                 let last = self.offer_numbers.insert(*call, *offer);
                 assert!(last.is_none_or(|last| last < *offer), "offer {offer:?} after {last:?}");
-                assert!(!self.open.keys().any(|(of, _)| of == call), "two offers of one call");
-                assert!(!self.skipped.contains(&(*call, extension.clone())), "offered to one who let it go by");
+                let others = self.open.keys().filter(|(of, _)| of == call).count();
+                let now_too = self.offered_now.iter().filter(|offered| offered.call == *call).count();
+                assert_eq!(others, now_too, "an offer of a call that has one out already");
+                assert!(!self.is_skipped(*call, extension, now.steady), "offered to one who let it go by");
+                assert_eq!(choice.chosen, *extension);
+                if others == 0 {
+                    let verdict = choice.candidates.iter().find(|c| c.extension == *extension).map(|c| &*c.verdict);
+                    assert_eq!(verdict, Some("chosen"));
+                }
                 self.open.insert((*call, *offer), extension.clone());
-                self.offered_now.push((*call, extension.clone()));
+                let offered = Offered { call: *call, extension: extension.clone(), rule: choice.rule.to_string() };
+                self.offered_now.push(offered);
             }
             Fact::CallRinging { call, offer, extension, .. } => {
                 assert_eq!(self.open.get(&(*call, *offer)), Some(extension), "ringing without an offer");
@@ -169,28 +210,81 @@ impl Witness {
             Fact::CallAnswered { call, offer, extension } => {
                 self.tally.count("answers");
                 assert_eq!(self.open.get(&(*call, *offer)), Some(extension), "answered without an offer");
+                self.unanswered.retain(|(of, _), _| of != extension);
             }
             Fact::OfferEnded { call, offer, extension, why } => {
                 self.tally.count(end_of_offer(*why));
                 match why {
                     OfferEnd::RingNoAnswer | OfferEnd::Rejected | OfferEnd::Unavailable | OfferEnd::MemberGone => {
-                        self.skipped.insert((*call, extension.clone()));
-                        self.turns.insert(extension.clone(), now);
+                        self.let_go_by(*call, extension, now, *why);
                     }
-                    OfferEnd::CallerGone | OfferEnd::LoggedOff | OfferEnd::Withdrawn => {}
+                    OfferEnd::CallerGone | OfferEnd::LoggedOff | OfferEnd::Withdrawn | OfferEnd::Taken => {}
                 }
                 assert_eq!(self.open.remove(&(*call, *offer)).as_ref(), Some(extension), "an offer that ended twice");
+            }
+            Fact::AutoPaused { extension, queue, unanswered, .. } => {
+                self.tally.count("members paused by the floor");
+                let count = self.unanswered.remove(&(extension.clone(), queue.clone()));
+                assert_eq!(count, Some(*unanswered), "paused after another number of calls");
+            }
+            Fact::WrapUp { extension, until, .. } => {
+                self.tally.count("wrap-ups");
+                self.wrap_up.insert(extension.clone(), *until);
             }
             Fact::CallEnded { call, extension, outcome } => {
                 self.tally.count(end_of_call(*outcome));
                 assert!(self.on_the_floor.remove(call), "ended twice");
-                self.skipped.retain(|(of, _)| of != call);
-                self.turns.extend(extension.iter().map(|extension| (extension.clone(), now)));
-                let open = self.open.keys().find(|(of, _)| of == call).copied().and_then(|key| self.open.remove(&key));
-                assert_eq!(open, *extension, "the offer of a call that ended");
+                self.forget(*call);
+                self.turns.extend(extension.iter().map(|extension| (extension.clone(), now.utc)));
+                let open: Vec<_> = self.open.keys().filter(|(of, _)| of == call).copied().collect();
+                let open: Vec<_> = open.into_iter().filter_map(|key| self.open.remove(&key)).collect();
+                assert_eq!(open.first(), extension.as_ref(), "the offer of a call that ended");
+                assert!(open.len() < 2, "offers that never end");
                 assert_eq!(*outcome == CallOutcome::Completed, extension.is_some());
             }
         }
+    }
+
+    fn let_go_by(&mut self, call: CallId, extension: &Extension, now: Now, why: OfferEnd) {
+        self.skipped.insert((call, extension.clone()));
+        self.turns.insert(extension.clone(), now.utc);
+        let Some(queue) = self.queue_of.get(&call) else { return };
+        if why == OfferEnd::RingNoAnswer {
+            *self.unanswered.entry((extension.clone(), queue.clone())).or_default() += 1;
+        }
+        match self.policies.get(queue).map(|policy| policy.retry).filter(|retry| !retry.is_zero()) {
+            Some(retry) => self.next_round.insert(call, now.steady + retry),
+            None => self.next_round.remove(&call),
+        };
+    }
+
+    fn is_skipped(&self, call: CallId, extension: &Extension, now: Instant) -> bool {
+        self.skipped.contains(&(call, extension.clone())) && self.next_round.get(&call).is_none_or(|at| *at > now)
+    }
+
+    fn overflowed(&mut self, call: CallId, queue: &QueueName, to: &Overflow) {
+        self.tally.count("calls that overflowed");
+        assert_eq!(self.queue_of.get(&call), Some(queue), "overflowed out of another queue");
+        assert!(!self.open.keys().any(|(of, _)| *of == call), "overflowed with an offer out");
+        match to {
+            Overflow::Dialplan => panic!("that is no overflow"),
+            Overflow::Queue(next) => {
+                let been = self.been.entry(call).or_default();
+                been.insert(queue.clone());
+                assert!(!been.contains(next), "in a circle");
+                self.queue_of.insert(call, next.clone());
+                self.skipped.retain(|(of, _)| *of != call);
+                self.next_round.remove(&call);
+            }
+            Overflow::Extension(_) => {}
+        }
+    }
+
+    fn forget(&mut self, call: CallId) {
+        self.skipped.retain(|(of, _)| *of != call);
+        self.next_round.remove(&call);
+        self.queue_of.remove(&call);
+        self.been.remove(&call);
     }
 
     pub(super) fn pop_outcome(&mut self, outcome: PopOutcome) {
@@ -205,12 +299,12 @@ impl Witness {
     // ---- the floor ---------------------------------------------------------------------------------------------
 
     /// After every step.
-    pub(super) fn look(&mut self, floor: &Floor, now: Instant) {
+    pub(super) fn look(&mut self, floor: &Floor, now: Now) {
         assert_eq!(self.on_the_floor, floor.callers.keys().copied().collect(), "facts and floor differ");
         self.callers_stand_in_one_place(floor);
         self.members_do_one_thing(floor);
         self.nobody_waits_in_vain(floor, now);
-        self.offers_are_fair(floor);
+        self.offers_are_fair(floor, now);
         self.turns.retain(|extension, _| floor.agents.contains_key(extension));
         assert!(
             floor.agents.values().all(|agent| agent.listed == Listed::Yes || agent.work != Work::Free),
@@ -219,51 +313,65 @@ impl Witness {
     }
 
     fn callers_stand_in_one_place(&self, floor: &Floor) {
+        let mut waiting = 0;
         for (call, caller) in &floor.callers {
-            let in_line = floor.line.get(&(caller.entered.steady, caller.ticket)) == Some(call);
-            let expected = match caller.stage {
-                Stage::Waiting => None,
-                Stage::Popping { .. } => Some(PopState::Offered),
-                Stage::Ringing { .. } | Stage::Joining => Some(PopState::Ringing),
-                Stage::Talking => Some(PopState::Answered),
-            };
-            assert_eq!(self.entered.get(call), Some(&caller.entered.steady), "another place in line: {caller:?}");
-            assert_eq!(in_line, expected.is_none(), "in line and elsewhere: {caller:?}");
-            assert_eq!(caller.offer.is_none(), expected.is_none(), "{caller:?}");
-            let item = self.items.get(call);
-            assert_eq!(item.map(|pop| pop.state), expected, "the pop of {caller:?}");
-            assert_eq!(item.map(|pop| &pop.extension), caller.offer.as_ref().map(|offer| &offer.extension));
+            let line = floor.lines.get(&caller.arrival.queue);
+            let in_line = line.is_some_and(|line| line.waiting.get(&caller.place()) == Some(call));
+            assert_eq!(self.entered.get(call), Some(&caller.entered.steady), "another time of entering: {caller:?}");
+            assert_eq!(in_line, caller.stage == Stage::Waiting, "in line and elsewhere: {caller:?}");
+            assert_eq!(caller.offers.is_empty(), caller.stage == Stage::Waiting, "{caller:?}");
+            waiting += usize::from(in_line);
+            let answered = caller.offers.values().filter(|offer| offer.state == OfferState::Answered).count();
+            match caller.stage {
+                Stage::Waiting | Stage::Offered => assert_eq!(answered, 0, "{caller:?}"),
+                Stage::Joining | Stage::Talking => assert_eq!((answered, caller.offers.len()), (1, 1), "{caller:?}"),
+            }
+            for offer in caller.offers.values() {
+                let expected = match (caller.stage, offer.state) {
+                    (Stage::Talking, _) => PopState::Answered,
+                    (_, OfferState::Popping { .. }) => PopState::Offered,
+                    (_, OfferState::Ringing { .. } | OfferState::Answered) => PopState::Ringing,
+                };
+                let item = self.items.get(&(*call, offer.extension.clone()));
+                assert_eq!(item.map(|pop| pop.state), Some(expected), "the pop of {caller:?}");
+            }
         }
-        assert_eq!(floor.line.len(), floor.callers.values().filter(|c| c.stage == Stage::Waiting).count());
-        assert_eq!(
-            self.items.len(),
-            floor.callers.values().filter(|c| c.offer.is_some()).count(),
-            "a pop without a call"
-        );
+        assert_eq!(floor.lines.values().map(|line| line.waiting.len()).sum::<usize>(), waiting, "in line and gone");
+        let offers = floor.callers.values().map(|c| c.offers.len()).sum::<usize>();
+        assert_eq!(self.items.len(), offers, "a pop without a call");
+        for (queue, line) in &floor.lines {
+            let offered = |c: &&Caller| c.stage == Stage::Offered && c.arrival.queue == *queue;
+            assert_eq!(line.offered, floor.callers.values().filter(offered).count(), "{queue} counts badly");
+            assert!(line.choosy.iter().all(|place| line.waiting.contains_key(place)));
+        }
     }
 
     fn members_do_one_thing(&self, floor: &Floor) {
         let mut offers: BTreeMap<&Extension, (usize, usize)> = BTreeMap::new();
         for caller in floor.callers.values() {
-            let Some(offer) = &caller.offer else { continue };
-            let (talks, others) = offers.entry(&offer.extension).or_default();
-            match caller.stage {
-                // Two talks of one person can be found after a restart, and one that was being joined.
-                Stage::Talking | Stage::Joining => *talks += 1,
-                Stage::Waiting | Stage::Popping { .. } | Stage::Ringing { .. } => *others += 1,
-            }
-            if let Some(agent) = floor.agents.get(&offer.extension) {
-                assert!(matches!(agent.work, Work::Busy { .. }), "an offer to one who is {:?}", agent.work);
+            for offer in caller.offers.values() {
+                let (talks, others) = offers.entry(&offer.extension).or_default();
+                match offer.state {
+                    // Two talks of one person can be found after a restart, and one that was being joined.
+                    OfferState::Answered => *talks += 1,
+                    OfferState::Popping { .. } | OfferState::Ringing { .. } => *others += 1,
+                }
+                if let Some(agent) = floor.agents.get(&offer.extension) {
+                    assert!(matches!(agent.work, Work::Busy { .. }), "an offer to one who is {:?}", agent.work);
+                }
+                let booked = floor.engaged.get(&offer.extension);
+                assert!(booked.is_some_and(|out| out.contains(&(caller.arrival.call, offer.number))), "not in the books");
             }
         }
+        assert_eq!(floor.engaged.values().map(BTreeSet::len).sum::<usize>(), offers.values().map(|(t, o)| t + o).sum());
         for (extension, (talks, others)) in offers {
             assert!(others == 0 || talks + others == 1, "two reservations of {extension}");
         }
         for (extension, agent) in &floor.agents {
             let Work::Busy { call, offer } = agent.work else { continue };
             let caller = floor.callers.get(&call).expect("busy with a call that is gone");
-            assert!(caller.has_out(offer), "busy with an offer that is gone");
-            assert_eq!(caller.offer.as_ref().map(|offer| &offer.extension), Some(extension));
+            let offer = caller.offers.get(&offer).expect("busy with an offer that is gone");
+            assert_eq!(offer.extension, *extension);
         }
     }
 
@@ -277,48 +385,81 @@ impl Witness {
     }
 
     /// Whether the member could be given to the caller, were they free.
-    fn may_have(&self, caller: &Caller, extension: &Extension, agent: &Agent) -> bool {
+    fn may_have(&self, caller: &Caller, extension: &Extension, agent: &Agent, now: Now) -> bool {
+        let queue = &caller.arrival.queue;
         self.up.contains(&caller.arrival.server)
-            && agent.logged_on.contains(&caller.arrival.queue)
-            && !self.skipped.contains(&(caller.arrival.call, extension.clone()))
+            && agent.seats.get(queue).is_some_and(|seat| caller.arrival.penalties.contains(seat.penalty))
+            && agent.pause(queue).is_none()
+            && self.wrap_up.get(extension).is_none_or(|until| *until <= now.utc)
+            && !self.is_skipped(caller.arrival.call, extension, now.steady)
             && self.is_idle(&caller.arrival.server, &agent.row.interface)
     }
 
-    fn nobody_waits_in_vain(&self, floor: &Floor, now: Instant) {
-        for caller in floor.line.values().map(|call| &floor.callers[call]) {
-            for (extension, agent) in floor.agents.iter().filter(|(_, agent)| agent.work == Work::Free) {
-                assert!(!self.may_have(caller, extension, agent), "{extension} is free while {caller:?} waits");
-            }
-            if self.up.contains(&caller.arrival.server) {
-                let queue = floor.queues.get(&caller.arrival.queue).expect("waiting for a queue that is gone");
-                assert!(caller.entered.steady + queue.queue_timeout > now, "waiting too long: {caller:?}");
-                assert!(floor.agents.values().any(|a| a.logged_on.contains(&queue.name)), "waiting for nobody");
-                assert_eq!(floor.doors, Doors::Open, "waiting at closed doors");
+    /// No wake-up is lost: nobody waits while somebody who may have them is free.
+    fn nobody_waits_in_vain(&self, floor: &Floor, now: Now) {
+        for (queue, line) in &floor.lines {
+            for caller in line.waiting.values().map(|call| &floor.callers[call]) {
+                for (extension, agent) in floor.agents.iter().filter(|(_, agent)| agent.work == Work::Free) {
+                    assert!(!self.may_have(caller, extension, agent, now), "{extension} is free while {caller:?} waits");
+                }
+                if self.up.contains(&caller.arrival.server) {
+                    let row = line.row.as_ref().expect("waiting for a queue that is gone");
+                    assert!(caller.since + row.queue_timeout > now.steady, "waiting too long: {caller:?}");
+                    assert_eq!(floor.doors, Doors::Open, "waiting at closed doors");
+                    let anybody = floor.agents.values().any(|a| a.seats.contains_key(queue));
+                    let penalties = caller.arrival.penalties;
+                    match &row.policy.leave_empty {
+                        Emptiness::Never => {}
+                        Emptiness::NoMembers => assert!(anybody, "waiting for nobody"),
+                        Emptiness::Unless(absences) => {
+                            let there = |e: &Extension| !absences.iter().any(|a| floor.is_absent(e, queue, *a, penalties));
+                            assert!(line.members.iter().any(there), "waiting in an empty queue");
+                        }
+                    }
+                }
             }
         }
     }
 
-    /// The first who could have the member got them, and got the one whose turn it was.
-    fn offers_are_fair(&mut self, floor: &Floor) {
-        for (call, extension) in std::mem::take(&mut self.offered_now) {
+    /// First come, first served: nobody who comes before the served one, and could have had the member, still waits. Before
+    /// comes who waits in a heavier queue, else has the higher priority, else waits longer. And of all members whom the
+    /// caller could have, it was the turn of the one who was chosen.
+    fn offers_are_fair(&mut self, floor: &Floor, now: Now) {
+        let weight = |queue: &QueueName| floor.queue(queue).map_or(0, |queue| queue.policy.weight);
+        for Offered { call, extension, rule } in std::mem::take(&mut self.offered_now) {
             let (Some(served), Some(agent)) = (floor.callers.get(&call), floor.agents.get(&extension)) else {
                 continue;
             };
-            assert!(self.may_have(served, &extension, agent), "{extension} is not free for {served:?}");
-            for earlier in floor.line.range(..(served.entered.steady, served.ticket)).map(|(_, c)| &floor.callers[c]) {
-                assert!(!self.may_have(earlier, &extension, agent), "{call} was served before {earlier:?}");
+            if !served.has_offer_to(&extension) {
+                continue;
             }
+            assert!(self.may_have(served, &extension, agent, now), "{extension} is not free for {served:?}");
+            let key = |caller: &Caller| (std::cmp::Reverse(weight(&caller.arrival.queue)), caller.place());
+            for waiting in floor.lines.values().flat_map(|line| line.waiting.values()).map(|c| &floor.callers[c]) {
+                let before = key(waiting) < key(served) && self.may_have(waiting, &extension, agent, now);
+                assert!(!before, "{call} was served before {waiting:?}");
+            }
+            let queue = &served.arrival.queue;
+            let penalty = |agent: &Agent| agent.seats.get(queue).map_or(0, |seat| seat.penalty);
             let turn = (self.turns.get(&extension), &extension);
-            for (other, agent) in floor.agents.iter().filter(|(_, agent)| agent.work == Work::Free) {
-                let before = (self.turns.get(other), other) < turn;
-                assert!(!(before && self.may_have(served, other, agent)), "{extension} rang before {other}");
+            for (other, rival) in floor.agents.iter().filter(|(_, agent)| agent.work == Work::Free) {
+                if !self.may_have(served, other, rival, now) || rule == "sticky" || rule == "wrandom" {
+                    continue;
+                }
+                assert!(penalty(rival) >= penalty(agent), "{extension} rang before {other} of a lower penalty");
+                if penalty(rival) == penalty(agent) {
+                    assert_ne!(rule, "ringall", "{other} was left out");
+                    let before = rule == "leastrecent" && (self.turns.get(other), other) < turn;
+                    assert!(!before, "{extension} rang before {other}");
+                }
             }
         }
     }
 
     /// When everyone is gone.
     pub(super) fn at_rest(&self, floor: &Floor) {
-        assert!(floor.callers.is_empty() && floor.line.is_empty(), "callers are left: {:?}", floor.callers);
+        assert!(floor.callers.is_empty(), "callers are left: {:?}", floor.callers);
+        assert!(floor.lines.values().all(|line| line.length() == 0), "lines are left");
         assert!(floor.agents.values().all(|agent| agent.work == Work::Free), "members are left: {:?}", floor.agents);
         assert!(self.items.is_empty(), "pops are left: {:?}", self.items);
         assert!(self.open.is_empty(), "offers are left: {:?}", self.open);
@@ -333,6 +474,7 @@ fn end_of_offer(why: OfferEnd) -> &'static str {
         OfferEnd::CallerGone => "offers whose caller went",
         OfferEnd::MemberGone => "offers whose member went",
         OfferEnd::LoggedOff => "offers to members logged off",
+        OfferEnd::Taken => "offers taken by another member",
         OfferEnd::Withdrawn => "offers withdrawn",
     }
 }
@@ -343,6 +485,9 @@ fn end_of_call(outcome: CallOutcome) -> &'static str {
         CallOutcome::Abandoned => "calls abandoned",
         CallOutcome::TimedOut => "calls timed out",
         CallOutcome::NoMembers => "calls without members",
+        CallOutcome::Full => "calls to a full queue",
+        CallOutcome::Empty => "calls to an empty queue",
+        CallOutcome::Overflowed => "calls sent to a phone",
         CallOutcome::UnknownQueue => "calls to no queue",
         CallOutcome::Stopped => "calls given back at a stop",
         CallOutcome::Lost => "calls lost",

@@ -64,6 +64,8 @@ pub(super) struct Caller {
 pub(super) enum LegState {
     Ringing,
     Answered,
+    /// Is told that the call was taken by somebody else.
+    Listening,
     Bridged,
 }
 

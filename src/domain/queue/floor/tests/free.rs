@@ -66,7 +66,7 @@ fn a_phone_that_is_busy_away_or_unknown_is_not_rung_until_it_is_idle() {
 fn an_interface_that_asterisk_does_not_watch_is_free_when_we_gave_it_nothing_to_do() {
     let mut roster = support(&["1000"]);
     roster.agents[0].interface = Interface::new("Local/1000@home");
-    let mut bench = Bench { floor: Floor::new(BOUND), now: midnight(), server: ServerId::new("pbx") };
+    let mut bench = Bench { floor: Floor::new(BOUND, 1), now: midnight(), server: ServerId::new("pbx") };
     bench.step(Event::Roster(shared(roster)));
     bench.link_up(&[]);
     assert!(has(&bench.enters(1), "publish 1000 for 1"));

@@ -53,7 +53,7 @@ fn f7_a_late_answer_to_an_old_offer_does_not_answer_the_new_one() {
     bench.due(Deadline::RingTime);
     bench.confirmed(1, 2);
     assert_eq!(bench.answers(1, 1), ["drop leg 1 of 1"]);
-    assert!(matches!(bench.stage(1), Some(Stage::Ringing { .. })));
+    assert!(bench.is_ringing(1));
     assert_eq!(bench.answers(1, 2), ["join 1"]);
 }
 

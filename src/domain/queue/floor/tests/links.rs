@@ -62,8 +62,7 @@ fn f10_callers_from_before_a_restart_are_served_in_their_old_order() {
         assert_eq!(bench.step(found), [format!("[entered {number}]"), format!("music {number}")]);
     }
     assert!(has(&bench.link_up(&["PJSIP/1000"]), "publish 1000 for 8"));
-    let line: Vec<CallId> = bench.floor.line.values().copied().collect();
-    assert_eq!(line, [call(9), call(7)]);
+    assert_eq!(bench.line(), [call(9), call(7)]);
     assert!(bench.floor.callers()[&call(8)].has_out(OfferNo(30_001)), "above any number of the run before");
 }
 

@@ -92,16 +92,16 @@ fn events(bench: &Bench) -> Vec<Event> {
 
 fn holds(floor: &Floor, what: &str) {
     for (call, caller) in floor.callers() {
-        let in_line = floor.line.values().filter(|waiting| *waiting == call).count();
+        let in_line = floor.lines.values().flat_map(|line| line.waiting.values()).filter(|w| *w == call).count();
         assert_eq!(in_line, usize::from(caller.stage == Stage::Waiting), "{what}");
-        assert_eq!(caller.offer.is_none(), caller.stage == Stage::Waiting, "{what}");
+        assert_eq!(caller.offers.is_empty(), caller.stage == Stage::Waiting, "{what}");
     }
     for agent in floor.agents().values() {
         if let Work::Busy { call, offer } = agent.work {
             assert!(floor.callers().get(&call).is_some_and(|caller| caller.has_out(offer)), "{what}");
         }
     }
-    assert!(floor.line.values().all(|call| floor.callers().contains_key(call)), "{what}");
+    assert!(floor.lines.values().flat_map(|line| line.waiting.values()).all(|c| floor.callers().contains_key(c)), "{what}");
 }
 
 #[test]
@@ -133,8 +133,8 @@ fn the_stages_are_what_they_are_called() {
         stages[..],
         [
             Some(Stage::Waiting),
-            Some(Stage::Popping { .. }),
-            Some(Stage::Ringing { .. }),
+            Some(Stage::Offered),
+            Some(Stage::Offered),
             Some(Stage::Joining),
             Some(Stage::Talking),
             None
