@@ -148,8 +148,8 @@ impl Columns {
                 });
                 self.event(*id, *at, *call, "entered", None, None, detail);
             }
-            Fact::CallOffered { call, offer, extension } => {
-                self.event(*id, *at, *call, "offered", Some(extension), Some(*offer), json!({}));
+            Fact::CallOffered { call, offer, extension, choice } => {
+                self.event(*id, *at, *call, "offered", Some(extension), Some(*offer), json!({ "why": choice }));
             }
             Fact::CallRinging { call, offer, extension, pop } => {
                 self.event(*id, *at, *call, "ringing", Some(extension), Some(*offer), json!({ "pop": pop.as_str() }));
@@ -168,6 +168,19 @@ impl Columns {
             Fact::CallAnswered { call, offer, extension } => {
                 self.answers.add(*call, *at, extension.as_str());
                 self.event(*id, *at, *call, "answered", Some(extension), Some(*offer), json!({}));
+            }
+            Fact::CallOverflowed { call, queue, why, to } => {
+                let detail =
+                    json!({ "queue": clean(queue.as_str()), "why": why.as_str(), "to": clean(&to.to_string()) });
+                self.event(*id, *at, *call, "overflowed", None, None, detail);
+            }
+            Fact::WrapUp { call, extension, queue, until } => {
+                let detail = json!({ "queue": clean(queue.as_str()), "until": until });
+                self.event(*id, *at, *call, "wrap_up", Some(extension), None, detail);
+            }
+            Fact::AutoPaused { call, extension, queue, unanswered } => {
+                let detail = json!({ "queue": clean(queue.as_str()), "unanswered": unanswered });
+                self.event(*id, *at, *call, "auto_paused", Some(extension), None, detail);
             }
             Fact::CallEnded { call, extension, outcome } => {
                 self.ends.add(*call, *at, outcome.as_str());

@@ -8,7 +8,7 @@ use crate::{
     domain::{
         id::{CallId, ChannelId, CustomerCode, QueueName},
         queue::{
-            caller::Arrival,
+            caller::{Arrival, Penalties},
             roster::{CallerId, Customer},
         },
     },
@@ -16,14 +16,19 @@ use crate::{
 };
 
 /// Channel variable with the queue that the dialplan chose.
-const QUEUE: &str = "USHER_QUEUE";
+pub(super) const QUEUE: &str = "USHER_QUEUE";
 /// Channel variables with the customer, set over AGI.
 const CUSTOMER_ID: &str = "CUSTOMER_ID";
 const CUSTOMER_CODE: &str = "CUSTOMER_CODE";
 const CUSTOMER_NAME: &str = "CUSTOMER_NAME";
+/// Channel variable with the caller's priority, a whole number; 0 without it.
+const PRIORITY: &str = "USHER_PRIORITY";
+/// Channel variables with the penalties of the members whom the caller may be given, as app_queue has them.
+const MIN_PENALTY: &str = "QUEUE_MIN_PENALTY";
+const MAX_PENALTY: &str = "QUEUE_MAX_PENALTY";
 /// Channel variables that we leave on the channel, so that a later run of the service knows the call.
 const CALL: &str = "USHER_CALL";
-const ENTERED: &str = "USHER_ENTERED";
+pub(super) const ENTERED: &str = "USHER_ENTERED";
 /// Variable of a member's leg.
 pub(super) const EXTENSION: &str = "USHER_EXTENSION";
 
@@ -91,12 +96,14 @@ pub(super) async fn welcome(ari: Ari, channel: wire::Channel, call: CallId, inpu
 }
 
 /// What is read of a caller's channel, in this order.
-const READ: [&str; 6] = [QUEUE, CUSTOMER_ID, CUSTOMER_CODE, CUSTOMER_NAME, CALL, ENTERED];
+const READ: [&str; COUNT] =
+    [QUEUE, CUSTOMER_ID, CUSTOMER_CODE, CUSTOMER_NAME, CALL, ENTERED, PRIORITY, MIN_PENALTY, MAX_PENALTY];
+const COUNT: usize = 9;
 
-/// The caller's variables when the event itself carries them, which spares six requests; `None` when this Asterisk's
+/// The caller's variables when the event itself carries them, which spares a request for each; `None` when this Asterisk's
 /// `channelvars` does not name them all.
-fn carried(channel: &wire::Channel) -> Option<[String; 6]> {
-    let mut values: [String; 6] = Default::default();
+fn carried(channel: &wire::Channel) -> Option<[String; COUNT]> {
+    let mut values: [String; COUNT] = Default::default();
     for (value, name) in values.iter_mut().zip(READ) {
         value.clone_from(channel.channelvars.get(name)?);
     }
@@ -124,7 +131,7 @@ impl Reading {
     }
 
     pub(super) async fn finish(self, ari: &Ari, channel: &wire::Channel, call: CallId) -> Result<Found, Error> {
-        let mut values: [String; 6] = Default::default();
+        let mut values: [String; COUNT] = Default::default();
         for (value, answer) in values.iter_mut().zip(self.answers) {
             *value = value_of(answer.wait().await)?;
         }
@@ -133,8 +140,8 @@ impl Reading {
 }
 
 /// The caller on this channel with these values of [`READ`].
-fn found(ari: &Ari, channel: &wire::Channel, call: CallId, values: &[String; 6]) -> Found {
-    let [queue, id, code, name, marked, entered] = values;
+fn found(ari: &Ari, channel: &wire::Channel, call: CallId, values: &[String; COUNT]) -> Found {
+    let [queue, id, code, name, marked, entered, priority, least, most] = values;
     let customer = Customer { id: id.parse().unwrap_or(0), code: CustomerCode::new(code), name: name.clone() };
     let marked: Option<CallId> = marked.parse().ok().map(CallId);
     let arrival = Arrival {
@@ -144,6 +151,11 @@ fn found(ari: &Ari, channel: &wire::Channel, call: CallId, values: &[String; 6])
         queue: QueueName::new(queue),
         customer,
         caller: CallerId { number: channel.caller.number.clone(), name: channel.caller.name.clone() },
+        priority: priority.parse().unwrap_or(0),
+        penalties: Penalties {
+            least: least.parse().unwrap_or(Penalties::ALL.least),
+            most: most.parse().unwrap_or(Penalties::ALL.most),
+        },
     };
     Found { arrival, entered: marked.and_then(|_| entered.parse().ok()) }
 }

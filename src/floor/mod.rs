@@ -35,7 +35,7 @@ use crate::{
         id::{CallId, ChannelId, Interface, OfferNo, ServerId},
         now::Now,
         queue::{
-            caller::{Arrival, Stage, parse_leg_channel},
+            caller::{Arrival, parse_leg_channel},
             effect::{Event, LegEnd},
             floor::Floor,
             member::Device,
@@ -110,7 +110,7 @@ pub fn spawn(outlets: Outlets) -> Handle {
         watchers.push((ari, incoming));
     }
     let service = Service {
-        floor: Floor::new(outlets.publish_bound),
+        floor: Floor::new(outlets.publish_bound, rand::random()),
         servers,
         callers: HashMap::new(),
         dismissed: HashSet::new(),
@@ -235,6 +235,9 @@ impl Service {
             ari::Event::StasisEnd(channel) => self.channel_gone(server, &channel.id, LegEnd::HungUp),
             ari::Event::ChannelDestroyed { channel, cause } => self.channel_gone(server, &channel.id, leg_end(cause)),
             ari::Event::PlaybackFinished { playback } => {
+                if let Some(leg) = perform::parse_taken(&playback) {
+                    return self.hang_up_leg(leg.0, leg.1, server);
+                }
                 let Some(call) = perform::parse_greeting(&playback) else { return };
                 if self.greeting.remove(&call) {
                     self.music_if_waiting(call);
@@ -274,11 +277,8 @@ impl Service {
 
     fn music_if_waiting(&mut self, call: CallId) {
         let Some(caller) = self.floor.callers().get(&call) else { return };
-        match caller.stage {
-            Stage::Waiting | Stage::Popping { .. } | Stage::Ringing { .. } => {
-                self.perform(crate::domain::queue::effect::Effect::Music { call });
-            }
-            Stage::Joining | Stage::Talking => {}
+        if caller.is_unanswered() {
+            self.perform(crate::domain::queue::effect::Effect::Music { call });
         }
     }
 }

@@ -8,14 +8,18 @@ use crate::{
     ari::{self, Error, Request},
     domain::{
         fact::Stamped,
-        id::{CallId, OfferNo},
+        id::{CallId, Extension, OfferNo, ServerId},
         queue::{
             announce::{Filling, Template},
             caller::{call_bridge, leg_channel},
-            effect::{Effect, Event, LegEnd, Ring},
+            effect::{Effect, Event, Farewell, LegEnd, Notice, Ring},
         },
     },
-    floor::{Service, listen::EXTENSION, settled},
+    floor::{
+        Service,
+        listen::{ENTERED, EXTENSION, QUEUE},
+        settled,
+    },
 };
 
 /// Given to Asterisk on top of the ring time, so that it is always us who ends the ringing unless we are dead.
@@ -27,6 +31,10 @@ const NOT_SENT_PAUSE: Duration = Duration::from_millis(200);
 pub(super) const ANSWERED: &str = "USHER_ANSWERED";
 /// Channel variable that tells the dialplan why it has the caller back.
 const OUTCOME: &str = "USHER_OUTCOME";
+/// Channel variable with the phone that it is to ring for them.
+const OVERFLOW: &str = "USHER_OVERFLOW";
+/// What a member hears whose answer came second.
+const TAKEN: &str = "usher/taken";
 
 impl Service {
     pub(super) fn perform(&mut self, effect: Effect) {
@@ -45,9 +53,12 @@ impl Service {
             Effect::Update { pop } => drop(self.desk.publish(pop)),
             Effect::Retire { pop } => self.desk.retire(pop),
             Effect::Ring(ring) => self.ring(&ring),
-            Effect::DropLeg { call, offer, server } => self.drop_leg(call, offer, &server),
+            Effect::DropLeg { call, offer, server, farewell } => match farewell {
+                Farewell::None => self.hang_up_leg(call, offer, &server),
+                Farewell::Taken => self.say_taken(call, offer, &server),
+            },
             Effect::Join { call, offer } => self.join(call, offer),
-            Effect::GiveBack { call, server, channel, outcome } => {
+            Effect::GiveBack { call, server, channel, outcome, to } => {
                 self.callers.remove(&(server.clone(), channel.clone()));
                 let greeting = self.greeting.remove(&call);
                 let Some(ari) = self.servers.get(&server) else { return };
@@ -56,8 +67,17 @@ impl Service {
                 }
                 drop(ari.send(Request::stop_music(&channel)));
                 drop(ari.send(Request::set_variable(&channel, OUTCOME, &outcome.as_str().to_ascii_uppercase())));
+                if let Some(to) = to {
+                    drop(ari.send(Request::set_variable(&channel, OVERFLOW, to.as_str())));
+                }
                 drop(ari.send(Request::go_on(&channel)));
             }
+            Effect::Moved { call: _, server, channel, queue } => {
+                let Some(ari) = self.servers.get(&server) else { return };
+                drop(ari.send(Request::set_variable(&channel, QUEUE, queue.as_str())));
+                drop(ari.send(Request::set_variable(&channel, ENTERED, &Timestamp::now().to_string())));
+            }
+            Effect::TellMember { extension, notice } => self.tell_member(&extension, &notice),
             Effect::HangUpCaller { call: _, server, channel } => {
                 self.callers.remove(&(server.clone(), channel.clone()));
                 self.dismissed.insert((server.clone(), channel.clone()));
@@ -76,7 +96,7 @@ impl Service {
         }
     }
 
-    fn announce(&self, call: CallId, position: usize, to: &[crate::domain::id::Extension]) {
+    fn announce(&self, call: CallId, position: usize, to: &[Extension]) {
         let Some(caller) = self.floor.callers().get(&call) else { return };
         let Some(queue) = self.floor.queue(&caller.arrival.queue) else { return };
         if queue.announcement.is_empty() {
@@ -150,18 +170,44 @@ impl Service {
         }));
     }
 
-    fn drop_leg(&self, call: CallId, offer: OfferNo, server: &crate::domain::id::ServerId) {
+    /// Hangs up a member's leg, ringing or answered.
+    pub(super) fn hang_up_leg(&self, call: CallId, offer: OfferNo, server: &ServerId) {
         let Some(ari) = self.servers.get(server) else { return };
-        let dropped = ari.send(Request::hang_up(&leg_channel(call, offer)));
+        self.replies.push(Box::pin(hung_up(ari.clone(), call, offer)));
+    }
+
+    /// Ends a member's leg whose call somebody else has taken. Only one that was answered as well can be spoken to: Asterisk
+    /// refuses to play on one that rings, and it is hung up at once; the other when the sound is over.
+    fn say_taken(&self, call: CallId, offer: OfferNo, server: &ServerId) {
+        let Some(ari) = self.servers.get(server) else { return };
+        let said = ari.send(Request::play(&leg_channel(call, offer), &taken_id(call, offer), TAKEN));
+        let ari = ari.clone();
         self.replies.push(Box::pin(async move {
-            match dropped.wait().await {
-                // No event will come of a leg that is not there.
-                Err(Error::Gone(_)) => Some(Event::LegGone { call, offer, end: LegEnd::HungUp }),
-                Ok(_) | Err(Error::Conflict(_) | Error::Refused { .. } | Error::NotSent | Error::OutcomeUnknown) => {
-                    None
-                }
+            match said.wait().await {
+                Ok(_) => None,
+                Err(
+                    Error::Gone(_)
+                    | Error::Conflict(_)
+                    | Error::Refused { .. }
+                    | Error::NotSent
+                    | Error::OutcomeUnknown,
+                ) => hung_up(ari, call, offer).await,
             }
         }));
+    }
+
+    fn tell_member(&self, extension: &Extension, notice: &Notice) {
+        let Some(agent) = self.floor.agents().get(extension) else { return };
+        let body = match notice {
+            Notice::AutoPaused { queue, unanswered } => {
+                let queue = self.floor.queue(queue).map_or(queue.as_str(), |queue| queue.label.as_str());
+                let calls = if *unanswered == 1 { "call" } else { "calls in a row" };
+                format!(
+                    "You did not answer {unanswered} {calls} of {queue} and are paused there. Log off and on again to take calls."
+                )
+            }
+        };
+        self.desk.tell(agent.row.jid.clone(), body);
     }
 
     fn join(&mut self, call: CallId, offer: OfferNo) {
@@ -174,7 +220,7 @@ impl Service {
         }
         drop(ari.send(Request::stop_music(channel)));
         let joined = ari.send(Request::join(&call_bridge(call), &[channel, &leg]));
-        if let Some(member) = &caller.offer {
+        if let Some(member) = caller.offers.get(&offer) {
             drop(ari.send(Request::set_variable(channel, ANSWERED, &format!("{call} {}", member.extension))));
         }
         let ari = ari.clone();
@@ -191,6 +237,27 @@ impl Service {
             }
         }));
     }
+}
+
+/// Hangs a leg up; tells when there is none, because no event will come of it then.
+async fn hung_up(ari: ari::Ari, call: CallId, offer: OfferNo) -> Option<Event> {
+    match ari.send(Request::hang_up(&leg_channel(call, offer))).wait().await {
+        Err(Error::Gone(_)) => Some(Event::LegGone { call, offer, end: LegEnd::HungUp }),
+        Ok(_) | Err(Error::Conflict(_) | Error::Refused { .. } | Error::NotSent | Error::OutcomeUnknown) => None,
+    }
+}
+
+/// What stands before the id of the sound that tells a member that the call was taken.
+const TAKEN_ID: &str = "usher-taken-";
+
+fn taken_id(call: CallId, offer: OfferNo) -> String {
+    format!("{TAKEN_ID}{call}-{}", offer.0)
+}
+
+/// The leg on which such a sound was played.
+pub(super) fn parse_taken(playback: &str) -> Option<(CallId, OfferNo)> {
+    let (call, offer) = playback.strip_prefix(TAKEN_ID)?.rsplit_once('-')?;
+    Some((CallId(call.parse().ok()?), OfferNo(offer.parse().ok()?)))
 }
 
 /// Id of the playback of a call's greeting.

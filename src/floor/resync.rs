@@ -5,10 +5,7 @@
 //! channels; one whose mark says that they were joined, and whose member's leg is gone, is hung up, because that talk is
 //! over; a leg whose offer is over, and a bridge whose call is over, are orphans and go.
 
-use std::{
-    collections::{HashMap, HashSet},
-    time::Duration,
-};
+use std::{collections::HashSet, time::Duration};
 
 use jiff::Timestamp;
 
@@ -17,7 +14,7 @@ use crate::{
     domain::{
         id::{BridgeId, CallId, ChannelId, Extension, OfferNo, ServerId},
         queue::{
-            caller::{Stage, leg_channel, parse_call_bridge, parse_leg_channel},
+            caller::{OfferState, leg_channel, parse_call_bridge, parse_leg_channel},
             effect::{Effect, Event, LegEnd},
         },
     },
@@ -158,8 +155,9 @@ impl Service {
             .callers()
             .values()
             .filter(|caller| caller.arrival.server == *server)
-            .filter(|caller| matches!(caller.stage, Stage::Ringing { .. } | Stage::Joining | Stage::Talking))
-            .filter_map(|caller| Some((caller.arrival.call, caller.offer.as_ref()?.number)))
+            .flat_map(|caller| caller.offers.values().map(|offer| (caller.arrival.call, offer)))
+            .filter(|(_, offer)| !matches!(offer.state, OfferState::Popping { .. }))
+            .map(|(call, offer)| (call, offer.number))
             .filter(|(call, offer)| !snapshot.channels.contains(&leg_channel(*call, *offer)))
             .collect();
         for (call, offer) in legs {
@@ -176,14 +174,14 @@ impl Service {
                 self.step(Event::LegAnswered { server: server.clone(), call: leg.call, offer: leg.offer });
             }
         }
-        let legs: HashMap<CallId, &Leg> = snapshot.legs.iter().map(|leg| (leg.call, leg)).collect();
         for (Found { arrival, entered }, talked_with) in &snapshot.callers {
             let key = (server.clone(), arrival.channel.clone());
             if self.dismissed.contains(&key) {
                 continue;
             }
             let call = arrival.call;
-            let talks_with = legs.get(&call).filter(|leg| {
+            // Several phones may have rung for the call; the one in its bridge has it.
+            let talks_with = snapshot.legs.iter().filter(|leg| leg.call == call).find(|leg| {
                 let leg = leg_channel(call, leg.offer);
                 snapshot
                     .bridges
@@ -203,7 +201,7 @@ impl Service {
                 continue;
             };
             let age = Duration::try_from(Timestamp::now().duration_since(*entered)).unwrap_or_default();
-            let has_leg = legs.contains_key(&call);
+            let has_leg = snapshot.legs.iter().any(|leg| leg.call == call);
             self.step(match (talks_with, talked_with) {
                 (Some(leg), _) => Event::TalkFound {
                     arrival: arrival.clone(),
@@ -245,11 +243,11 @@ impl Service {
         self.unsure.retain(|(call, offer)| self.floor.callers().get(call).is_some_and(|caller| caller.has_out(*offer)));
         for leg in &snapshot.legs {
             if !self.floor.callers().get(&leg.call).is_some_and(|caller| caller.has_out(leg.offer)) {
-                self.perform(Effect::DropLeg { call: leg.call, offer: leg.offer, server: server.clone() });
+                self.hang_up_leg(leg.call, leg.offer, server);
             }
         }
         for (call, _) in &snapshot.bridges {
-            let wanted = self.floor.callers().get(call).is_some_and(|caller| caller.offer.is_some());
+            let wanted = self.floor.callers().get(call).is_some_and(|caller| !caller.offers.is_empty());
             if !wanted {
                 self.perform(Effect::DropBridge { call: *call, server: server.clone() });
             }

@@ -12,7 +12,10 @@ use usher::{
         fact::{CallOutcome, Fact, OfferEnd, Stamped},
         id::{CallId, ChannelId, CustomerCode, Extension, OfferNo, QueueName, ServerId},
         pop::PopOutcome,
-        queue::roster::{CallerId, Customer, Roster},
+        queue::{
+            choice::Choice,
+            roster::{CallerId, Customer, Roster},
+        },
     },
     ledger::{self, Change, Handle},
     link::Link,
@@ -110,6 +113,10 @@ fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(1_700_000_000 + seconds).unwrap()
 }
 
+fn choice(extension: &Extension) -> Box<Choice> {
+    Box::new(Choice { rule: "leastrecent".into(), chosen: extension.clone(), candidates: Vec::new(), more: 0 })
+}
+
 fn logged_on(roster: &Roster, extension: &str) -> Option<bool> {
     roster.memberships.iter().find(|member| member.extension.as_str() == extension).map(|member| member.logged_on)
 }
@@ -128,10 +135,10 @@ async fn the_life_of_a_call_can_be_read_in_the_database_afterwards() {
     let why = OfferEnd::RingNoAnswer;
     let facts = [
         entered(call, "2000"),
-        Fact::CallOffered { call, offer, extension: first.clone() },
+        Fact::CallOffered { call, offer, extension: first.clone(), choice: choice(&first) },
         Fact::CallRinging { call, offer, extension: first.clone(), pop: PopOutcome::Confirmed },
         Fact::OfferEnded { call, offer, extension: first, why },
-        Fact::CallOffered { call, offer: again, extension: second.clone() },
+        Fact::CallOffered { call, offer: again, extension: second.clone(), choice: choice(&second) },
         Fact::CallRinging { call, offer: again, extension: second.clone(), pop: PopOutcome::TimedOut },
         Fact::CallAnswered { call, offer: again, extension: second },
         ended(call, Some("1000")),

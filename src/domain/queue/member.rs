@@ -109,11 +109,7 @@ impl Agent {
 
     /// Who logs on after the floor has paused them is back.
     fn is_over(&self, pause: &Pause) -> bool {
-        pause
-            .queue
-            .as_ref()
-            .and_then(|queue| self.seats.get(queue))
-            .is_some_and(|seat| seat.joined_at > pause.since)
+        pause.queue.as_ref().and_then(|queue| self.seats.get(queue)).is_some_and(|seat| seat.joined_at > pause.since)
     }
 }
 

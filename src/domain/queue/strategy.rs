@@ -78,7 +78,9 @@ pub fn choose(
         Strategy::WRandom => candidates
             .iter()
             .enumerate()
-            .map(|(place, c)| ((dice.below((c.penalty as usize).saturating_add(1).saturating_mul(1_000)), c.extension), (place, c)))
+            .map(|(place, c)| {
+                ((dice.below((c.penalty as usize).saturating_add(1).saturating_mul(1_000)), c.extension), (place, c))
+            })
             .min_by_key(|(thrown, _)| *thrown)
             .map(|(_, c)| c),
     };

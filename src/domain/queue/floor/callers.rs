@@ -10,11 +10,7 @@ use crate::domain::{
     queue::{
         caller::{Arrival, Caller, Offer, OfferState, Penalties, Stage},
         effect::{Effect, Farewell},
-        floor::{
-            Doors, Floor, Leg,
-            alarms::Alarm,
-            earlier,
-        },
+        floor::{Doors, Floor, Leg, alarms::Alarm, earlier},
         member::Work,
         policy::{Emptiness, Overflow},
     },
@@ -142,7 +138,8 @@ impl Floor {
     pub(super) fn send_away_the_hopeless(&mut self, queue: &QueueName, now: Now, out: &mut Vec<Effect>) {
         let Some(line) = self.lines.get(queue) else { return };
         let all = self.reason_to_empty(queue, Penalties::ALL);
-        let places = if all.is_some() { line.waiting.keys() } else { return self.send_away_the_choosy(queue, now, out) };
+        let places =
+            if all.is_some() { line.waiting.keys() } else { return self.send_away_the_choosy(queue, now, out) };
         let calls: Vec<CallId> = places.filter_map(|place| line.waiting.get(place)).copied().collect();
         self.send_away_these(queue, calls, now, out);
     }
@@ -155,7 +152,9 @@ impl Floor {
 
     fn send_away_these(&mut self, queue: &QueueName, calls: Vec<CallId>, now: Now, out: &mut Vec<Effect>) {
         for call in calls {
-            let Some(caller) = self.callers.get(&call).filter(|c| self.up.contains(&c.arrival.server)) else { continue };
+            let Some(caller) = self.callers.get(&call).filter(|c| self.up.contains(&c.arrival.server)) else {
+                continue;
+            };
             if let Some(outcome) = self.reason_to_empty(queue, caller.arrival.penalties) {
                 self.send_away(call, outcome, now, out);
             }

@@ -106,7 +106,8 @@ impl Floor {
         if candidates.is_empty() {
             return None;
         }
-        let sticky = self.partner(caller, row, now).filter(|partner| candidates.iter().any(|c| c.extension == *partner));
+        let sticky =
+            self.partner(caller, row, now).filter(|partner| candidates.iter().any(|c| c.extension == *partner));
         let chosen = if let Some(partner) = sticky {
             Chosen { rule: "sticky", members: vec![partner.clone()], round: None }
         } else {

@@ -127,9 +127,13 @@ pub(super) fn words(effect: &Effect) -> String {
             Fact::CallRinging { call, pop, .. } => format!("[ringing {}: pop {}]", short(*call), pop.as_str()),
             Fact::OfferEnded { call, why, .. } => format!("[offer ended {}: {}]", short(*call), why.as_str()),
             Fact::CallAnswered { call, .. } => format!("[answered {}]", short(*call)),
-            Fact::CallOverflowed { call, why, to, .. } => format!("[overflow {} to {to}: {}]", short(*call), why.as_str()),
+            Fact::CallOverflowed { call, why, to, .. } => {
+                format!("[overflow {} to {to}: {}]", short(*call), why.as_str())
+            }
             Fact::WrapUp { extension, .. } => format!("[wrap-up {}]", extension.as_str()),
-            Fact::AutoPaused { extension, unanswered, .. } => format!("[paused {} after {unanswered}]", extension.as_str()),
+            Fact::AutoPaused { extension, unanswered, .. } => {
+                format!("[paused {} after {unanswered}]", extension.as_str())
+            }
             Fact::CallEnded { call, outcome, .. } => format!("[ended {}: {}]", short(*call), outcome.as_str()),
         },
     }

@@ -38,6 +38,7 @@ impl Floor {
         // What could not be done without the link is due now.
         for call in calls {
             self.reschedule(call);
+            self.touched.extend(self.callers.get(&call).map(|caller| caller.arrival.queue.clone()));
         }
         self.look_after_all();
     }

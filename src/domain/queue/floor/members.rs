@@ -99,7 +99,9 @@ impl Floor {
 
     fn membership_listed(&mut self, row: &Membership, now: Now) {
         let Some(line) = self.lines.get_mut(&row.queue).filter(|line| line.row.is_some()) else { return };
-        let Some(agent) = self.agents.get_mut(&row.extension).filter(|agent| agent.listed == Listed::Yes) else { return };
+        let Some(agent) = self.agents.get_mut(&row.extension).filter(|agent| agent.listed == Listed::Yes) else {
+            return;
+        };
         agent.last_call = agent.last_call.max(row.last_call_at);
         // From before a restart, or of another run of the service; ours is not cut short by it.
         if let Some(left) = row.wrap_up_until.and_then(|until| Duration::try_from(until.duration_since(now.utc)).ok())

@@ -124,6 +124,9 @@ impl Floor {
         self.alarms.set(Alarm::RingTime(call, number), None);
         if let Some(offer) = caller.offers.get_mut(&number) {
             offer.state = OfferState::Answered;
+            let extension = offer.extension.clone();
+            // Whoever is in a call does not ring any more: a queue may count as empty for that.
+            self.touched.extend(self.agents.get(&extension).into_iter().flat_map(|agent| agent.seats.keys().cloned()));
         }
         if let Some(line) = self.lines.get_mut(&caller.arrival.queue) {
             line.offered = line.offered.saturating_sub(1);

@@ -5,6 +5,7 @@
 
 mod asterisk;
 mod chance;
+mod rules;
 mod shift;
 mod witness;
 mod world;
@@ -18,7 +19,7 @@ use shift::Shift;
 use witness::Tally;
 
 /// Enough to meet each kind of trouble hundreds of times, in seconds.
-const SHIFTS: u64 = 6_000;
+const SHIFTS: u64 = 20_000;
 
 fn number_from(variable: &str) -> Option<u64> {
     std::env::var(variable).ok().map(|text| text.parse().expect("a number"))
@@ -99,6 +100,19 @@ fn whatever_a_shift_brings_the_floor_keeps_its_promises_and_comes_to_rest() {
     ] {
         let times = tally.0.get(what).copied().unwrap_or(0);
         assert!(times >= shifts / 200, "too dull: {what} {times} times");
+    }
+    for what in [
+        "answers that were told they are too late",
+        "calls sent to a phone",
+        "calls that overflowed",
+        "calls to a full queue",
+        "calls to an empty queue",
+        "members paused by the floor",
+        "offers taken by another member",
+        "wrap-ups",
+    ] {
+        let times = tally.0.get(what).copied().unwrap_or(0);
+        assert!(times >= shifts / 1_000, "too dull: {what} {times} times");
     }
 }
 

@@ -17,6 +17,9 @@ impl Dice {
         let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         let thrown = z ^ (z >> 31);
         // The remainder is below `faces`, and so fits.
-        u64::try_from(faces).ok().and_then(|faces| thrown.checked_rem(faces)).map_or(0, |rest| usize::try_from(rest).unwrap_or(0))
+        u64::try_from(faces)
+            .ok()
+            .and_then(|faces| thrown.checked_rem(faces))
+            .map_or(0, |rest| usize::try_from(rest).unwrap_or(0))
     }
 }

@@ -1,6 +1,6 @@
 //! Each rule, by what it means to the people who are rung.
 
-use proptest::{prelude::{prop, proptest, prop_assert, prop_assert_eq}, strategy::Strategy as _};
+use proptest::prelude::{prop, prop_assert, prop_assert_eq, proptest};
 
 use super::*;
 
@@ -124,7 +124,6 @@ fn chance_is_fair_and_wrandom_prefers_the_low_penalty_without_excluding_the_high
 fn any_member() -> impl proptest::strategy::Strategy<Value = (u32, Option<i64>, u64, i32, i64)> {
     (0u32..3, prop::option::of(0i64..5), 0u64..3, 0i32..3, 0i64..3)
 }
-
 
 proptest! {
     #[test]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{
+    rules,
     shift::{Deed, Plan, Shift},
     world::{Caller, Leg, LegState, Link, Server, Sound, Told, World},
 };
@@ -400,7 +401,8 @@ impl Shift {
         if self.world.servers[server].link == Link::Down {
             return None;
         }
-        let arrival = fixture::arrival(number, &self.world.servers[server].id, queue);
+        let mut arrival = fixture::arrival(number, &self.world.servers[server].id, queue);
+        rules::any_claim(&mut self.chance, &mut arrival);
         let call = arrival.call;
         let caller = Caller { arrival, marked: None, sound: Sound::Silence { since: self.clock } };
         self.world.callers.insert(call, caller);

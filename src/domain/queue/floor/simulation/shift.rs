@@ -5,12 +5,16 @@ use std::{
     time::Duration,
 };
 
+use jiff::Timestamp;
+
 use super::{
     chance::Chance,
+    rules,
     witness::Witness,
     world::{LegState, Link, Server, Sound, Told, World},
 };
 use crate::domain::{
+    fact::Fact,
     id::{CallId, Extension, Interface, OfferNo, QueueName, ServerId},
     now::Now,
     pop::PopOutcome,
@@ -37,18 +41,41 @@ const TOO_MANY: usize = 20_000;
 pub(super) enum Plan {
     CallerComes,
     CallerLeaves(CallId),
-    RequestArrives { server: usize, epoch: u32 },
-    WordArrives { server: usize, epoch: u32 },
-    ReplyArrives { run: u32, event: Event },
-    PhoneActs { call: CallId, offer: OfferNo, deed: Deed },
+    RequestArrives {
+        server: usize,
+        epoch: u32,
+    },
+    WordArrives {
+        server: usize,
+        epoch: u32,
+    },
+    ReplyArrives {
+        run: u32,
+        event: Event,
+    },
+    PhoneActs {
+        call: CallId,
+        offer: OfferNo,
+        deed: Deed,
+    },
     RosterChanges,
+    /// What the floor has decided is in the database.
+    Written(Fact),
+    /// An agent who was paused by the floor is back.
+    Resumes(Extension),
     OutsideCall(Extension),
     OutsideCallEnds(Extension),
     Unplugged(Extension),
     Plugged(Extension),
     LinkDies(usize),
-    LinkDeathIsNoticed { server: usize, epoch: u32 },
-    LinkReturns { server: usize, epoch: u32 },
+    LinkDeathIsNoticed {
+        server: usize,
+        epoch: u32,
+    },
+    LinkReturns {
+        server: usize,
+        epoch: u32,
+    },
     Killed,
     Stopped,
 }
@@ -61,12 +88,17 @@ pub(super) enum Deed {
     Fail(LegEnd),
 }
 
-/// A row of memberships and extensions.
+/// Rows of memberships and extensions.
 #[derive(Debug)]
 struct Member {
     row: roster::Agent,
     listed: bool,
-    queues: BTreeSet<QueueName>,
+    /// Since when they are logged on.
+    queues: BTreeMap<QueueName, Timestamp>,
+    penalty: u32,
+    place: i32,
+    /// As the ledger has written it.
+    wrap_up_until: Option<Timestamp>,
 }
 
 pub(super) struct Shift {
@@ -99,8 +131,10 @@ impl Shift {
         for name in ["support", "sales"].into_iter().take(chance.place(2) + 1) {
             let ring_time = Duration::from_millis(chance.between(3_000, RING_TIME));
             let queue_timeout = Duration::from_secs(chance.between(10, 60));
-            queues.push((roster::Queue { ring_time, queue_timeout, ..fixture::queue(name) }, true));
+            let policy = rules::any_policy(&mut chance);
+            queues.push((roster::Queue { ring_time, queue_timeout, policy, ..fixture::queue(name) }, true));
         }
+        let start = fixture::midnight();
         let mut members = Vec::new();
         for number in 1..=chance.between(1, 5) {
             let mut row = fixture::agent(&format!("{number}000"));
@@ -108,12 +142,15 @@ impl Shift {
                 row.interface = Interface::new(format!("Local/{number}000"));
             }
             world.add_phone(&row);
-            let queues = queues.iter().filter(|_| chance.percent(80)).map(|(q, _)| q.name.clone()).collect();
-            members.push(Member { row, listed: true, queues });
+            let queues =
+                queues.iter().filter(|_| chance.percent(80)).map(|(q, _)| (q.name.clone(), start.utc)).collect();
+            let penalty = if chance.percent(70) { 0 } else { rules::small(&mut chance, 2) };
+            let place = i32::try_from(chance.between(0, 3)).unwrap();
+            members.push(Member { row, listed: true, queues, penalty, place, wrap_up_until: None });
         }
         let mut shift = Self {
             chance,
-            start: fixture::midnight(),
+            start,
             clock: 0,
             floor: Floor::new(Duration::from_millis(PUBLISH_BOUND), seed),
             world,
@@ -150,8 +187,9 @@ impl Shift {
             let at = self.chance.between(0, length);
             let member = self.chance.place(self.members.len());
             let extension = self.members[member].row.extension.clone();
-            let plan = match self.chance.between(0, 7) {
+            let plan = match self.chance.between(0, 8) {
                 0 | 1 => Plan::RosterChanges,
+                8 => Plan::Resumes(extension),
                 2 => Plan::OutsideCall(extension),
                 3 => Plan::Unplugged(extension),
                 4 | 5 => Plan::LinkDies(self.chance.place(self.world.servers.len())),
@@ -293,7 +331,13 @@ impl Shift {
     fn perform(&mut self, effect: Effect) {
         let server = match &effect {
             Effect::Announce { .. } | Effect::ForgetAnnouncement { .. } | Effect::TellMember { .. } => return,
-            Effect::Record(fact) => return self.witness.recorded(fact, self.now()),
+            Effect::Record(fact) => {
+                if matches!(fact, Fact::AutoPaused { .. } | Fact::WrapUp { .. }) {
+                    let after = self.chance.between(0, 500);
+                    self.later(after, Plan::Written(fact.clone()));
+                }
+                return self.witness.recorded(fact, self.now());
+            }
             Effect::Update { pop } => return self.witness.updated(pop),
             Effect::Retire { pop } => return self.witness.retired(pop),
             Effect::Publish { offer, pop } => {
@@ -371,6 +415,12 @@ impl Shift {
             }
             Plan::PhoneActs { call, offer, deed } => self.phone_acts(call, offer, deed),
             Plan::RosterChanges => self.roster_changes(),
+            Plan::Written(fact) => self.written(&fact),
+            Plan::Resumes(extension) => {
+                let member = self.members.iter_mut().find(|member| member.row.extension == extension).unwrap();
+                member.row.pauses.clear();
+                self.tell_roster();
+            }
             Plan::OutsideCall(extension) => {
                 if !self.world.is_taken(&extension) {
                     let server = self.chance.place(self.world.servers.len());
@@ -440,7 +490,7 @@ impl Shift {
     }
 
     fn roster(&self) -> Roster {
-        let listed = |queue: &&QueueName| self.queues.iter().any(|(q, listed)| q.name == **queue && *listed);
+        let listed = |queue: &QueueName| self.queues.iter().any(|(q, listed)| q.name == *queue && *listed);
         Roster {
             agents: self.members.iter().filter(|m| m.listed).map(|m| m.row.clone()).collect(),
             queues: self.queues.iter().filter(|(_, listed)| *listed).map(|(queue, _)| queue.clone()).collect(),
@@ -449,21 +499,68 @@ impl Shift {
                 .iter()
                 .filter(|m| m.listed)
                 .flat_map(|m| {
-                    m.queues.iter().filter(listed).map(|q| fixture::member(q.as_str(), m.row.extension.as_str()))
+                    m.queues.iter().filter(|(q, _)| listed(q)).map(|(q, since)| roster::Membership {
+                        penalty: m.penalty,
+                        place: m.place,
+                        joined_at: *since,
+                        wrap_up_until: m.wrap_up_until,
+                        ..fixture::member(q.as_str(), m.row.extension.as_str())
+                    })
                 })
                 .collect(),
         }
+    }
+
+    fn tell_roster(&mut self) {
+        self.step(Event::Roster(fixture::shared(self.roster())));
+    }
+
+    /// The ledger writes, and loads what it has written.
+    fn written(&mut self, fact: &Fact) {
+        match fact {
+            Fact::AutoPaused { extension, queue, .. } => {
+                let since = self.now().utc;
+                let member = self.members.iter_mut().find(|member| member.row.extension == *extension).unwrap();
+                let (queue, kind) = (Some(queue.clone()), roster::PauseKind::Auto);
+                member.row.pauses.push(roster::Pause { queue, kind, reason: String::new(), since });
+                let after = self.chance.between(1, 20_000);
+                self.later(after, Plan::Resumes(extension.clone()));
+            }
+            Fact::WrapUp { extension, until, .. } => {
+                let member = self.members.iter_mut().find(|member| member.row.extension == *extension).unwrap();
+                member.wrap_up_until = member.wrap_up_until.max(Some(*until));
+            }
+            Fact::CallEntered { .. }
+            | Fact::CallOffered { .. }
+            | Fact::CallRinging { .. }
+            | Fact::OfferEnded { .. }
+            | Fact::CallAnswered { .. }
+            | Fact::CallOverflowed { .. }
+            | Fact::CallEnded { .. } => {}
+        }
+        self.tell_roster();
     }
 
     fn roster_changes(&mut self) {
         let member = self.chance.place(self.members.len());
         let queue = self.chance.place(self.queues.len());
         let name = self.queues[queue].0.name.clone();
-        match self.chance.between(0, 9) {
+        let now = self.now().utc;
+        match self.chance.between(0, 13) {
             0..5 => {
                 let queues = &mut self.members[member].queues;
-                if !queues.remove(&name) {
-                    queues.insert(name);
+                if queues.remove(&name).is_none() {
+                    queues.insert(name, now);
+                }
+            }
+            10 => self.queues[queue].0.policy = rules::any_policy(&mut self.chance),
+            11 => self.members[member].penalty = rules::small(&mut self.chance, 2),
+            12 | 13 => {
+                let queue = self.chance.percent(50).then_some(name);
+                let pauses = &mut self.members[member].row.pauses;
+                if pauses.pop().is_none() {
+                    let kind = roster::PauseKind::Manual;
+                    pauses.push(roster::Pause { queue, kind, reason: "lunch".into(), since: now });
                 }
             }
             5..8 => self.members[member].listed = !self.members[member].listed,
@@ -471,7 +568,7 @@ impl Shift {
             _ => self.queues[queue].0.queue_timeout = Duration::from_secs(self.chance.between(5, 60)),
         }
         self.witness.tally.count("changes of the roster");
-        self.step(Event::Roster(fixture::shared(self.roster())));
+        self.tell_roster();
         if self.chance.percent(60) {
             let after = self.chance.between(10, 20_000);
             self.later(after, Plan::RosterChanges);

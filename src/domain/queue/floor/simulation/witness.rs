@@ -18,7 +18,7 @@ use crate::domain::{
         floor::{Doors, Floor},
         member::{Agent, Device, Listed, Work},
         policy::{Emptiness, Overflow, Policy},
-        roster::Roster,
+        roster::{Pause, PauseKind, Roster},
     },
 };
 
@@ -73,6 +73,8 @@ pub(super) struct Witness {
     queue_of: BTreeMap<CallId, QueueName>,
     /// Queues that each caller has been in.
     been: BTreeMap<CallId, BTreeSet<QueueName>>,
+    /// Pauses as the floor was told of them.
+    paused: BTreeMap<Extension, Vec<Pause>>,
     unanswered: BTreeMap<(Extension, QueueName), u32>,
     wrap_up: BTreeMap<Extension, Timestamp>,
     /// When it last was each member's turn.
@@ -123,6 +125,17 @@ impl Witness {
     }
 
     pub(super) fn rules(&mut self, roster: &Roster) {
+        self.paused = roster.agents.iter().map(|agent| (agent.extension.clone(), agent.pauses.clone())).collect();
+        let seated = |extension: &Extension, queue: &QueueName| {
+            roster.memberships.iter().any(|row| row.logged_on && row.extension == *extension && row.queue == *queue)
+        };
+        self.unanswered.retain(|(extension, queue), _| seated(extension, queue));
+        // What the roster has been told is the ledger's to remember; the end of a wrap-up that was lost at a restart is not.
+        let known: BTreeMap<_, _> =
+            roster.memberships.iter().filter_map(|row| Some((row.extension.clone(), row.wrap_up_until?))).collect();
+        for (extension, until) in known {
+            self.wrap_up.insert(extension.clone(), until.max(self.wrap_up.get(&extension).copied().unwrap_or(until)));
+        }
         self.policies = roster.queues.iter().map(|queue| (queue.name.clone(), queue.policy.clone())).collect();
     }
 
@@ -194,7 +207,19 @@ impl Witness {
                 let others = self.open.keys().filter(|(of, _)| of == call).count();
                 let now_too = self.offered_now.iter().filter(|offered| offered.call == *call).count();
                 assert_eq!(others, now_too, "an offer of a call that has one out already");
+                // The next round begins while they wait, not during the offers of this one.
+                if self.next_round.get(call).is_some_and(|at| *at <= now.steady) {
+                    self.next_round.remove(call);
+                    self.skipped.retain(|(of, _)| of != call);
+                }
                 assert!(!self.is_skipped(*call, extension, now.steady), "offered to one who let it go by");
+                let queue = &self.queue_of[call];
+                let bars = |pause: &Pause| {
+                    pause.kind == PauseKind::Manual && pause.queue.as_ref().is_none_or(|of| of == queue)
+                };
+                assert!(!self.paused.get(extension).into_iter().flatten().any(bars), "offered to one who is paused");
+                let wraps_up = self.wrap_up.get(extension).is_some_and(|until| *until > now.utc);
+                assert!(!wraps_up, "offered to one who is in wrap-up");
                 assert_eq!(choice.chosen, *extension);
                 if others == 0 {
                     let verdict = choice.candidates.iter().find(|c| c.extension == *extension).map(|c| &*c.verdict);
@@ -229,7 +254,8 @@ impl Witness {
             }
             Fact::WrapUp { extension, until, .. } => {
                 self.tally.count("wrap-ups");
-                self.wrap_up.insert(extension.clone(), *until);
+                let known = self.wrap_up.entry(extension.clone()).or_insert(*until);
+                *known = (*known).max(*until);
             }
             Fact::CallEnded { call, extension, outcome } => {
                 self.tally.count(end_of_call(*outcome));
@@ -360,10 +386,16 @@ impl Witness {
                     assert!(matches!(agent.work, Work::Busy { .. }), "an offer to one who is {:?}", agent.work);
                 }
                 let booked = floor.engaged.get(&offer.extension);
-                assert!(booked.is_some_and(|out| out.contains(&(caller.arrival.call, offer.number))), "not in the books");
+                assert!(
+                    booked.is_some_and(|out| out.contains(&(caller.arrival.call, offer.number))),
+                    "not in the books"
+                );
             }
         }
-        assert_eq!(floor.engaged.values().map(BTreeSet::len).sum::<usize>(), offers.values().map(|(t, o)| t + o).sum());
+        assert_eq!(
+            floor.engaged.values().map(BTreeSet::len).sum::<usize>(),
+            offers.values().map(|(t, o)| t + o).sum::<usize>()
+        );
         for (extension, (talks, others)) in offers {
             assert!(others == 0 || talks + others == 1, "two reservations of {extension}");
         }
@@ -400,7 +432,10 @@ impl Witness {
         for (queue, line) in &floor.lines {
             for caller in line.waiting.values().map(|call| &floor.callers[call]) {
                 for (extension, agent) in floor.agents.iter().filter(|(_, agent)| agent.work == Work::Free) {
-                    assert!(!self.may_have(caller, extension, agent, now), "{extension} is free while {caller:?} waits");
+                    assert!(
+                        !self.may_have(caller, extension, agent, now),
+                        "{extension} is free while {caller:?} waits"
+                    );
                 }
                 if self.up.contains(&caller.arrival.server) {
                     let row = line.row.as_ref().expect("waiting for a queue that is gone");
@@ -412,7 +447,8 @@ impl Witness {
                         Emptiness::Never => {}
                         Emptiness::NoMembers => assert!(anybody, "waiting for nobody"),
                         Emptiness::Unless(absences) => {
-                            let there = |e: &Extension| !absences.iter().any(|a| floor.is_absent(e, queue, *a, penalties));
+                            let there =
+                                |e: &Extension| !absences.iter().any(|a| floor.is_absent(e, queue, *a, penalties));
                             assert!(line.members.iter().any(there), "waiting in an empty queue");
                         }
                     }

@@ -101,7 +101,10 @@ fn holds(floor: &Floor, what: &str) {
             assert!(floor.callers().get(&call).is_some_and(|caller| caller.has_out(offer)), "{what}");
         }
     }
-    assert!(floor.lines.values().flat_map(|line| line.waiting.values()).all(|c| floor.callers().contains_key(c)), "{what}");
+    assert!(
+        floor.lines.values().flat_map(|line| line.waiting.values()).all(|c| floor.callers().contains_key(c)),
+        "{what}"
+    );
 }
 
 #[test]

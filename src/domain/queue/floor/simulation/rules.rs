@@ -1,0 +1,66 @@
+//! Any policy that a queue can have, and any claim that a caller can make.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use super::chance::Chance;
+use crate::domain::{
+    id::{Extension, QueueName},
+    queue::{
+        caller::{Arrival, Penalties},
+        policy::{Absence, Emptiness, Overflow, Policy, Strategy},
+    },
+};
+
+pub(super) fn small(chance: &mut Chance, most: u64) -> u32 {
+    u32::try_from(chance.between(0, most)).unwrap()
+}
+
+fn seconds(chance: &mut Chance, share: u64, most: u64) -> Duration {
+    if chance.percent(share) { Duration::from_secs(chance.between(1, most)) } else { Duration::ZERO }
+}
+
+fn any_emptiness(chance: &mut Chance) -> Emptiness {
+    match chance.between(0, 9) {
+        0..7 => Emptiness::NoMembers,
+        7 => Emptiness::Never,
+        _ => Emptiness::Unless(Absence::ALL.into_iter().filter(|_| chance.percent(50)).collect::<BTreeSet<_>>()),
+    }
+}
+
+/// Half of them as plain as they come.
+pub(super) fn any_policy(chance: &mut Chance) -> Policy {
+    if chance.percent(50) {
+        let strategy = if chance.percent(70) { Strategy::LeastRecent } else { Strategy::RingAll };
+        return Policy { strategy, ..Policy::default() };
+    }
+    Policy {
+        strategy: Strategy::ALL[chance.place(Strategy::ALL.len())],
+        retry: seconds(chance, 50, 8),
+        max_waiting: chance.percent(15).then(|| small(chance, 2)),
+        join_empty: any_emptiness(chance),
+        leave_empty: any_emptiness(chance),
+        weight: small(chance, 2),
+        wrap_up: seconds(chance, 50, 15),
+        auto_pause_after: chance.percent(40).then(|| 1 + small(chance, 1)),
+        sticky: seconds(chance, 30, 60),
+        overflow: match chance.between(0, 3) {
+            0 => Overflow::Queue(QueueName::new("support")),
+            1 => Overflow::Queue(QueueName::new("sales")),
+            2 => Overflow::Extension(Extension::new("9000")),
+            _ => Overflow::Dialplan,
+        },
+        ..Policy::default()
+    }
+}
+
+/// Some callers come before others, and some may not be given everybody.
+pub(super) fn any_claim(chance: &mut Chance, arrival: &mut Arrival) {
+    if chance.percent(20) {
+        arrival.priority = i32::try_from(chance.between(0, 2)).unwrap() - 1;
+    }
+    if chance.percent(10) {
+        let least = small(chance, 1);
+        arrival.penalties = Penalties { least, most: least + small(chance, 1) };
+    }
+    arrival.customer.id = i64::try_from(chance.between(0, 3)).unwrap();
+}
