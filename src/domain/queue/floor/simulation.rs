@@ -102,7 +102,6 @@ fn whatever_a_shift_brings_the_floor_keeps_its_promises_and_comes_to_rest() {
         assert!(times >= shifts / 200, "too dull: {what} {times} times");
     }
     for what in [
-        "answers that were told they are too late",
         "calls sent to a phone",
         "calls that overflowed",
         "calls to a full queue",
@@ -114,6 +113,9 @@ fn whatever_a_shift_brings_the_floor_keeps_its_promises_and_comes_to_rest() {
         let times = tally.0.get(what).copied().unwrap_or(0);
         assert!(times >= shifts / 1_000, "too dull: {what} {times} times");
     }
+    // Two answers within the few milliseconds that a request takes.
+    let what = "answers that were told they are too late";
+    assert!(tally.0.get(what).copied().unwrap_or(0) >= shifts / 5_000, "too dull: {what}");
 }
 
 #[test]

@@ -19,6 +19,7 @@ mod free;
 mod going;
 mod links;
 mod pairs;
+mod policies;
 
 const BOUND: Duration = Duration::from_millis(500);
 

@@ -44,6 +44,8 @@ struct Offered {
     call: CallId,
     extension: Extension,
     rule: String,
+    /// Of those who came from another queue in this step: how many were there before.
+    moved_before: usize,
 }
 
 #[derive(Debug, Default)]
@@ -62,6 +64,7 @@ pub(super) struct Witness {
     unsettled: BTreeMap<(CallId, OfferNo), u64>,
     on_the_floor: BTreeSet<CallId>,
     offered_now: Vec<Offered>,
+    moved_now: Vec<CallId>,
     /// When each caller who is on the floor came.
     entered: BTreeMap<CallId, Instant>,
     /// Who let a call go by, and is not to be offered it again before the next round, if there is one.
@@ -226,7 +229,12 @@ impl Witness {
                     assert_eq!(verdict, Some("chosen"));
                 }
                 self.open.insert((*call, *offer), extension.clone());
-                let offered = Offered { call: *call, extension: extension.clone(), rule: choice.rule.to_string() };
+                let offered = Offered {
+                    call: *call,
+                    extension: extension.clone(),
+                    rule: choice.rule.to_string(),
+                    moved_before: self.moved_now.len(),
+                };
                 self.offered_now.push(offered);
             }
             Fact::CallRinging { call, offer, extension, .. } => {
@@ -298,6 +306,7 @@ impl Witness {
                 let been = self.been.entry(call).or_default();
                 been.insert(queue.clone());
                 assert!(!been.contains(next), "in a circle");
+                self.moved_now.push(call);
                 self.queue_of.insert(call, next.clone());
                 self.skipped.retain(|(of, _)| *of != call);
                 self.next_round.remove(&call);
@@ -462,7 +471,8 @@ impl Witness {
     /// caller could have, it was the turn of the one who was chosen.
     fn offers_are_fair(&mut self, floor: &Floor, now: Now) {
         let weight = |queue: &QueueName| floor.queue(queue).map_or(0, |queue| queue.policy.weight);
-        for Offered { call, extension, rule } in std::mem::take(&mut self.offered_now) {
+        let moved = std::mem::take(&mut self.moved_now);
+        for Offered { call, extension, rule, moved_before } in std::mem::take(&mut self.offered_now) {
             let (Some(served), Some(agent)) = (floor.callers.get(&call), floor.agents.get(&extension)) else {
                 continue;
             };
@@ -473,7 +483,8 @@ impl Witness {
             let key = |caller: &Caller| (std::cmp::Reverse(weight(&caller.arrival.queue)), caller.place());
             for waiting in floor.lines.values().flat_map(|line| line.waiting.values()).map(|c| &floor.callers[c]) {
                 let before = key(waiting) < key(served) && self.may_have(waiting, &extension, agent, now);
-                assert!(!before, "{call} was served before {waiting:?}");
+                let came_later = moved[moved_before..].contains(&waiting.arrival.call);
+                assert!(!before || came_later, "{call} was served before {waiting:?}");
             }
             let queue = &served.arrival.queue;
             let penalty = |agent: &Agent| agent.seats.get(queue).map_or(0, |seat| seat.penalty);
