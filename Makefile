@@ -4,13 +4,17 @@
 #   make demo ONCE=1   one call, proven from outside; exit status 0 only if every step was seen
 #   make test          all tests, on real servers
 #   make lint          format, clippy, documentation, dependencies
+#   make sim           the floor against random shifts: SHIFTS=1000000
 #   make bench         latencies, beside their peers; see docs/benchmarks.md
 
 CARGO ?= cargo
 # Rigs run side by side, each with five servers that mostly wait: more at once than this makes all of them slow.
 TEST_THREADS ?= 6
 
-.PHONY: demo test lint bench setup build
+# How many shifts `make sim` runs.
+SHIFTS ?= 1000000
+
+.PHONY: demo test sim lint bench setup build
 
 setup:
 	@scripts/setup
@@ -24,6 +28,9 @@ demo: build
 test: setup
 	$(CARGO) test --locked --workspace --no-fail-fast -- --test-threads=$(TEST_THREADS)
 
+sim:
+	USHER_SHIFTS=$(SHIFTS) $(CARGO) test --locked --release --lib -- --nocapture whatever_a_shift_brings
+
 lint:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
@@ -33,4 +40,5 @@ lint:
 
 bench: setup
 	$(CARGO) build --locked --release --workspace
+	$(CARGO) run --locked --release --quiet --example floor
 	@target/release/bench
