@@ -87,7 +87,7 @@ impl Floor {
         }
     }
 
-    fn choose(&mut self, call: CallId, now: Now) -> Option<(Chosen, Vec<Box<Choice>>)> {
+    fn choose(&mut self, call: CallId, now: Now) -> Option<(Chosen, Vec<Choice>)> {
         let mut dice = self.dice.clone();
         let caller = self.callers.get(&call)?;
         if !self.up.contains(&caller.arrival.server) {
@@ -146,7 +146,7 @@ impl Floor {
     }
 
     /// For each of the chosen why it was them. What is said of the others is the same for all, and said with the first.
-    fn explain(&self, caller: &Caller, line: &Line, row: &Queue, chosen: &Chosen) -> Vec<Box<Choice>> {
+    fn explain(&self, caller: &Caller, line: &Line, row: &Queue, chosen: &Chosen) -> Vec<Choice> {
         let everybody = line.members.iter().chain(&line.away);
         let listed: Vec<&Extension> = chosen
             .members
@@ -171,8 +171,11 @@ impl Floor {
             .collect();
         candidates.sort_by(|a, b| a.extension.cmp(&b.extension));
         let more = (line.members.len() + line.away.len()).saturating_sub(candidates.len());
-        let choice = |extension: &Extension, candidates| {
-            Box::new(Choice { rule: chosen.rule.into(), chosen: extension.clone(), candidates, more })
+        let choice = |extension: &Extension, candidates| Choice {
+            rule: chosen.rule.into(),
+            chosen: extension.clone(),
+            candidates,
+            more,
         };
         let mut members = chosen.members.iter();
         let first = members.next().map(|extension| choice(extension, candidates));

@@ -27,7 +27,7 @@ impl Floor {
         &mut self,
         call: CallId,
         extension: Extension,
-        choice: Box<Choice>,
+        choice: Choice,
         now: Now,
         out: &mut Vec<Effect>,
     ) {
@@ -40,7 +40,7 @@ impl Floor {
         self.engaged.entry(extension.clone()).or_default().insert((call, number));
         self.alarms.set(Alarm::Pop(call, number), Some(until));
         self.set_work(&extension, Work::Busy { call, offer: number });
-        out.push(Effect::Record(Fact::CallOffered { call, offer: number, extension, choice }));
+        out.push(Effect::Record(Fact::CallOffered { call, offer: number, extension, choice: Box::new(choice) }));
     }
 
     pub(super) fn pop_settled(
