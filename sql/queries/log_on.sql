@@ -7,5 +7,6 @@ FROM queues, extensions
 WHERE queues.name = $1 AND extensions.number = $2
 ON CONFLICT (queue, extension) DO UPDATE
 SET logged_on = true,
+    joined_at = CASE WHEN memberships.logged_on THEN memberships.joined_at ELSE excluded.joined_at END,
     logged_on_changed_at =
         CASE WHEN memberships.logged_on THEN memberships.logged_on_changed_at ELSE excluded.logged_on_changed_at END

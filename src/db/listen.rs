@@ -37,7 +37,7 @@ const BACKOFF_MOST: Duration = Duration::from_secs(5);
 /// Counts what changed. Compare with an earlier value: what differs has changed since.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// Extensions, queues or memberships.
+    /// Extensions, queues, memberships or pauses.
     pub roster: u64,
     /// Customers.
     pub customers: u64,
@@ -175,7 +175,7 @@ async fn hear(mut messages: Messages, changes: watch::Sender<Changes>, ended: on
         match messages.next().await {
             Some(Ok(AsyncMessage::Notification(notice))) => changes.send_modify(|changes| match notice.payload() {
                 "customers" => changes.customers += 1,
-                "extensions" | "queues" | "memberships" => changes.roster += 1,
+                "extensions" | "queues" | "memberships" | "pauses" => changes.roster += 1,
                 // From a migration that this program does not know: look at everything.
                 _ => {
                     changes.roster += 1;

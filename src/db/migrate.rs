@@ -6,7 +6,10 @@ use tokio_postgres::Client;
 use crate::db::{Error, describe, statements};
 
 /// Every migration, oldest first. A test compares this with the folder.
-const MIGRATIONS: &[(&str, &str)] = &[("V1__initial", include_str!("../../sql/migrations/V1__initial.sql"))];
+const MIGRATIONS: &[(&str, &str)] = &[
+    ("V1__initial", include_str!("../../sql/migrations/V1__initial.sql")),
+    ("V2__floor", include_str!("../../sql/migrations/V2__floor.sql")),
+];
 
 /// Key of the advisory lock: “usher” in ASCII, so that several starting at once do not migrate at once.
 const LOCK: i64 = 0x75_7368_6572;

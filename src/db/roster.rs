@@ -1,85 +1,253 @@
 //! Reads who works where, as one consistent snapshot.
+//!
+//! The schema's checks keep out what the program cannot read. Should such a value appear all the same (a check was dropped, or
+//! a newer program wrote it), the rest is still served: the value counts as its default, and what is wrong is said.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, fmt, str::FromStr, time::Duration};
 
 use deadpool_postgres::Object;
-use futures_util::future::try_join3;
-use jiff::Timestamp;
+use futures_util::future::try_join4;
 use tokio_postgres::{IsolationLevel, Row};
+use tracing::error;
 
 use crate::{
     db::{Error, statements},
     domain::{
         id::{Extension, Interface, QueueName},
         queue::{
-            policy::Policy,
-            roster::{Agent, Membership, MembershipKind, Queue, Roster},
+            policy::{Announcements, Policy, Recording},
+            roster::{Agent, Membership, MembershipKind, Pause, PauseKind, Queue, Roster},
         },
     },
 };
 
-/// Loads all of it, as it was at one moment.
+/// A value that the program does not know, and what it was taken for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("table {table}, row {row}, column {column}: {found:?} is unknown, expected {expected}; {instead} is used")]
+pub struct Unreadable {
+    /// Table.
+    pub table: &'static str,
+    /// Its row, by its key.
+    pub row: String,
+    /// Its column.
+    pub column: &'static str,
+    /// What is there.
+    pub found: String,
+    /// What could be there.
+    pub expected: String,
+    /// What it was taken for.
+    pub instead: String,
+}
+
+/// Loads all of it, as it was at one moment. Values that cannot be read are logged.
 ///
 /// # Errors
 /// What the server said.
 pub async fn load(client: &mut Object) -> Result<Roster, Error> {
+    let (roster, unreadable) = read(client).await?;
+    for value in unreadable {
+        error!("{value}");
+    }
+    Ok(roster)
+}
+
+/// The same, with what could not be read.
+///
+/// # Errors
+/// What the server said.
+pub async fn read(client: &mut Object) -> Result<(Roster, Vec<Unreadable>), Error> {
     let transaction =
         client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true).start().await?;
     let agents = transaction.prepare_cached(statements::ROSTER_AGENTS).await?;
     let queues = transaction.prepare_cached(statements::ROSTER_QUEUES).await?;
     let memberships = transaction.prepare_cached(statements::ROSTER_MEMBERSHIPS).await?;
-    let (agents, queues, memberships) = try_join3(
+    let pauses = transaction.prepare_cached(statements::ROSTER_PAUSES).await?;
+    let (agents, queues, memberships, pauses) = try_join4(
         transaction.query(&agents, &[]),
         transaction.query(&queues, &[]),
         transaction.query(&memberships, &[]),
+        transaction.query(&pauses, &[]),
     )
     .await?;
     transaction.commit().await?;
-    Ok(Roster {
-        agents: agents.iter().map(agent).collect::<Result<_, _>>()?,
-        queues: queues.iter().map(queue).collect::<Result<_, _>>()?,
-        memberships: memberships.iter().map(membership).collect::<Result<_, _>>()?,
-    })
+    let mut reader = Reader::default();
+    let mut paused: BTreeMap<Extension, Vec<Pause>> = BTreeMap::new();
+    for row in &pauses {
+        let extension = Extension::new(row.try_get::<_, &str>("extension")?);
+        paused.entry(extension).or_default().push(reader.pause(row)?);
+    }
+    let roster = Roster {
+        agents: agents.iter().map(|row| agent(row, &mut paused)).collect::<Result<_, _>>()?,
+        queues: queues.iter().map(|row| reader.queue(row)).collect::<Result<_, _>>()?,
+        memberships: memberships.iter().map(|row| reader.membership(row)).collect::<Result<_, _>>()?,
+    };
+    Ok((roster, reader.unreadable))
 }
 
-fn agent(row: &Row) -> Result<Agent, tokio_postgres::Error> {
+fn agent(row: &Row, paused: &mut BTreeMap<Extension, Vec<Pause>>) -> Result<Agent, tokio_postgres::Error> {
+    let extension = Extension::new(row.try_get::<_, &str>("number")?);
+    let pauses = paused.remove(&extension).unwrap_or_default();
     Ok(Agent {
-        extension: Extension::new(row.try_get::<_, &str>("number")?),
+        extension,
         name: row.try_get("name")?,
         jid: row.try_get("jid")?,
         interface: Interface::new(row.try_get::<_, &str>("interface")?),
-        pauses: Vec::new(),
+        pauses,
     })
 }
 
-fn queue(row: &Row) -> Result<Queue, tokio_postgres::Error> {
-    Ok(Queue {
-        name: QueueName::new(row.try_get::<_, &str>("name")?),
-        label: row.try_get("label")?,
-        announcement: row.try_get("announcement")?,
-        greeting: row.try_get("greeting")?,
-        moh_class: row.try_get("moh_class")?,
-        ring_time: seconds(row.try_get("ring_time_seconds")?),
-        queue_timeout: seconds(row.try_get("queue_timeout_seconds")?),
-        policy: Policy::default(),
-    })
+/// Turns rows into values, and remembers what it could not read.
+#[derive(Default)]
+struct Reader {
+    unreadable: Vec<Unreadable>,
 }
 
-fn membership(row: &Row) -> Result<Membership, tokio_postgres::Error> {
-    Ok(Membership {
-        queue: QueueName::new(row.try_get::<_, &str>("queue")?),
-        extension: Extension::new(row.try_get::<_, &str>("extension")?),
-        logged_on: row.try_get("logged_on")?,
-        last_call_at: row.try_get("last_call_at")?,
-        penalty: 0,
-        place: 0,
-        joined_at: Timestamp::UNIX_EPOCH,
-        calls_taken: 0,
-        wrap_up_until: None,
-        kind: MembershipKind::Dynamic,
-    })
+impl Reader {
+    fn queue(&mut self, row: &Row) -> Result<Queue, tokio_postgres::Error> {
+        let name: &str = row.try_get("name")?;
+        let mut at = Place { reader: self, table: "queues", key: name.to_owned(), row };
+        Ok(Queue {
+            name: QueueName::new(name),
+            label: row.try_get("label")?,
+            announcement: row.try_get("announcement")?,
+            greeting: row.try_get("greeting")?,
+            moh_class: row.try_get("moh_class")?,
+            ring_time: at.seconds("ring_time_seconds")?,
+            queue_timeout: at.seconds("queue_timeout_seconds")?,
+            policy: Policy {
+                strategy: at.word("strategy")?,
+                retry: at.seconds("retry_seconds")?,
+                max_waiting: at.optional_count("max_waiting")?,
+                join_empty: at.word("join_empty")?,
+                leave_empty: at.word("leave_empty")?,
+                weight: at.count("weight")?,
+                service_level: at.seconds("service_level_seconds")?,
+                wrap_up: at.seconds("wrap_up_seconds")?,
+                auto_pause_after: at.optional_count("auto_pause_after")?,
+                sticky: at.seconds("sticky_seconds")?,
+                overflow: at.word("overflow")?,
+                announcements: Announcements {
+                    position_every: at.seconds("position_every_seconds")?,
+                    estimate: row.try_get("announce_estimate")?,
+                    periodic: row.try_get("periodic_sound")?,
+                    periodic_every: at.seconds("periodic_every_seconds")?,
+                },
+                member_greeting: row.try_get("member_greeting")?,
+                recording: if row.try_get("recording")? { Recording::On } else { Recording::Off },
+                callback_key: at.key("callback_key")?,
+                callback_tries: at.count("callback_tries")?,
+            },
+        })
+    }
+
+    fn membership(&mut self, row: &Row) -> Result<Membership, tokio_postgres::Error> {
+        let (queue, extension): (&str, &str) = (row.try_get("queue")?, row.try_get("extension")?);
+        let mut at = Place { reader: self, table: "memberships", key: format!("{queue}/{extension}"), row };
+        Ok(Membership {
+            queue: QueueName::new(queue),
+            extension: Extension::new(extension),
+            logged_on: row.try_get("logged_on")?,
+            last_call_at: row.try_get("last_call_at")?,
+            penalty: at.count("penalty")?,
+            place: row.try_get("place")?,
+            joined_at: row.try_get("joined_at")?,
+            calls_taken: u64::try_from(row.try_get::<_, i64>("calls_taken")?).unwrap_or(0),
+            wrap_up_until: row.try_get("wrap_up_until")?,
+            kind: at.one_of("kind", &[("dynamic", MembershipKind::Dynamic), ("static", MembershipKind::Static)])?,
+        })
+    }
+
+    fn pause(&mut self, row: &Row) -> Result<Pause, tokio_postgres::Error> {
+        let queue: Option<&str> = row.try_get("queue")?;
+        let extension: &str = row.try_get("extension")?;
+        let key = format!("{extension}/{}", queue.unwrap_or("everywhere"));
+        let mut at = Place { reader: self, table: "pauses", key, row };
+        // An unknown kind counts as the strongest: somebody wanted the agent paused.
+        let kinds = [PauseKind::Manual, PauseKind::Auto, PauseKind::Presence].map(|kind| (kind.as_str(), kind));
+        Ok(Pause {
+            queue: queue.map(QueueName::new),
+            kind: at.one_of("kind", &kinds)?,
+            reason: row.try_get("reason")?,
+            since: row.try_get("since")?,
+        })
+    }
 }
 
-fn seconds(count: i32) -> Duration {
-    Duration::from_secs(u64::try_from(count).unwrap_or(0))
+/// One row while it is read.
+struct Place<'a> {
+    reader: &'a mut Reader,
+    table: &'static str,
+    key: String,
+    row: &'a Row,
+}
+
+impl Place<'_> {
+    fn complain(&mut self, column: &'static str, found: &dyn fmt::Display, expected: String, instead: String) {
+        let (table, row) = (self.table, self.key.clone());
+        self.reader.unreadable.push(Unreadable { table, row, column, found: found.to_string(), expected, instead });
+    }
+
+    /// A word of the policy; its default if it is none.
+    fn word<T>(&mut self, column: &'static str) -> Result<T, tokio_postgres::Error>
+    where
+        T: FromStr<Err = crate::domain::queue::policy::InvalidWord> + Default + fmt::Display,
+    {
+        let text: &str = self.row.try_get(column)?;
+        Ok(text.parse().unwrap_or_else(|error: crate::domain::queue::policy::InvalidWord| {
+            let instead = T::default();
+            self.complain(column, &text, error.expected().to_owned(), instead.to_string());
+            instead
+        }))
+    }
+
+    /// One of these; the first if it is none of them.
+    fn one_of<T: Copy>(
+        &mut self,
+        column: &'static str,
+        known: &[(&'static str, T)],
+    ) -> Result<T, tokio_postgres::Error> {
+        let text: &str = self.row.try_get(column)?;
+        if let Some((_, value)) = known.iter().find(|(word, _)| *word == text) {
+            return Ok(*value);
+        }
+        let words: Vec<&str> = known.iter().map(|(word, _)| *word).collect();
+        let (instead, value) = known[0];
+        self.complain(column, &text, words.join(", "), instead.to_owned());
+        Ok(value)
+    }
+
+    /// A number from 0; 0 if it is none.
+    fn count(&mut self, column: &'static str) -> Result<u32, tokio_postgres::Error> {
+        let number: i32 = self.row.try_get(column)?;
+        Ok(u32::try_from(number).unwrap_or_else(|_| {
+            self.complain(column, &number, "a number from 0".to_owned(), "0".to_owned());
+            0
+        }))
+    }
+
+    /// A number from 1, or NULL.
+    fn optional_count(&mut self, column: &'static str) -> Result<Option<u32>, tokio_postgres::Error> {
+        let Some(number) = self.row.try_get::<_, Option<i32>>(column)? else { return Ok(None) };
+        Ok(u32::try_from(number).ok().filter(|number| *number > 0).or_else(|| {
+            self.complain(column, &number, "a number from 1, or NULL".to_owned(), "NULL".to_owned());
+            None
+        }))
+    }
+
+    fn seconds(&mut self, column: &'static str) -> Result<Duration, tokio_postgres::Error> {
+        Ok(Duration::from_secs(self.count(column)?.into()))
+    }
+
+    /// A key of a telephone, or NULL.
+    fn key(&mut self, column: &'static str) -> Result<Option<char>, tokio_postgres::Error> {
+        let Some(text) = self.row.try_get::<_, Option<&str>>(column)? else { return Ok(None) };
+        let mut letters = text.chars();
+        match (letters.next(), letters.next()) {
+            (Some(key @ ('0'..='9' | '*' | '#')), None) => Ok(Some(key)),
+            (Some(_) | None, _) => {
+                self.complain(column, &text, "one of 0-9, * and #, or NULL".to_owned(), "NULL".to_owned());
+                Ok(None)
+            }
+        }
+    }
 }

@@ -26,12 +26,19 @@ statements! {
     ROSTER_AGENTS = "-- roster::load()\nSELECT number, name, jid, interface FROM extensions ORDER BY number COLLATE \"C\"";
     /// All queues, likewise.
     ROSTER_QUEUES = "-- roster::load()\n\
-        SELECT name, label, announcement, greeting, moh_class, ring_time_seconds, queue_timeout_seconds \
+        SELECT name, label, announcement, greeting, moh_class, ring_time_seconds, queue_timeout_seconds, strategy, \
+        retry_seconds, max_waiting, join_empty, leave_empty, weight, service_level_seconds, wrap_up_seconds, \
+        auto_pause_after, sticky_seconds, overflow, position_every_seconds, announce_estimate, periodic_sound, \
+        periodic_every_seconds, member_greeting, recording, callback_key, callback_tries \
         FROM queues ORDER BY name COLLATE \"C\"";
     /// All memberships, likewise.
     ROSTER_MEMBERSHIPS = "-- roster::load()\n\
-        SELECT queue, extension, logged_on, last_call_at FROM memberships \
-        ORDER BY queue COLLATE \"C\", extension COLLATE \"C\"";
+        SELECT queue, extension, logged_on, last_call_at, penalty, place, joined_at, calls_taken, wrap_up_until, kind \
+        FROM memberships ORDER BY queue COLLATE \"C\", extension COLLATE \"C\"";
+    /// All pauses.
+    ROSTER_PAUSES = "-- roster::load()\n\
+        SELECT extension, queue, kind, reason, since FROM pauses \
+        ORDER BY extension COLLATE \"C\", queue COLLATE \"C\" NULLS FIRST, kind";
 
     /// One customer by code.
     CUSTOMER_BY_CODE = "-- customers::find()\nSELECT id, code, name FROM customers WHERE code = $1";
@@ -51,6 +58,10 @@ statements! {
     RECORD_ENDS = include_str!("../../sql/queries/record_ends.sql");
     /// Ends of members' last calls.
     RECORD_LAST_CALLS = include_str!("../../sql/queries/record_last_calls.sql");
+    /// Wrap-up of members.
+    RECORD_WRAP_UPS = include_str!("../../sql/queries/record_wrap_ups.sql");
+    /// Members paused by the service.
+    RECORD_AUTO_PAUSES = include_str!("../../sql/queries/record_auto_pauses.sql");
     /// Steps of calls.
     RECORD_EVENTS = include_str!("../../sql/queries/record_events.sql");
 

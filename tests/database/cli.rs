@@ -85,7 +85,7 @@ impl Admin {
 async fn migrate_says_what_it_applied_and_then_that_there_is_nothing_to_do() {
     let admin = Admin::of(shared().await.empty().await);
     assert!(admin.failed(1, &["queue", "list"]).contains("usher migrate"));
-    assert_eq!(admin.done(&["migrate"]), "applied V1__initial\n");
+    assert_eq!(admin.done(&["migrate"]), "applied V1__initial\napplied V2__floor\n");
     assert_eq!(admin.done(&["migrate"]), "the schema is up to date\n");
     assert_eq!(admin.list("queue"), Vec::<Value>::new());
 }

@@ -173,10 +173,11 @@ async fn the_life_of_a_call_can_be_read_in_the_database_afterwards() {
             r#"ended 1000 {"outcome": "completed"}"#,
         ]
     );
-    let sql = "SELECT extension, last_call_at FROM memberships ORDER BY extension";
+    let sql = "SELECT extension, last_call_at, calls_taken FROM memberships ORDER BY extension";
     let rows = single.client.query(sql, &[]).await.unwrap();
-    let last: Vec<(&str, Option<Timestamp>)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
-    assert_eq!(last, [("1000", Some(at(7))), ("3000", None)]);
+    let last: Vec<(&str, Option<Timestamp>, i64)> =
+        rows.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect();
+    assert_eq!(last, [("1000", Some(at(7)), 1), ("3000", None, 0)]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

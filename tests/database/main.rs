@@ -6,5 +6,6 @@ mod fixture;
 mod import;
 mod ledger;
 mod outage;
+mod roster;
 mod schema;
 mod tls;

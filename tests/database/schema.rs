@@ -49,7 +49,7 @@ async fn four_programs_that_migrate_an_empty_database_at_once_apply_each_migrati
         tokio::spawn(async move { migrate::run(&mut connect(&database).await.client).await.unwrap() })
     });
     let applied: Vec<Vec<String>> = futures_util::future::try_join_all(runs).await.unwrap();
-    assert_eq!(applied.concat(), ["V1__initial"]);
+    assert_eq!(applied.concat(), ["V1__initial", "V2__floor"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -60,14 +60,14 @@ async fn a_schema_that_is_newer_than_the_program_is_left_alone() {
         "INSERT INTO refinery_schema_history (version, name, applied_on, checksum) VALUES (999, 'later', '', '0')";
     single.client.batch_execute(newer).await.unwrap();
     let failure = migrate::run(&mut single.client).await.unwrap_err();
-    assert!(matches!(failure, Failure::Database(Error::Schema(Mismatch::Newer { found: 999, known: 1 }))), "{failure}");
+    assert!(matches!(failure, Failure::Database(Error::Schema(Mismatch::Newer { found: 999, known: 2 }))), "{failure}");
     assert!(failure.to_string().contains("install the newer program"), "{failure}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_was_never_migrated_names_what_it_lacks() {
     let single = connect(&shared().await.empty().await).await;
-    assert_eq!(migrate::pending(&single.client).await.unwrap(), ["V1__initial"]);
+    assert_eq!(migrate::pending(&single.client).await.unwrap(), ["V1__initial", "V2__floor"]);
     let error = migrate::check(&single.client).await.unwrap_err();
     assert!(error.to_string().contains("usher migrate"), "{error}");
 }
@@ -111,7 +111,7 @@ async fn the_end_of_a_call_alone_is_not_announced_as_a_change() {
     });
     client.batch_execute("LISTEN usher_changed").await.unwrap();
     for sql in [
-        "UPDATE memberships SET last_call_at = now()",
+        "UPDATE memberships SET last_call_at = now(), calls_taken = 1, wrap_up_until = now()",
         "UPDATE queues SET label = 'Help'",
         "UPDATE memberships SET logged_on = false",
     ] {

@@ -16,6 +16,13 @@ pub struct InvalidWord {
     expected: &'static str,
 }
 
+impl InvalidWord {
+    /// The words that there are.
+    pub fn expected(&self) -> &'static str {
+        self.expected
+    }
+}
+
 /// Which of the free members is rung; the meaning of each is app_queue's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum Strategy {
