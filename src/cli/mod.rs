@@ -27,8 +27,10 @@ mod import;
 mod member;
 mod migrate;
 mod queue;
+mod report;
 mod serve;
 mod table;
+mod why;
 
 /// Exit status for wrong usage (clap's own) and for a configuration that cannot be used.
 const USAGE: u8 = 2;
@@ -66,6 +68,11 @@ enum Command {
     /// Who serves which queue.
     #[command(subcommand)]
     Member(member::Command),
+    /// What happened: by queue, by agent, call by call.
+    #[command(subcommand)]
+    Report(report::Command),
+    /// Tell the story of a call: to whom it was offered, and why to them.
+    Why(why::Arguments),
 }
 
 /// Runs the command that the arguments of the process ask for.
@@ -95,6 +102,8 @@ fn run(cli: Cli) -> Result<()> {
         Command::Customer(command) => managing(&config, async |database| customer::run(command, database).await),
         Command::Queue(command) => managing(&config, async |database| queue::run(command, database).await),
         Command::Member(command) => managing(&config, async |database| member::run(command, database).await),
+        Command::Report(command) => managing(&config, async |database| report::run(command, database).await),
+        Command::Why(arguments) => managing(&config, async |database| why::run(&arguments, database).await),
     }
 }
 
@@ -164,6 +173,31 @@ fn explain(error: tokio_postgres::Error) -> anyhow::Error {
         "queues_moh_class_check" => "the class of music is not valid: expected a name from musiconhold.conf",
         "queues_ring_time_check" => "the ring time is out of range: expected 1s to 10m",
         "queues_queue_timeout_check" => "the queue timeout is out of range: expected 1s to 24h",
+        "queues_strategy_check" => "the strategy is not valid: see `usher queue change --help`",
+        "queues_retry_check" => "the retry pause is out of range: expected 0s to 10m",
+        "queues_max_waiting_check" => "the most that may wait is out of range: expected 1 to 1000000, or none",
+        "queues_weight_check" => "the weight is out of range: expected 0 to 1000000",
+        "queues_service_level_check" => "the service level is out of range: expected 1s to 24h",
+        "queues_wrap_up_check" => "the wrap-up is out of range: expected 0s to 24h",
+        "queues_auto_pause_after_check" => {
+            "the number of unanswered offers is out of range: expected 1 to 1000, or never"
+        }
+        "queues_sticky_check" => "the time of the sticky agent is out of range: expected 0s to 365d",
+        "queues_overflow_check" => "the overflow is not valid: expected dialplan, another queue or an extension",
+        "queues_position_every_check" => "--position-every is out of range: expected 5s to 1h, or 0s for never",
+        "queues_estimate_check" => "the expected wait is told with the place in line: set --position-every as well",
+        "queues_periodic_every_check" => "--periodic-every is out of range: expected 5s to 1h, or 0s for never",
+        "queues_periodic_check" => {
+            "--periodic-sound and --periodic-every belong together: set both, or take both away with '' and 0s"
+        }
+        "queues_periodic_sound_check" | "queues_member_greeting_check" => {
+            "the sound is not valid: expected one without extension such as usher/support_team, or nothing"
+        }
+        "queues_callback_tries_check" => "the tries to call back are out of range: expected 1 to 20",
+        "memberships_penalty_check" => "the penalty is out of range: expected 0 to 1000000",
+        "pauses_reason_check" => "the reason is too long: expected up to 200 characters",
+        "pauses_extension_fkey" => "there is no such extension: see `usher extension list`",
+        "pauses_membership_fkey" => "the extension is not a member of this queue: see `usher member list`",
         "memberships_pkey" => "this extension is a member of this queue already",
         "memberships_queue_fkey" => {
             "there is no such queue, or it still has members: see `usher queue list` and `usher member list`"

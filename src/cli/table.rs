@@ -49,7 +49,7 @@ fn table(headings: &[&str], rows: &[Vec<Value>]) -> String {
     table.to_string()
 }
 
-fn cell(value: &Value) -> String {
+pub(super) fn cell(value: &Value) -> String {
     match value {
         Value::Null => "-".into(),
         Value::Bool(true) => "yes".into(),

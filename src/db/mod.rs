@@ -4,6 +4,7 @@
 //! * [`migrate`]: brings the schema up to date, and refuses one that is newer than the program.
 //! * [`statements`]: all SQL.
 //! * [`roster`], [`customers`], [`members`], [`records`]: rows to and from domain types.
+//! * [`report`]: the history of calls, row by row.
 //! * [`listen`]: hears of changes, and knows whether the server is there.
 
 use std::time::Duration;
@@ -16,6 +17,7 @@ pub mod members;
 pub mod migrate;
 pub mod pool;
 pub mod records;
+pub mod report;
 pub mod roster;
 pub mod statements;
 

@@ -88,31 +88,74 @@ statements! {
     /// One less.
     CUSTOMER_REMOVE = "-- cli::customer::run()\nDELETE FROM customers WHERE code = $1";
 
-    /// Every queue.
+    /// Every queue, with what fits on a line.
     QUEUE_LIST = "-- cli::queue::run()\n\
-        SELECT name, label, announcement, greeting, moh_class, ring_time_seconds, queue_timeout_seconds \
-        FROM queues ORDER BY name";
+        SELECT name, label, strategy, ring_time_seconds, queue_timeout_seconds, max_waiting, wrap_up_seconds, weight, overflow, \
+        (SELECT count(*) FROM memberships m WHERE m.queue = q.name) AS members, \
+        (SELECT count(*) FROM memberships m WHERE m.queue = q.name AND m.logged_on) AS logged_on \
+        FROM queues q ORDER BY name";
+    /// Every queue with everything.
+    QUEUE_LIST_ALL = "-- cli::queue::run()\nSELECT to_jsonb(q) FROM queues q ORDER BY name";
+    /// One queue with everything.
+    QUEUE_SHOW = "-- cli::queue::run()\nSELECT to_jsonb(q) FROM queues q WHERE name = $1";
+    /// Whether there is such a queue.
+    QUEUE_FIND = "-- cli::queue::change()\nSELECT name FROM queues WHERE name = $1";
+    /// Whether there is such an extension.
+    EXTENSION_FIND = "-- cli::queue::change(), cli::member::resume()\nSELECT number FROM extensions WHERE number = $1";
     /// One more, with the name as its label if none is given.
     QUEUE_ADD = "-- cli::queue::run()\nINSERT INTO queues (name, label) VALUES ($1, coalesce($2, $1))";
     /// What is not given stays.
-    QUEUE_CHANGE = "-- cli::queue::run()\n\
-        UPDATE queues SET label = coalesce($2, label), announcement = coalesce($3, announcement), \
-        greeting = coalesce($4, greeting), moh_class = coalesce($5, moh_class), \
-        ring_time_seconds = coalesce($6, ring_time_seconds), queue_timeout_seconds = coalesce($7, queue_timeout_seconds) \
-        WHERE name = $1";
+    QUEUE_CHANGE = include_str!("../../sql/queries/queue_change.sql");
     /// One less.
     QUEUE_REMOVE = "-- cli::queue::run()\nDELETE FROM queues WHERE name = $1";
     /// Who is a member of a queue.
     QUEUE_MEMBERS = "-- cli::queue::run()\nSELECT extension FROM memberships WHERE queue = $1 ORDER BY extension";
 
+    /// Queues whose callers overflow into this one.
+    QUEUE_SOURCES = "-- cli::queue::run()\nSELECT name FROM queues WHERE overflow = 'queue/' || $1 ORDER BY name";
+
     /// Who serves where.
-    MEMBER_LIST = "-- cli::member::run()\n\
-        SELECT m.queue, m.extension, e.name, m.logged_on, m.logged_on_changed_at, m.last_call_at \
-        FROM memberships m JOIN extensions e ON e.number = m.extension ORDER BY m.queue, m.extension";
-    /// One more, logged off.
-    MEMBER_ADD = "-- cli::member::run()\nINSERT INTO memberships (queue, extension) VALUES ($1, $2)";
+    MEMBER_LIST = include_str!("../../sql/queries/member_list.sql");
+    /// One more: a static one is logged on. Brings along the end of the last call of other queues.
+    MEMBER_ADD = "-- cli::member::run()\n\
+        INSERT INTO memberships (queue, extension, penalty, place, kind, logged_on, last_call_at) \
+        VALUES ($1, $2, $3, $4, $5, $5 = 'static', (SELECT max(last_call_at) FROM memberships WHERE extension = $2))";
+    /// What is not given stays.
+    MEMBER_CHANGE = "-- cli::member::run()\n\
+        UPDATE memberships SET penalty = coalesce($3, penalty), place = coalesce($4, place), kind = coalesce($5, kind) \
+        WHERE queue = $1 AND extension = $2";
+    /// Whether there is such a member.
+    MEMBER_FIND = "-- cli::member::resume()\nSELECT extension FROM memberships WHERE extension = $1 AND queue = $2";
+    /// A pause by hand, or another reason for it.
+    PAUSE = "-- cli::member::run()\n\
+        INSERT INTO pauses (extension, queue, reason) VALUES ($1, $2, $3) \
+        ON CONFLICT (extension, coalesce(queue, ''), kind) DO UPDATE SET reason = excluded.reason";
+    /// The end of pauses: of all, or of those in one queue.
+    RESUME = "-- cli::member::resume()\n\
+        DELETE FROM pauses WHERE extension = $1 AND ($2::text IS NULL OR queue = $2) AND kind IN ('manual', 'auto')";
+    /// Pauses that are left.
+    PAUSES = "-- cli::member::resume()\n\
+        SELECT kind || CASE WHEN queue IS NULL THEN ' everywhere' ELSE ' in ' || queue END \
+        || CASE WHEN reason = '' THEN '' ELSE ': ' || reason END \
+        FROM pauses WHERE extension = $1 AND ($2::text IS NULL OR queue IS NULL OR queue = $2) ORDER BY since, kind";
     /// One less.
     MEMBER_REMOVE = "-- cli::member::run()\nDELETE FROM memberships WHERE queue = $1 AND extension = $2";
+
+    /// The calls of a report.
+    REPORT_CALLS = include_str!("../../sql/queries/report_calls.sql");
+    /// Whether there is such a queue, or was when a call entered it.
+    REPORT_QUEUE = "-- cli::report::known()\n\
+        (SELECT name FROM queues WHERE name = $1) UNION ALL (SELECT queue FROM calls WHERE queue = $1 LIMIT 1)";
+    /// Whether there is such an extension, or was when it answered a call.
+    REPORT_EXTENSION = "-- cli::report::known()\n\
+        (SELECT number FROM extensions WHERE number = $1) \
+        UNION ALL (SELECT answered_by FROM calls WHERE answered_by = $1 LIMIT 1)";
+    /// What is known of a call.
+    WHY_CALL = "-- cli::why::run()\n\
+        SELECT to_jsonb(c) FROM calls c WHERE id = $1";
+    /// What happened to a call.
+    WHY_EVENTS = "-- cli::why::run()\n\
+        SELECT at, kind, extension, offer, detail FROM call_events WHERE call_id = $1 ORDER BY at, id";
 
     /// Hear of changes.
     LISTEN = "-- listen::session()\nLISTEN usher_changed";

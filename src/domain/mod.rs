@@ -10,3 +10,4 @@ pub mod name;
 pub mod now;
 pub mod pop;
 pub mod queue;
+pub mod report;

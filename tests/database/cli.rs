@@ -37,7 +37,13 @@ impl Admin {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_usher"));
-        command.env_clear().arg("--config").arg(self.folder.path().join("usher.toml")).args(arguments);
+        // A zone with a summer time, and another one than UTC.
+        command
+            .env_clear()
+            .env("TZ", "CET-1CEST,M3.5.0,M10.5.0/3")
+            .arg("--config")
+            .arg(self.folder.path().join("usher.toml"))
+            .args(arguments);
         command.current_dir(self.folder.path());
         command
     }
@@ -67,7 +73,7 @@ impl Admin {
         complaint
     }
 
-    fn list(&self, what: &str) -> Vec<Value> {
+    pub fn list(&self, what: &str) -> Vec<Value> {
         serde_json::from_str(&self.done(&[what, "list", "--json"])).unwrap()
     }
 
@@ -217,6 +223,146 @@ async fn an_announcement_that_cannot_be_filled_is_refused_and_makes_or_changes_n
     for text in ["", "{{{queue}}}: {name} ({code}) from {number}, place {position}"] {
         admin.done(&["queue", "change", "support", "--announcement", text]);
         assert_eq!(admin.list("queue")[0]["announcement"], text);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_setting_of_a_queue_can_be_set_shown_and_taken_back() {
+    let admin = Admin::new().await;
+    admin.done(&["queue", "add", "sales"]);
+    let fresh = admin.done(&["queue", "show", "sales"]);
+    for expected in ["never", "none", "leastrecent", "20s", "dialplan"] {
+        assert!(fresh.contains(expected), "{expected}: {fresh}");
+    }
+    let set = "queue change support --label Help --announcement {queue} --greeting beep --moh-class jazz --strategy ringall \
+        --ring-time 20s --retry 5s --wrap-up 90s --auto-pause-after 3 --weight 2 --sticky 24h --member-greeting usher/new \
+        --queue-timeout 5m --max-waiting 10 --join-empty paused,wrapup --leave-empty never --overflow queue/sales \
+        --position-every 30s --announce-estimate on --periodic-sound usher/ad --periodic-every 1m --callback-key * \
+        --callback-tries 2 --service-level 10s --recording on";
+    admin.done(&set.split_whitespace().collect::<Vec<_>>());
+    let shown = admin.done(&["queue", "show", "support"]);
+    for (option, value) in [
+        ("--label", "Help"),
+        ("--strategy", "ringall"),
+        ("--retry", "5s"),
+        ("--wrap-up", "90s"),
+        ("--auto-pause-after", "3"),
+        ("--sticky", "24h"),
+        ("--queue-timeout", "5m"),
+        ("--max-waiting", "10"),
+        ("--join-empty", "paused,wrapup"),
+        ("--leave-empty", "never"),
+        ("--overflow", "queue/sales"),
+        ("--announce-estimate", "on"),
+        ("--periodic-every", "1m"),
+        ("--callback-key", "*"),
+        ("--recording", "on"),
+    ] {
+        let line =
+            shown.lines().find(|line| line.contains(&format!(" {option} "))).unwrap_or_else(|| panic!("{shown}"));
+        assert!(line.contains(&format!(" {value} ")), "{option} {value}: {line}");
+    }
+    let back = "queue change support --auto-pause-after never --max-waiting none --callback-key none --overflow dialplan \
+        --announce-estimate off --recording off";
+    admin.done(&back.split_whitespace().collect::<Vec<_>>());
+    let queue: Value = serde_json::from_str(&admin.done(&["queue", "show", "support", "--json"])).unwrap();
+    for column in ["auto_pause_after", "max_waiting", "callback_key"] {
+        assert_eq!(queue[column], Value::Null, "{column}");
+    }
+    assert_eq!((&queue["overflow"], &queue["wrap_up_seconds"]), (&"dialplan".into(), &90.into()));
+    assert_eq!(admin.list("queue")[1], queue, "the list has everything as well");
+    assert!(admin.done(&["queue", "list"]).contains("ringall"));
+    assert!(admin.failed(1, &["queue", "show", "nowhere"]).contains("no queue nowhere"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_setting_among_good_ones_changes_nothing_and_says_what_is_expected() {
+    let admin = Admin::new().await;
+    let before = admin.list("queue");
+    for (status, arguments, expected) in [
+        (2, &["--strategy", "newest"][..], "rrmemory"),
+        (2, &["--join-empty", "paused,asleep"], "wrapup"),
+        (2, &["--overflow", "sales"], "queue/NAME"),
+        (2, &["--callback-key", "12"], "0-9"),
+        (2, &["--max-waiting", "many"], "none"),
+        (2, &["--recording", "yes"], "off"),
+        (1, &["--overflow", "queue/nowhere"], "there is no nowhere"),
+        (1, &["--overflow", "extension/7777"], "there is no 7777"),
+        (1, &["--overflow", "queue/support"], "another queue"),
+        (1, &["--max-waiting", "0"], "1 to 1000000"),
+        (1, &["--service-level", "0s"], "1s to 24h"),
+        (1, &["--retry", "11m"], "0s to 10m"),
+        (1, &["--wrap-up", "1500ms"], "whole seconds"),
+        (1, &["--announce-estimate", "on"], "--position-every"),
+        (1, &["--periodic-sound", "usher/ad"], "--periodic-every"),
+        (1, &["--callback-tries", "0"], "1 to 20"),
+        (1, &["--member-greeting", "a b"], "without extension"),
+    ] {
+        let complaint = admin.failed(status, &[&["queue", "change", "support", "--weight", "9"], arguments].concat());
+        assert!(complaint.contains(expected), "{arguments:?}: {complaint}");
+    }
+    assert_eq!(admin.list("queue"), before);
+    assert!(admin.failed(1, &["queue", "add", "new", "--retry", "11m"]).contains("0s to 10m"));
+    assert_eq!(admin.list("queue"), before);
+    admin.done(&["queue", "add", "new"]);
+    admin.done(&["queue", "change", "support", "--overflow", "queue/new"]);
+    assert!(admin.failed(1, &["queue", "remove", "new"]).contains("queue change support --overflow dialplan"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn members_have_penalties_places_and_kinds() {
+    let admin = Admin::new().await;
+    admin.done(&["member", "add", "support", "1000", "--static", "--penalty", "3", "--place", "-2"]);
+    admin.done(&["member", "add", "support", "2000"]);
+    let members = admin.list("member");
+    let of =
+        |member: &Value| ["kind", "logged_on", "penalty", "place"].map(|column| member[column].to_string()).join(" ");
+    assert_eq!(of(&members[0]), "\"static\" true 3 -2");
+    assert_eq!(of(&members[1]), "\"dynamic\" false 0 0");
+    admin.done(&["member", "change", "support", "1000", "--penalty", "0"]);
+    admin.done(&["member", "change", "support", "2000", "--place", "7", "--kind", "static"]);
+    admin.done(&["member", "log-off", "support", "1000"]);
+    let members = admin.list("member");
+    assert_eq!(of(&members[0]), "\"static\" false 0 -2");
+    assert_eq!(of(&members[1]), "\"static\" false 0 7");
+    assert!(admin.failed(1, &["member", "change", "support", "1000", "--penalty=-1"]).contains("0 to 1000000"));
+    assert!(admin.failed(1, &["member", "change", "support", "3000", "--penalty", "1"]).contains("not a member"));
+    assert!(admin.failed(2, &["member", "change", "support", "1000"]).contains("--penalty"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_is_paused_for_several_reasons_and_resumes_from_all_but_their_presence() {
+    let admin = Admin::new().await;
+    admin.done(&["queue", "add", "sales"]);
+    for queue in ["sales", "support"] {
+        admin.done(&["member", "add", queue, "1000", "--static"]);
+    }
+    let paused = |admin: &Admin| admin.list("member").iter().map(|member| member["paused"].clone()).collect::<Vec<_>>();
+    assert_eq!(paused(&admin), [Value::Null, Value::Null]);
+    admin.done(&["member", "pause", "1000", "--reason", "coffee"]);
+    admin.done(&["member", "pause", "1000", "--reason", "lunch"]);
+    admin.done(&["member", "pause", "1000", "--queue", "support", "--reason", "training"]);
+    assert_eq!(paused(&admin), ["manual everywhere: lunch", "manual everywhere: lunch; manual: training"]);
+    let sql = "INSERT INTO pauses (extension, queue, kind, reason) VALUES ('1000', 'support', 'auto', '3 unanswered'), \
+        ('1000', NULL, 'presence', 'away')";
+    connect(&admin.database).await.client.batch_execute(sql).await.unwrap();
+    let said = admin.done(&["member", "resume", "1000", "--queue", "support"]);
+    assert!(
+        said.contains("is resumed in support") && said.contains("stays paused: manual everywhere: lunch"),
+        "{said}"
+    );
+    let said = admin.done(&["member", "resume", "1000"]);
+    assert_eq!(said, "extension 1000 is resumed\nit stays paused: presence everywhere: away\n");
+    assert_eq!(paused(&admin), ["presence everywhere: away", "presence everywhere: away"]);
+    assert!(admin.done(&["member", "resume", "2000"]).contains("had no pause to end"));
+    for (arguments, expected) in [
+        (&["pause", "7777"][..], "no such extension"),
+        (&["pause", "2000", "--queue", "support"], "not a member of this queue"),
+        (&["resume", "7777"], "no extension 7777"),
+        (&["resume", "2000", "--queue", "support"], "not a member of support"),
+    ] {
+        let complaint = admin.failed(1, &[&["member"], arguments].concat());
+        assert!(complaint.contains(expected), "{arguments:?}: {complaint}");
     }
 }
 

@@ -6,6 +6,7 @@ mod fixture;
 mod import;
 mod ledger;
 mod outage;
+mod report;
 mod roster;
 mod schema;
 mod tls;

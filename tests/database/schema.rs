@@ -125,7 +125,7 @@ async fn the_end_of_a_call_alone_is_not_announced_as_a_change() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_statement_that_takes_too_long_is_ended_by_the_server_itself() {
     let mut database = shared().await.database().await;
-    database.timeout = Duration::from_millis(100);
+    database.timeout = Duration::from_secs(1);
     let single = Connector::new(&database).unwrap().single(Statements::Bounded).await.unwrap();
     let error = single.client.batch_execute("SELECT pg_sleep(20)").await.unwrap_err();
     assert_eq!(error.code(), Some(&tokio_postgres::error::SqlState::QUERY_CANCELED));

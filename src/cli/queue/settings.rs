@@ -1,0 +1,218 @@
+//! The options that set a queue's settings.
+
+use std::time::Duration;
+
+use anyhow::{Result, anyhow};
+use clap::{Args, ValueEnum};
+use serde_json::{Map, Value};
+
+use crate::{
+    config::parse_duration,
+    domain::queue::{
+        announce::Template,
+        policy::{Emptiness, Overflow, Strategy},
+    },
+};
+
+/// The names of all options.
+pub(super) const WORDS: [&str; 25] = [
+    "label",
+    "announcement",
+    "greeting",
+    "moh_class",
+    "strategy",
+    "ring_time",
+    "retry",
+    "wrap_up",
+    "auto_pause_after",
+    "weight",
+    "sticky",
+    "member_greeting",
+    "queue_timeout",
+    "max_waiting",
+    "join_empty",
+    "leave_empty",
+    "overflow",
+    "position_every",
+    "announce_estimate",
+    "periodic_sound",
+    "periodic_every",
+    "callback_key",
+    "callback_tries",
+    "service_level",
+    "recording",
+];
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Settings {
+    /// Name as people read it [default of a new queue: its name].
+    #[arg(long)]
+    pub(super) label: Option<String>,
+    /// Message to every logged-on member: {queue}, {code}, {name}, {number}, {position} are filled in; '' for none.
+    #[arg(long)]
+    announcement: Option<String>,
+    /// Sound that a caller hears on entering, without extension; '' for none.
+    #[arg(long)]
+    greeting: Option<String>,
+    /// Class of music on hold.
+    #[arg(long, value_name = "CLASS")]
+    moh_class: Option<String>,
+
+    /// Who of the free members is rung: ringall (everybody), leastrecent, fewestcalls, random, rrmemory, rrordered, linear or
+    /// wrandom, each as in queues.conf.
+    #[arg(long, help_heading = "Members", value_name = "WORD")]
+    strategy: Option<Strategy>,
+    /// How long one member's phone rings, such as 15s.
+    #[arg(long, help_heading = "Members", value_name = "DURATION", value_parser = parse_duration)]
+    ring_time: Option<Duration>,
+    /// How long until members who let a call go by are tried for it again; 0s: not before another call.
+    #[arg(long, help_heading = "Members", value_name = "DURATION", value_parser = parse_duration)]
+    retry: Option<Duration>,
+    /// How long a member is offered nothing after a talk; 0s: not at all.
+    #[arg(long, help_heading = "Members", value_name = "DURATION", value_parser = parse_duration)]
+    wrap_up: Option<Duration>,
+    /// After how many unanswered offers in a row a member is paused, or never.
+    #[arg(long, help_heading = "Members", value_name = "NUMBER", value_parser = or_never)]
+    auto_pause_after: Option<Limit>,
+    /// A member of several queues gets the callers of the one with the higher weight first; from 0.
+    #[arg(long, help_heading = "Members", value_name = "NUMBER")]
+    weight: Option<i32>,
+    /// How long the member whom a customer spoke with last is preferred for them, such as 24h; 0s: not at all.
+    #[arg(long, help_heading = "Members", value_name = "DURATION", value_parser = parse_duration)]
+    sticky: Option<Duration>,
+    /// Sound that the member hears before being joined with the caller, without extension; '' for none.
+    #[arg(long, help_heading = "Members", value_name = "SOUND")]
+    member_greeting: Option<String>,
+
+    /// How long a caller waits before the overflow, such as 60s or 5m.
+    #[arg(long, help_heading = "Callers", value_name = "DURATION", value_parser = parse_duration)]
+    queue_timeout: Option<Duration>,
+    /// How many may wait, or none for any number.
+    #[arg(long, help_heading = "Callers", value_name = "NUMBER", value_parser = or_none)]
+    max_waiting: Option<Limit>,
+    /// When nobody may enter: never, nobody (is logged on), or words of paused, penalty, inuse, ringing, unavailable, wrapup
+    /// joined by commas: when one of them is true of each member who is logged on.
+    #[arg(long, help_heading = "Callers", value_name = "WORDS")]
+    join_empty: Option<Emptiness>,
+    /// When those who wait are sent on; the same words.
+    #[arg(long, help_heading = "Callers", value_name = "WORDS")]
+    leave_empty: Option<Emptiness>,
+    /// Where callers go whom the queue does not take or keep: dialplan, queue/NAME or extension/NUMBER.
+    #[arg(long, help_heading = "Callers", value_name = "TARGET")]
+    pub(super) overflow: Option<Overflow>,
+    /// How often those who wait are told their place in line, such as 30s; 0s: never.
+    #[arg(long, help_heading = "Callers", value_name = "DURATION", value_parser = parse_duration)]
+    position_every: Option<Duration>,
+    /// Whether they are told how long it may take, with their place.
+    #[arg(long, help_heading = "Callers", value_name = "SWITCH")]
+    announce_estimate: Option<Switch>,
+    /// Sound that those who wait hear now and then, without extension; '' for none. With --periodic-every.
+    #[arg(long, help_heading = "Callers", value_name = "SOUND")]
+    periodic_sound: Option<String>,
+    /// How often, such as 60s; 0s: never.
+    #[arg(long, help_heading = "Callers", value_name = "DURATION", value_parser = parse_duration)]
+    periodic_every: Option<Duration>,
+    /// Key by which a waiting caller asks to be called back: one of 0-9, * and #, or none.
+    #[arg(long, help_heading = "Callers", value_name = "KEY", value_parser = telephone_key)]
+    callback_key: Option<Key>,
+    /// How often such a caller is called before it is given up.
+    #[arg(long, help_heading = "Callers", value_name = "NUMBER")]
+    callback_tries: Option<i32>,
+
+    /// An answer within this time counts as in time in reports.
+    #[arg(long, help_heading = "Record", value_name = "DURATION", value_parser = parse_duration)]
+    service_level: Option<Duration>,
+    /// Whether talks are recorded. Callers are told.
+    #[arg(long, help_heading = "Record", value_name = "SWITCH")]
+    recording: Option<Switch>,
+}
+
+/// A number, or none.
+#[derive(Debug, Clone, Copy)]
+struct Limit(Option<i32>);
+
+/// A key of a telephone, or none.
+#[derive(Debug, Clone)]
+struct Key(Option<String>);
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Switch {
+    On,
+    Off,
+}
+
+fn or_none(text: &str) -> Result<Limit, String> {
+    limit(text, "none")
+}
+
+fn or_never(text: &str) -> Result<Limit, String> {
+    limit(text, "never")
+}
+
+fn limit(text: &str, none: &str) -> Result<Limit, String> {
+    if text == none {
+        return Ok(Limit(None));
+    }
+    text.parse().map(|number| Limit(Some(number))).map_err(|_| format!("expected a number, or {none}"))
+}
+
+fn telephone_key(text: &str) -> Result<Key, String> {
+    match text.as_bytes() {
+        b"none" => Ok(Key(None)),
+        [b'0'..=b'9' | b'*' | b'#'] => Ok(Key(Some(text.to_owned()))),
+        _ => Err("expected one of 0-9, * and #, or none".to_owned()),
+    }
+}
+
+impl Settings {
+    /// What is given, by the names of the columns.
+    pub(super) fn object(self) -> Result<Value> {
+        if let Some(text) = self.announcement.as_deref().filter(|text| !text.is_empty()) {
+            text.parse::<Template>().map_err(|error| anyhow!("--announcement {text:?}: {error}"))?;
+        }
+        let mut object = Map::new();
+        let mut put = |column: &str, value: Option<Value>| {
+            if let Some(value) = value {
+                object.insert(column.to_owned(), value);
+            }
+        };
+        put("label", self.label.map(Value::from));
+        put("announcement", self.announcement.map(Value::from));
+        put("greeting", self.greeting.map(Value::from));
+        put("moh_class", self.moh_class.map(Value::from));
+        put("strategy", self.strategy.map(|word| word.as_str().into()));
+        put("ring_time_seconds", seconds("--ring-time", self.ring_time)?);
+        put("retry_seconds", seconds("--retry", self.retry)?);
+        put("wrap_up_seconds", seconds("--wrap-up", self.wrap_up)?);
+        put("auto_pause_after", self.auto_pause_after.map(|Limit(number)| number.into()));
+        put("weight", self.weight.map(Value::from));
+        put("sticky_seconds", seconds("--sticky", self.sticky)?);
+        put("member_greeting", self.member_greeting.map(Value::from));
+        put("queue_timeout_seconds", seconds("--queue-timeout", self.queue_timeout)?);
+        put("max_waiting", self.max_waiting.map(|Limit(number)| number.into()));
+        put("join_empty", self.join_empty.map(|words| words.to_string().into()));
+        put("leave_empty", self.leave_empty.map(|words| words.to_string().into()));
+        put("overflow", self.overflow.map(|target| target.to_string().into()));
+        put("position_every_seconds", seconds("--position-every", self.position_every)?);
+        put("announce_estimate", self.announce_estimate.map(is_on));
+        put("periodic_sound", self.periodic_sound.map(Value::from));
+        put("periodic_every_seconds", seconds("--periodic-every", self.periodic_every)?);
+        put("callback_key", self.callback_key.map(|Key(key)| key.into()));
+        put("callback_tries", self.callback_tries.map(Value::from));
+        put("service_level_seconds", seconds("--service-level", self.service_level)?);
+        put("recording", self.recording.map(is_on));
+        Ok(Value::Object(object))
+    }
+}
+
+fn is_on(switch: Switch) -> Value {
+    matches!(switch, Switch::On).into()
+}
+
+fn seconds(option: &str, time: Option<Duration>) -> Result<Option<Value>> {
+    let Some(time) = time else { return Ok(None) };
+    if time.subsec_nanos() > 0 {
+        return Err(anyhow!("{option}: expected whole seconds, such as 15s"));
+    }
+    i32::try_from(time.as_secs()).map(|seconds| Some(seconds.into())).map_err(|_| anyhow!("{option}: too long"))
+}

@@ -1,0 +1,89 @@
+//! One queue with all its settings, as the options that would set them.
+
+use comfy_table::{ContentArrangement, Table, presets};
+use serde_json::Value;
+
+use crate::cli::table::cell;
+
+/// Option, column, what it says when there is no value, and the meaning.
+const SETTINGS: [(&str, &str, &str, &str); 25] = [
+    ("--label", "label", "", "name as people read it"),
+    ("--announcement", "announcement", "", "message to every logged-on member"),
+    ("--greeting", "greeting", "", "sound that a caller hears on entering"),
+    ("--moh-class", "moh_class", "", "class of music on hold"),
+    ("--strategy", "strategy", "", "who of the free members is rung"),
+    ("--ring-time", "ring_time_seconds", "", "how long one member's phone rings"),
+    ("--retry", "retry_seconds", "", "until members who let a call go by are tried for it again; 0s: not at all"),
+    ("--wrap-up", "wrap_up_seconds", "", "how long a member is offered nothing after a talk"),
+    ("--auto-pause-after", "auto_pause_after", "never", "unanswered offers in a row until a member is paused"),
+    ("--weight", "weight", "", "whose callers get a member of several queues: the higher first"),
+    ("--sticky", "sticky_seconds", "", "how long the member whom a customer spoke with last is preferred"),
+    ("--member-greeting", "member_greeting", "", "sound that the member hears before being joined"),
+    ("--queue-timeout", "queue_timeout_seconds", "", "how long a caller waits before the overflow"),
+    ("--max-waiting", "max_waiting", "none", "how many may wait"),
+    ("--join-empty", "join_empty", "", "when nobody may enter"),
+    ("--leave-empty", "leave_empty", "", "when those who wait are sent on"),
+    ("--overflow", "overflow", "", "where callers go whom the queue does not take or keep"),
+    ("--position-every", "position_every_seconds", "", "how often the place in line is told; 0s: never"),
+    ("--announce-estimate", "announce_estimate", "", "whether the expected wait is told with it"),
+    ("--periodic-sound", "periodic_sound", "", "sound for those who wait"),
+    ("--periodic-every", "periodic_every_seconds", "", "how often it is played; 0s: never"),
+    ("--callback-key", "callback_key", "none", "key by which a waiting caller asks to be called back"),
+    ("--callback-tries", "callback_tries", "", "how often they are called before it is given up"),
+    ("--service-level", "service_level_seconds", "", "an answer within this time counts as in time"),
+    ("--recording", "recording", "", "whether talks are recorded"),
+];
+
+/// The settings of a row of `queues`.
+pub(super) fn table(queue: &Value) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header([&format!("queue {}", cell(&queue["name"])), "value", "meaning"]);
+    for (option, column, none, meaning) in SETTINGS {
+        table.add_row([option, &value(column, &queue[column], none), meaning]);
+    }
+    table.to_string()
+}
+
+/// The value as its option takes it.
+fn value(column: &str, value: &Value, none: &str) -> String {
+    match value {
+        Value::Null => none.to_owned(),
+        Value::Bool(true) => "on".to_owned(),
+        Value::Bool(false) => "off".to_owned(),
+        Value::String(text) if text.is_empty() => "''".to_owned(),
+        Value::Number(number) if column.ends_with("_seconds") => spell(number.as_i64().unwrap_or_default()),
+        Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => cell(value),
+    }
+}
+
+/// In the largest unit that it is a whole number of.
+fn spell(seconds: i64) -> String {
+    match seconds {
+        1.. if seconds % 3600 == 0 => format!("{}h", seconds / 3600),
+        1.. if seconds % 60 == 0 => format!("{}m", seconds / 60),
+        _ => format!("{seconds}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::queue::settings::WORDS;
+
+    #[test]
+    fn every_option_that_sets_something_is_shown() {
+        let shown: Vec<String> =
+            SETTINGS.iter().map(|(option, ..)| option.trim_start_matches("--").replace('-', "_")).collect();
+        assert_eq!(shown, WORDS);
+    }
+
+    #[test]
+    fn a_duration_that_is_shown_can_be_typed_in() {
+        for seconds in [0, 1, 59, 60, 61, 90, 3600, 5400, 86_400, 31_536_000] {
+            let time = crate::config::parse_duration(&spell(seconds)).unwrap();
+            assert_eq!(i64::try_from(time.as_secs()), Ok(seconds), "{}", spell(seconds));
+        }
+        assert_eq!((spell(15), spell(120), spell(7200)), ("15s".into(), "2m".into(), "2h".into()));
+    }
+}

@@ -1,0 +1,158 @@
+//! Reads the history of calls for reports: one row at a time, as much as the reader takes.
+
+use std::time::Duration;
+
+use futures_util::{Stream, StreamExt};
+use jiff::Timestamp;
+use tokio_postgres::{Client, Row, types::ToSql};
+use uuid::Uuid;
+
+use crate::{
+    db::{Error, statements},
+    domain::{
+        id::{CallId, Extension, QueueName},
+        report::{History, Step, StepKind, UnknownOutcome},
+    },
+};
+
+/// Which calls.
+#[derive(Debug, Clone)]
+pub struct Filter {
+    /// Entered at this moment or later,
+    pub from: Timestamp,
+    /// and before this one; `None`: up to now.
+    pub to: Option<Timestamp>,
+    /// Of this queue only.
+    pub queue: Option<QueueName>,
+    /// Answered by this extension only.
+    pub answered_by: Option<Extension>,
+    /// Which steps of members are wanted.
+    pub steps: Steps,
+}
+
+/// Which steps of members are wanted: fewer are read faster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Steps {
+    /// Wrap-up alone.
+    WrapUp,
+    /// Offers and wrap-up.
+    All,
+}
+
+impl Steps {
+    fn kinds(self) -> &'static [&'static str] {
+        match self {
+            Self::WrapUp => &["wrap_up"],
+            Self::All => &["wrap_up", "offered", "offer_ended"],
+        }
+    }
+}
+
+/// A call as a list of calls shows it.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// What is counted.
+    pub history: History,
+    /// Code that was keyed in.
+    pub customer_code: String,
+    /// Name of the customer at the time.
+    pub customer_name: String,
+    /// Number of the caller; empty when withheld.
+    pub caller_number: String,
+    /// File of the recording.
+    pub recording: Option<String>,
+}
+
+/// Why the history cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum Unread {
+    /// What the server said.
+    #[error(transparent)]
+    Database(#[from] Error),
+    /// A newer program wrote it.
+    #[error("table calls, row {call}, column outcome: {source}")]
+    Outcome {
+        /// Which call.
+        call: CallId,
+        /// The word.
+        source: UnknownOutcome,
+    },
+}
+
+impl From<tokio_postgres::Error> for Unread {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Database(error.into())
+    }
+}
+
+/// These calls, oldest first, all as they were at one moment.
+///
+/// # Errors
+/// What the server said.
+pub async fn calls(
+    client: &Client,
+    filter: &Filter,
+) -> Result<impl Stream<Item = Result<Call, Unread>> + use<>, Error> {
+    let statement = client.prepare(statements::REPORT_CALLS).await?;
+    let queue = filter.queue.as_ref().map(QueueName::as_str);
+    let answered_by = filter.answered_by.as_ref().map(Extension::as_str);
+    let kinds = filter.steps.kinds();
+    let values: [&(dyn ToSql + Sync); 5] = [&filter.from, &filter.to, &queue, &answered_by, &kinds];
+    let rows = client.query_raw(&statement, values).await?;
+    Ok(rows.map(|row| call(&row?)))
+}
+
+fn call(row: &Row) -> Result<Call, Unread> {
+    let id = CallId(row.try_get::<_, Uuid>("id")?);
+    let outcome: Option<&str> = row.try_get("outcome")?;
+    let level: i32 = row.try_get("service_level_seconds")?;
+    let history = History {
+        call: id,
+        queue: QueueName::new(row.try_get::<_, &str>("queue")?),
+        entered_at: row.try_get("entered_at")?,
+        answered_at: row.try_get("answered_at")?,
+        answered_by: row.try_get::<_, Option<&str>>("answered_by")?.map(Extension::new),
+        ended_at: row.try_get("ended_at")?,
+        outcome: outcome.map(str::parse).transpose().map_err(|source| Unread::Outcome { call: id, source })?,
+        service_level: Duration::from_secs(u64::try_from(level).unwrap_or(0)),
+        steps: steps(row)?,
+    };
+    Ok(Call {
+        history,
+        customer_code: row.try_get("customer_code")?,
+        customer_name: row.try_get("customer_name")?,
+        caller_number: row.try_get("caller_number")?,
+        recording: row.try_get("recording")?,
+    })
+}
+
+fn steps(row: &Row) -> Result<Vec<Step>, tokio_postgres::Error> {
+    // NULL when there are none.
+    let Some(extensions) = row.try_get::<_, Option<Vec<&str>>>("extensions")? else { return Ok(Vec::new()) };
+    let kinds: Vec<&str> = row.try_get("kinds")?;
+    let whys: Vec<Option<&str>> = row.try_get("whys")?;
+    let moments: Vec<Timestamp> = row.try_get("moments")?;
+    let ends: Vec<Option<&str>> = row.try_get("ends")?;
+    let columns = extensions.into_iter().zip(kinds).zip(whys).zip(moments).zip(ends);
+    Ok(columns
+        .map(|((((extension, kind), why), at), until)| Step {
+            extension: Extension::new(extension),
+            kind: step(kind, why, at, until),
+        })
+        .collect())
+}
+
+fn step(kind: &str, why: Option<&str>, at: Timestamp, until: Option<&str>) -> StepKind {
+    match (kind, why) {
+        ("offered", _) => StepKind::Offered,
+        ("wrap_up", _) => {
+            // Without a readable end it is one of no length.
+            let until: Timestamp = until.and_then(|text| text.parse().ok()).unwrap_or(at);
+            let milliseconds = until.duration_since(at).as_millis();
+            StepKind::WrappedUp(Duration::from_millis(u64::try_from(milliseconds).unwrap_or(0)))
+        }
+        (_, Some("ring_no_answer")) => StepKind::Missed,
+        (_, Some("rejected")) => StepKind::Refused,
+        (_, _) => StepKind::Withdrawn,
+    }
+}
