@@ -247,7 +247,7 @@ fn check(admin: &Admin, scripts: &[Script], levels: &BTreeMap<&str, i64>) {
         assert_eq!(time(row, "talk_seconds"), Some(mine.iter().filter_map(|s| s.talk()).sum()));
         assert_eq!(time(row, "wrap_up_seconds"), Some(mine.iter().map(|s| s.wrap_up()).sum()));
         let alone = report(admin, "queue", &["--queue", name]);
-        assert_eq!(alone, [row.clone()]);
+        assert_eq!(alone, std::slice::from_ref(row));
     }
 
     let agents = report(admin, "agent", &[]);
@@ -263,7 +263,7 @@ fn check(admin: &Admin, scripts: &[Script], levels: &BTreeMap<&str, i64>) {
         assert_eq!(number(row, "missed"), lost(&|why| why == OfferEnd::RingNoAnswer));
         assert_eq!(number(row, "refused"), lost(&|why| why == OfferEnd::Rejected));
         assert_eq!(number(row, "offers"), lost(&|_| true) + number(row, "answered"));
-        assert_eq!(report(admin, "agent", &["--extension", name]), [row.clone()]);
+        assert_eq!(report(admin, "agent", &["--extension", name]), std::slice::from_ref(row));
         assert_eq!(report(admin, "calls", &["--extension", name]).len(), mine.len());
     }
 
