@@ -192,6 +192,15 @@ fn sum<'a>(rows: impl IntoIterator<Item = &'a Value>, column: &str) -> i64 {
         .sum()
 }
 
+/// By queue and extension, as the list has them.
+const MEMBERS: [(&str, &str); 6] = [
+    ("sales", "1000"),
+    ("sales", "2000"),
+    ("sales", "3000"),
+    ("support", "1000"),
+    ("support", "2000"),
+    ("support", "3000"),
+];
 const FROM: &str = "2026-11-01T00:00Z";
 const TO: &str = "2026-11-01T04:00Z";
 
@@ -308,7 +317,16 @@ async fn reports_agree_with_one_another_and_with_a_naive_count_to_the_call() {
         runtime.block_on(async {
             let admin = Admin::new().await;
             admin.done(&["queue", "add", "sales", "--service-level", "8s"]);
+            for (queue, extension) in MEMBERS {
+                admin.done(&["member", "add", queue, extension]);
+            }
             write(&admin.database, &scripts).await;
+            let taken: Vec<i64> = admin.list("member").iter().map(|row| number(row, "calls_taken")).collect();
+            let expected = MEMBERS.map(|member| {
+                let mine = scripts.iter().filter(|s| s.answered.is_some_and(|(by, _)| (s.queue, by) == member));
+                i64::try_from(mine.count()).unwrap()
+            });
+            assert_eq!(taken, expected, "written twice, counted once");
             // A level that is changed later does not change what was.
             admin.done(&["queue", "change", "support", "--service-level", "1s"]);
             check(&admin, &scripts, &[("sales", 8), ("support", 20)].into());
