@@ -40,7 +40,8 @@ pub(super) enum Command {
         settings: Box<Settings>,
     },
     /// Change a queue; what is not given stays.
-    #[command(group = clap::ArgGroup::new("what").required(true).multiple(true).args(WORDS))]
+    #[command(override_usage = "usher queue change <NAME> <OPTION>...",
+        group = clap::ArgGroup::new("what").required(true).multiple(true).args(WORDS))]
     Change {
         /// Which one.
         #[arg(value_parser = QueueName::parse)]
