@@ -138,3 +138,4 @@ ALTER TABLE call_events
          'transferred', 'held', 'resumed', 'callback_asked', 'callback_tried', 'recorded', 'told'));
 COMMENT ON COLUMN call_events.kind IS 'entered, offered, ringing, offer_ended, answered, ended, wrap_up, auto_paused, overflowed, transferred, held, resumed, callback_asked, callback_tried, recorded or told.';
 COMMENT ON COLUMN call_events.detail IS 'Further words by kind. entered: server, channel, queue. offered: why (how the member was chosen). ringing: pop (what became of the publish). offer_ended: why. wrap_up: until. ended: outcome.';
+COMMENT ON COLUMN call_events.offer IS 'Which offer of the call, if any: each number is higher than those before it, from 1. A service that takes over a waiting caller goes on above the numbers that an earlier run can have used, so numbers may be left out.';

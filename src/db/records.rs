@@ -24,7 +24,7 @@ pub async fn write(client: &mut Object, facts: &[Stamped]) -> Result<(), Error> 
         columns.add(fact);
     }
     let transaction = client.transaction().await?;
-    let Columns { calls, answers, ends, last_calls, events } = &columns;
+    let Columns { calls, answers, ends, last_calls, wrap_ups, auto_pauses, events } = &columns;
     run(
         &transaction,
         statements::RECORD_CALLS,
@@ -48,6 +48,17 @@ pub async fn write(client: &mut Object, facts: &[Stamped]) -> Result<(), Error> 
     run(&transaction, statements::RECORD_ENDS, ends.call.len(), &[&ends.call, &ends.at, &ends.word]).await?;
     let count = last_calls.extension.len();
     run(&transaction, statements::RECORD_LAST_CALLS, count, &[&last_calls.extension, &last_calls.at]).await?;
+    let count = wrap_ups.queue.len();
+    run(&transaction, statements::RECORD_WRAP_UPS, count, &[&wrap_ups.queue, &wrap_ups.extension, &wrap_ups.until])
+        .await?;
+    // Before the events: what was written before may be resumed meanwhile, and its event tells.
+    run(
+        &transaction,
+        statements::RECORD_AUTO_PAUSES,
+        auto_pauses.event.len(),
+        &[&auto_pauses.event, &auto_pauses.queue, &auto_pauses.extension, &auto_pauses.reason, &auto_pauses.at],
+    )
+    .await?;
     run(
         &transaction,
         statements::RECORD_EVENTS,
@@ -78,6 +89,8 @@ struct Columns {
     answers: Marks,
     ends: Marks,
     last_calls: LastCalls,
+    wrap_ups: WrapUps,
+    auto_pauses: AutoPauses,
     events: Events,
 }
 
@@ -113,6 +126,22 @@ impl Marks {
 #[derive(Default)]
 struct LastCalls {
     extension: Vec<String>,
+    at: Vec<Timestamp>,
+}
+
+#[derive(Default)]
+struct WrapUps {
+    queue: Vec<String>,
+    extension: Vec<String>,
+    until: Vec<Timestamp>,
+}
+
+#[derive(Default)]
+struct AutoPauses {
+    event: Vec<Uuid>,
+    queue: Vec<String>,
+    extension: Vec<String>,
+    reason: Vec<String>,
     at: Vec<Timestamp>,
 }
 
@@ -175,10 +204,18 @@ impl Columns {
                 self.event(*id, *at, *call, "overflowed", None, None, detail);
             }
             Fact::WrapUp { call, extension, queue, until } => {
+                self.wrap_ups.queue.push(clean(queue.as_str()));
+                self.wrap_ups.extension.push(clean(extension.as_str()));
+                self.wrap_ups.until.push(*until);
                 let detail = json!({ "queue": clean(queue.as_str()), "until": until });
                 self.event(*id, *at, *call, "wrap_up", Some(extension), None, detail);
             }
             Fact::AutoPaused { call, extension, queue, unanswered } => {
+                self.auto_pauses.event.push(*id);
+                self.auto_pauses.queue.push(clean(queue.as_str()));
+                self.auto_pauses.extension.push(clean(extension.as_str()));
+                self.auto_pauses.reason.push(format!("{unanswered} unanswered in a row"));
+                self.auto_pauses.at.push(*at);
                 let detail = json!({ "queue": clean(queue.as_str()), "unanswered": unanswered });
                 self.event(*id, *at, *call, "auto_paused", Some(extension), None, detail);
             }

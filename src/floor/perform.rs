@@ -203,7 +203,7 @@ impl Service {
                 let queue = self.floor.queue(queue).map_or(queue.as_str(), |queue| queue.label.as_str());
                 let calls = if *unanswered == 1 { "call" } else { "calls in a row" };
                 format!(
-                    "You did not answer {unanswered} {calls} of {queue} and are paused there. Log off and on again to take calls."
+                    "You did not answer {unanswered} {calls} of {queue} and are paused there. Log on again to take calls."
                 )
             }
         };
