@@ -1,8 +1,8 @@
 //! The only file that knows everything, and holds no rule: starts the services in order, wires them, and stops them.
 //!
 //! ```text
-//!   config ─▶ ledger ─▶ desk ─▶ agi, health ─▶ first roster ─▶ ari (Nx) ─▶ floor
-//!   stop:     agi (no new requests) ─▶ floor (callers back to the dialplan) ─▶ ari ─▶ ledger (flush) ─▶ desk
+//!   config ─▶ ledger ─▶ desk ─▶ agi, health ─▶ first roster ─▶ ari (Nx) ─▶ mirror, floor
+//!   stop:     agi (no new requests) ─▶ floor (callers back to the dialplan) ─▶ mirror ─▶ ari ─▶ ledger (flush) ─▶ desk
 //! ```
 //!
 //! The Stasis application is not there before the first roster is: until then Asterisk takes its fail-open path.
@@ -33,7 +33,7 @@ use crate::{
     floor,
     health::{self, Links},
     ivr::Ivr,
-    ledger, xmpp,
+    ledger, mirror, xmpp,
 };
 
 /// How long the start waits for the XMPP link before callers are taken.
@@ -110,9 +110,10 @@ pub async fn run_until(config: Config, asked: impl Future<Output = &'static str>
         let asterisks = connect_asterisks(&config, asterisk_links, &ari_stop)?;
         // Set once: the floor is started once.
         let _ = counted.asterisks.set(asterisks.iter().map(|(ari, _)| ari.clone()).collect());
+        let mirror = mirror::spawn(asterisks.iter().map(|(ari, _)| ari.clone()), &first, &known.subscribe());
         let (desk, ledger, publish_bound) = (desk.clone(), ledger.clone(), config.xmpp.publish_bound);
         let floor = floor::spawn(floor::Outlets { asterisks, desk, ledger, first, rosters, known, publish_bound });
-        running = Some((floor, ari_stop));
+        running = Some((floor, mirror, ari_stop));
         tokio::select! {
             why = &mut asked => tracing::info!("{why}: stopping"),
             ended = &mut desk_task => outcome = fatal(ended),
@@ -122,8 +123,9 @@ pub async fn run_until(config: Config, asked: impl Future<Output = &'static str>
     notify(&[sd_notify::NotifyState::Stopping]);
     let deadline = Instant::now() + config.service.stop_within;
     door_stop.cancel();
-    if let Some((floor, ari_stop)) = running {
+    if let Some((floor, mirror, ari_stop)) = running {
         in_time(deadline, "the floor", floor.stop()).await;
+        in_time(deadline, "the mirror", mirror.stop()).await;
         ari_stop.cancel();
     }
     in_time(deadline, "the FastAGI server", agi_task).await;

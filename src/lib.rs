@@ -5,7 +5,8 @@
 //! * [`domain`]: the rules, pure.
 //! * [`config`]: the configuration file; [`link`]: whether a connection stands.
 //! * Shells, one foreign protocol each: [`ari`], [`agi`], [`xmpp`], [`db`].
-//! * Services, one piece of state each: [`floor`], [`desk`], [`ledger`], [`ivr`].
+//! * Services, one piece of state each: [`floor`], [`desk`], [`ledger`], [`mirror`],
+//!   [`ivr`].
 //! * [`app`] wires them, [`health`] and [`telemetry`] show how they are; [`cli`] is what people type.
 
 pub mod agi;
@@ -21,5 +22,6 @@ pub mod health;
 pub mod ivr;
 pub mod ledger;
 pub mod link;
+pub mod mirror;
 pub mod telemetry;
 pub mod xmpp;

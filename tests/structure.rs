@@ -25,8 +25,9 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("desk", &["config", "domain", "link", "xmpp"]),
     ("ivr", &["agi", "desk", "domain", "ledger"]),
     ("floor", &["ari", "desk", "domain", "ledger"]),
+    ("mirror", &["ari", "domain", "link"]),
     // The wiring, and people.
-    ("app", &["agi", "ari", "config", "desk", "domain", "floor", "health", "ivr", "ledger", "link", "xmpp"]),
+    ("app", &["agi", "ari", "config", "desk", "domain", "floor", "health", "ivr", "ledger", "link", "mirror", "xmpp"]),
     ("cli", &["app", "ari", "config", "db", "domain", "telemetry", "xmpp"]),
 ];
 

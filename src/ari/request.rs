@@ -238,6 +238,18 @@ impl Request {
             .with_body(serde_json::json!({ "variables": call.variables }))
     }
 
+    /// Runs an extension of the dialplan, on a Local channel: the half with this id waits, unanswered, and is gone with
+    /// the other half, which has these variables and runs it.
+    pub fn run(channel: &ChannelId, context: &str, extension: &str, variables: Value) -> Self {
+        Self::new(Method::Post, format!("channels/{}", encode(channel.as_str())))
+            .with("endpoint", format!("Local/{extension}@{context}/n"))
+            // Where the waiting half would go if the other one answered.
+            .with("context", context)
+            .with("extension", "answered")
+            .with("priority", "1")
+            .with_body(serde_json::json!({ "variables": variables }))
+    }
+
     /// Makes a bridge that mixes.
     pub fn make_bridge(bridge: &BridgeId) -> Self {
         Self::new(Method::Post, format!("bridges/{}", encode(bridge.as_str())))

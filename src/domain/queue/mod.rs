@@ -7,6 +7,7 @@ pub mod choice;
 pub mod effect;
 pub mod floor;
 pub mod member;
+pub mod mirror;
 pub mod policy;
 pub mod roster;
 pub mod strategy;

@@ -1,0 +1,273 @@
+//! The service is away: Asterisk's own queue answers with the same members, and gives way when the service is back.
+
+use std::time::{Duration, Instant};
+
+use usher_rig::{
+    pbx::PhoneState,
+    phones::{Behaviour, Ears, Phone, PhoneEvent, Side},
+    rig::Rig,
+    wait,
+};
+
+use crate::{
+    aid::{
+        RECONNECTED, SOON, a_call_works, answers, enter, house, in_the_queue, key_in, log_says, ready_says, talk, times,
+    },
+    steps::{command, dial_and_hear, heard, sql},
+};
+
+/// The members of a queue of app_queue, in the order of their numbers: `1000`, `1000 penalty 2`, `1000 paused`.
+async fn members(rig: &Rig, queue: &str) -> anyhow::Result<Vec<String>> {
+    let shown = rig.pbx.cli(&format!("queue show {queue}")).await?;
+    let mut members: Vec<String> = shown
+        .lines()
+        .filter_map(|line| {
+            let (_, rest) = line.split_once("(PJSIP/")?;
+            let (number, rest) = rest.split_once(')')?;
+            let penalty = rest.split_once("with penalty ").and_then(|(_, rest)| rest.split(' ').next());
+            let penalty = penalty.map(|penalty| format!(" penalty {penalty}")).unwrap_or_default();
+            Some(format!("{number}{penalty}{}", if rest.contains("(paused") { " paused" } else { "" }))
+        })
+        .collect();
+    members.sort();
+    Ok(members)
+}
+
+async fn app_queue_has(rig: &Rig, expected: &[&str]) {
+    wait::until(&format!("app_queue has {expected:?}"), SOON, || async {
+        let found = members(rig, "support").await?;
+        anyhow::ensure!(found == expected, "it has {found:?}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+}
+
+/// Waits until so many callers are held by app_queue.
+async fn app_queue_holds(rig: &Rig, count: usize) {
+    wait::until(&format!("app_queue holds {count} callers"), SOON, || async {
+        let channels = rig.pbx.channels().await?;
+        let held = channels.iter().filter(|channel| channel["dialplan"]["app_name"] == "Queue").count();
+        anyhow::ensure!(held == count, "it holds {held}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+}
+
+/// No phone ever had a second call while it rang or talked.
+fn nobody_was_rung_twice(rig: &Rig) {
+    for phone in rig.phones.all() {
+        let mut moments: Vec<(Instant, i32)> = phone
+            .events()
+            .into_iter()
+            .filter_map(|event| match event {
+                PhoneEvent::Ringing { at, .. } => Some((at, 1)),
+                PhoneEvent::Ended(ended) => Some((ended.at, -1)),
+                PhoneEvent::Answered { .. } => None,
+            })
+            .collect();
+        moments.sort();
+        let mut calls = 0;
+        for (_, change) in moments {
+            calls += change;
+            assert!(calls <= 1, "{} had two calls at a time: {:?}", phone.number(), phone.events());
+        }
+    }
+}
+
+fn rejects(phone: &Phone) {
+    phone.behave(Behaviour::Reject);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_service_is_dead_those_who_logged_on_by_code_command_or_sql_are_rung_and_nobody_else() {
+    let rig = house("away").members(4).start().await.unwrap();
+    let prompts = rig.pbx.prompts("en").unwrap();
+    let [one, two, three, four] = ["1000", "2000", "3000", "1001"].map(|number| rig.phones.phone(number).unwrap());
+    dial_and_hear(&rig, one, "*56466*", "logon").await;
+    assert!(command(&rig, &["member", "log-on", "support", "2000"]).await.status.success());
+    sql(
+        &rig,
+        "INSERT INTO extensions (number, name, jid) VALUES ('1001', 'New One', 'user1001@usher.test'); \
+         INSERT INTO memberships (queue, extension, logged_on) VALUES ('support', '1001', true)",
+    )
+    .await;
+    app_queue_has(&rig, &["1000", "1001", "2000"]).await;
+    dial_and_hear(&rig, two, "*564633*", "logoff").await;
+    app_queue_has(&rig, &["1000", "1001"]).await;
+
+    rig.usher().unwrap().kill().await.unwrap();
+    for (from, takes, refuses) in [("5550001", one, four), ("5550002", four, one)] {
+        answers(takes);
+        rejects(refuses);
+        let rings = takes.rings_so_far();
+        let caller = key_in(&rig, from, "1111", Ears::Open).await;
+        caller.wait_for_prompt(&prompts, "unavailable", SOON).await.unwrap();
+        let leg = takes.rung(rings + 1, SOON).await.unwrap();
+        leg.answered(SOON).await.unwrap();
+        talk(&caller, &leg).await;
+        leg.hang_up().await.unwrap();
+        assert_eq!(caller.hung_up(SOON).await.unwrap().by, Side::Them);
+        rig.pbx.wait_until_empty(SOON).await.unwrap();
+    }
+    assert_eq!((two.rings_so_far(), three.rings_so_far()), (0, 0));
+    nobody_was_rung_twice(&rig);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_service_is_dead_callers_whom_nobody_answers_hear_so_and_reach_3000() {
+    let rig = house("awayout").global("USHER_QUEUE_SECONDS=3").logged_on(&["1000"]).start().await.unwrap();
+    let prompts = rig.pbx.prompts("en").unwrap();
+    let (member, fallback) = (rig.phones.phone("1000").unwrap(), rig.phones.phone("3000").unwrap());
+    app_queue_has(&rig, &["1000"]).await;
+    rig.usher().unwrap().kill().await.unwrap();
+    let caller = key_in(&rig, "5550001", "1111", Ears::Open).await;
+    let leg = member.rung(1, SOON).await.unwrap();
+    let music = usher_rig::sound::Prompts::load(&usher_rig::pbx::shipped_conf().join("sounds/usher-music")).unwrap();
+    caller.wait_for_prompt(&music, "tune", SOON).await.unwrap();
+    caller.wait_for_prompt(&prompts, "timed_out", SOON).await.unwrap();
+    leg.hung_up(SOON).await.unwrap();
+    fallback.rung(1, SOON).await.unwrap();
+    caller.hang_up().await.unwrap();
+    rig.pbx.wait_until_empty(SOON).await.unwrap();
+
+    // Who cannot be reached is not waited for.
+    member.unplug();
+    rig.pbx.wait_for_phone("1000", PhoneState::Offline, SOON).await.unwrap();
+    let caller = key_in(&rig, "5550002", "1111", Ears::Open).await;
+    caller.wait_for_prompt(&prompts, "unavailable", SOON).await.unwrap();
+    fallback.rung(2, SOON).await.unwrap();
+    assert!(!heard(&rig, &caller).contains(&"timed_out".to_owned()));
+    assert_eq!(member.rings_so_far(), 1);
+    caller.hang_up().await.unwrap();
+    rig.pbx.wait_until_empty(SOON).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_site_that_wants_no_app_queue_has_the_fallback_phone_alone() {
+    let rig = house("awayno").global("USHER_QUEUE_WHEN_AWAY=no").logged_on(&["1000"]).start().await.unwrap();
+    app_queue_has(&rig, &["1000"]).await;
+    rig.usher().unwrap().kill().await.unwrap();
+    let caller = key_in(&rig, "5550001", "1111", Ears::Closed).await;
+    rig.phones.phone("3000").unwrap().rung(1, SOON).await.unwrap();
+    assert_eq!(rig.phones.phone("1000").unwrap().rings_so_far(), 0);
+    caller.hang_up().await.unwrap();
+    rig.pbx.wait_until_empty(SOON).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn callers_who_wait_when_the_service_is_stopped_are_rung_for_by_app_queue() {
+    let rig = house("awaystop").logged_on(&["1000"]).sql(&times(15, 60)).start().await.unwrap();
+    let member = rig.phones.phone("1000").unwrap();
+    app_queue_has(&rig, &["1000"]).await;
+    let caller = enter(&rig, "5550001").await;
+    let first = member.rung(1, SOON).await.unwrap();
+    assert!(rig.usher().unwrap().stop().await.unwrap().success());
+    first.hung_up(SOON).await.unwrap();
+    member.rung(2, SOON).await.unwrap();
+    caller.hang_up().await.unwrap();
+    rig.pbx.wait_until_empty(SOON).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn asterisk_restarted_while_the_service_is_away_still_knows_the_members_and_is_in_step_once_it_is_back() {
+    let rig = house("awayrestart").logged_on(&["1000"]).sql(&times(15, 60)).start().await.unwrap();
+    let (one, two) = (rig.phones.phone("1000").unwrap(), rig.phones.phone("2000").unwrap());
+    app_queue_has(&rig, &["1000"]).await;
+    rig.usher().unwrap().kill().await.unwrap();
+    rig.pbx.stop().await.unwrap();
+    rig.pbx.start_again().await.unwrap();
+    rig.pbx.wait_for_phone("1000", PhoneState::Online, RECONNECTED).await.unwrap();
+    app_queue_has(&rig, &["1000"]).await;
+    answers(one);
+    let caller = key_in(&rig, "5550001", "1111", Ears::Closed).await;
+    one.rung(1, SOON).await.unwrap().answered(SOON).await.unwrap();
+    caller.hang_up().await.unwrap();
+    rig.pbx.wait_until_empty(SOON).await.unwrap();
+
+    // By hand on both sides: the database is right.
+    sql(
+        &rig,
+        "UPDATE memberships SET logged_on = false WHERE extension = '1000'; \
+         INSERT INTO memberships (queue, extension, logged_on) VALUES ('support', '2000', true)",
+    )
+    .await;
+    rig.pbx.cli("queue add member PJSIP/2000 to support penalty 5").await.unwrap();
+    rig.pbx.cli("queue pause member PJSIP/2000 queue support").await.unwrap();
+    rig.pbx.cli("queue add member PJSIP/3000 to support").await.unwrap();
+    app_queue_has(&rig, &["1000", "2000 penalty 5 paused", "3000"]).await;
+    rig.usher().unwrap().start_again().await.unwrap();
+    app_queue_has(&rig, &["2000"]).await;
+
+    // And the other way round: Asterisk comes back with what it knew, and hears what has changed.
+    rig.pbx.stop().await.unwrap();
+    sql(&rig, "UPDATE memberships SET logged_on = (extension = '1000')").await;
+    rig.pbx.start_again().await.unwrap();
+    ready_says(&rig, 200, RECONNECTED).await;
+    app_queue_has(&rig, &["1000"]).await;
+    rig.pbx.wait_for_phone("2000", PhoneState::Online, RECONNECTED).await.unwrap();
+    assert_eq!(two.rings_so_far(), 0);
+    a_call_works(&rig, "5550002").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn once_the_service_is_back_new_callers_come_to_it_and_app_queue_serves_those_it_holds_without_a_double_ring() {
+    let rig = house("awayback").logged_on(&["1000"]).sql(&times(15, 60)).start().await.unwrap();
+    let (one, two) = (rig.phones.phone("1000").unwrap(), rig.phones.phone("2000").unwrap());
+    app_queue_has(&rig, &["1000"]).await;
+    rig.usher().unwrap().kill().await.unwrap();
+    let first = key_in(&rig, "5550001", "1111", Ears::Closed).await;
+    let ringing = one.rung(1, SOON).await.unwrap();
+    let second = key_in(&rig, "5550002", "1111", Ears::Closed).await;
+    app_queue_holds(&rig, 2).await;
+
+    rig.usher().unwrap().start_again().await.unwrap();
+    let third = enter(&rig, "5550003").await;
+    assert!(ringing.state().ended.is_none(), "app_queue rings on");
+    assert_eq!(one.rings_so_far(), 1);
+    app_queue_holds(&rig, 2).await;
+
+    // Now there are two, and whoever is free is wanted by both queues.
+    let talking = Duration::from_millis(300);
+    for phone in [one, two] {
+        phone.behave(Behaviour::AnswerThenHangUp { ringing: Duration::from_millis(200), talking });
+    }
+    sql(&rig, "INSERT INTO memberships (queue, extension, logged_on) VALUES ('support', '2000', true)").await;
+    ringing.hang_up().await.unwrap();
+    for caller in [&first, &second, &third] {
+        assert_eq!(caller.hung_up(Duration::from_secs(30)).await.unwrap().by, Side::Them);
+    }
+    rig.pbx.wait_until_empty(SOON).await.unwrap();
+    assert_eq!(rig.phones.phone("3000").unwrap().rings_so_far(), 0);
+    let answered = |phone: &Phone| {
+        phone.events().iter().filter(|event| matches!(event, PhoneEvent::Answered { .. })).count()
+    };
+    assert_eq!(answered(one) + answered(two), 3, "each caller was answered once");
+    nobody_was_rung_twice(&rig);
+    in_the_log(&rig).await;
+}
+
+/// The third caller was the service's, the others were not.
+async fn in_the_log(rig: &Rig) {
+    crate::steps::wait_for_value(rig, "SELECT string_agg(caller_number || ' ' || outcome, ', ') FROM calls", "5550003 completed")
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_that_is_missing_in_queues_conf_is_named_in_the_log_and_the_others_are_in_step() {
+    let rig = house("awaymissing")
+        .logged_on(&["1000"])
+        .sql("INSERT INTO queues (name, label) VALUES ('billing', 'Billing')")
+        .sql("INSERT INTO memberships (queue, extension, logged_on) VALUES ('billing', '1000', true)")
+        .start()
+        .await
+        .unwrap();
+    log_says(&rig, "this queue is not in queues.conf", SOON).await;
+    app_queue_has(&rig, &["1000"]).await;
+    let usher = rig.usher().unwrap();
+    assert!(usher.log().unwrap().contains("queue.name=billing"));
+    let caller = key_in(&rig, "5550001", "1111", Ears::Closed).await;
+    in_the_queue(&rig, "5550001").await;
+    caller.hang_up().await.unwrap();
+}
