@@ -169,3 +169,32 @@ pub async fn a_call_works(rig: &Rig, from: &str) {
     assert_eq!(leg.hung_up(SOON).await.unwrap().by, Side::Them);
     rig.pbx.wait_until_empty(SOON).await.unwrap();
 }
+
+/// The members of a queue of app_queue, in the order of their numbers: `1000`, `1000 penalty 2`, `1000 paused`.
+async fn members(rig: &Rig, queue: &str) -> anyhow::Result<Vec<String>> {
+    let shown = rig.pbx.cli(&format!("queue show {queue}")).await?;
+    let mut members: Vec<String> = shown
+        .lines()
+        .filter_map(|line| {
+            // Named by its extension, `1000 (PJSIP/1000) with …`, or by a hand without a name, `PJSIP/1000 with …`.
+            let (_, rest) = line.split_once("PJSIP/")?;
+            let number: String = rest.chars().take_while(char::is_ascii_digit).collect();
+            let penalty = rest.split_once("with penalty ").and_then(|(_, rest)| rest.split(' ').next());
+            let penalty = penalty.map(|penalty| format!(" penalty {penalty}")).unwrap_or_default();
+            Some(format!("{number}{penalty}{}", if rest.contains("(paused") { " paused" } else { "" }))
+        })
+        .collect();
+    members.sort();
+    Ok(members)
+}
+
+/// Waits until the queue `support` of app_queue has these members.
+pub async fn app_queue_has(rig: &Rig, expected: &[&str]) {
+    wait::until(&format!("app_queue has {expected:?}"), SOON, || async {
+        let found = members(rig, "support").await?;
+        anyhow::ensure!(found == expected, "it has {found:?}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+}

@@ -122,7 +122,7 @@ async fn check_names_the_server_that_is_down_and_a_schema_that_is_missing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sigterm_gives_waiting_callers_to_the_fallback_leaves_talks_alone_and_ends_well() {
+async fn sigterm_gives_waiting_callers_to_app_queue_leaves_talks_alone_and_ends_well() {
     let rig = house("sigterm").logged_on(&["1000"]).start().await.unwrap();
     let prompts = rig.pbx.prompts("en").unwrap();
     let phone = rig.phones.phone("1000").unwrap();
@@ -138,9 +138,13 @@ async fn sigterm_gives_waiting_callers_to_the_fallback_leaves_talks_alone_and_en
     assert!(status.success(), "{status}");
     assert!(begin.elapsed() < WITHIN, "{:?}", begin.elapsed());
     waiting.wait_for_prompt(&prompts, "unavailable", SOON).await.unwrap();
-    rig.phones.phone("3000").unwrap().rung(1, SOON).await.unwrap();
     leg.audio().say_tone(700);
     talking.audio().wait_for_tone(700, SOON).await.unwrap();
+    assert_eq!(phone.rings_so_far(), 1);
+    talking.hang_up().await.unwrap();
+    leg.hang_up().await.unwrap();
+    phone.rung(2, SOON).await.unwrap().answered(SOON).await.unwrap();
+    assert_eq!(crate::steps::ringings(phone).pop().unwrap().1, "5551002");
     wait_for_value(&rig, "SELECT outcome FROM calls WHERE caller_number = '5551002'", "stopped").await;
 }
 

@@ -11,37 +11,11 @@ use usher_rig::{
 
 use crate::{
     aid::{
-        RECONNECTED, SOON, a_call_works, answers, enter, house, in_the_queue, key_in, log_says, ready_says, talk, times,
+        RECONNECTED, SOON, a_call_works, answers, app_queue_has, enter, house, in_the_queue, key_in, log_says,
+        ready_says, talk, times,
     },
     steps::{command, dial_and_hear, heard, sql},
 };
-
-/// The members of a queue of app_queue, in the order of their numbers: `1000`, `1000 penalty 2`, `1000 paused`.
-async fn members(rig: &Rig, queue: &str) -> anyhow::Result<Vec<String>> {
-    let shown = rig.pbx.cli(&format!("queue show {queue}")).await?;
-    let mut members: Vec<String> = shown
-        .lines()
-        .filter_map(|line| {
-            let (_, rest) = line.split_once("(PJSIP/")?;
-            let (number, rest) = rest.split_once(')')?;
-            let penalty = rest.split_once("with penalty ").and_then(|(_, rest)| rest.split(' ').next());
-            let penalty = penalty.map(|penalty| format!(" penalty {penalty}")).unwrap_or_default();
-            Some(format!("{number}{penalty}{}", if rest.contains("(paused") { " paused" } else { "" }))
-        })
-        .collect();
-    members.sort();
-    Ok(members)
-}
-
-async fn app_queue_has(rig: &Rig, expected: &[&str]) {
-    wait::until(&format!("app_queue has {expected:?}"), SOON, || async {
-        let found = members(rig, "support").await?;
-        anyhow::ensure!(found == expected, "it has {found:?}");
-        Ok(())
-    })
-    .await
-    .unwrap();
-}
 
 /// Waits until so many callers are held by app_queue.
 async fn app_queue_holds(rig: &Rig, count: usize) {
@@ -240,9 +214,8 @@ async fn once_the_service_is_back_new_callers_come_to_it_and_app_queue_serves_th
     }
     rig.pbx.wait_until_empty(SOON).await.unwrap();
     assert_eq!(rig.phones.phone("3000").unwrap().rings_so_far(), 0);
-    let answered = |phone: &Phone| {
-        phone.events().iter().filter(|event| matches!(event, PhoneEvent::Answered { .. })).count()
-    };
+    let answered =
+        |phone: &Phone| phone.events().iter().filter(|event| matches!(event, PhoneEvent::Answered { .. })).count();
     assert_eq!(answered(one) + answered(two), 3, "each caller was answered once");
     nobody_was_rung_twice(&rig);
     in_the_log(&rig).await;
@@ -250,8 +223,12 @@ async fn once_the_service_is_back_new_callers_come_to_it_and_app_queue_serves_th
 
 /// The third caller was the service's, the others were not.
 async fn in_the_log(rig: &Rig) {
-    crate::steps::wait_for_value(rig, "SELECT string_agg(caller_number || ' ' || outcome, ', ') FROM calls", "5550003 completed")
-        .await;
+    crate::steps::wait_for_value(
+        rig,
+        "SELECT string_agg(caller_number || ' ' || outcome, ', ') FROM calls",
+        "5550003 completed",
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,8 +11,8 @@ use usher_rig::{
 };
 
 use crate::aid::{
-    RECONNECTED, SEEN, SOON, a_call_works, answers, enter, enter_with, house, in_the_queue, key_in, log_says,
-    ready_body, ready_says, story, talk, times,
+    RECONNECTED, SEEN, SOON, a_call_works, answers, app_queue_has, enter, enter_with, house, in_the_queue, key_in,
+    log_says, ready_body, ready_says, story, talk, times,
 };
 
 /// A link that dies in silence is seen as dead within this time: 5 s without a word, and the time to look.
@@ -97,36 +97,42 @@ async fn f3_f4_over_a_slow_link_where_events_come_before_answers_no_leg_is_lost(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn f16_without_the_service_callers_are_told_so_and_reach_the_fallback() {
-    let rig = house("f16").logged_on(&["1000"]).sql(&times(15, 60)).start().await.unwrap();
-    let prompts = rig.pbx.prompts("en").unwrap();
-    let fallback = rig.phones.phone("3000").unwrap();
-    answers(fallback);
-    rig.usher().unwrap().kill().await.unwrap();
-    let begin = Instant::now();
-    let caller = key_in(&rig, "5550001", "1111", Ears::Open).await;
-    caller.wait_for_prompt(&prompts, "unavailable", SOON).await.unwrap();
-    let leg = fallback.rung(1, SOON).await.unwrap();
-    leg.answered(SOON).await.unwrap();
-    assert!(begin.elapsed() < Duration::from_secs(12), "it took {:?}", begin.elapsed());
-    talk(&caller, &leg).await;
-    caller.hang_up().await.unwrap();
-    rig.pbx.wait_until_empty(SOON).await.unwrap();
-    rig.usher().unwrap().start_again().await.unwrap();
-    a_call_works(&rig, "5550002").await;
+async fn f16_without_the_service_callers_are_told_so_and_reach_a_member_or_else_the_fallback() {
+    for (name, logged_on, reached) in [("f16", vec!["1000"], "1000"), ("f16nobody", vec![], "3000")] {
+        let rig = house(name).logged_on(&logged_on).sql(&times(15, 60)).start().await.unwrap();
+        app_queue_has(&rig, &logged_on).await;
+        let prompts = rig.pbx.prompts("en").unwrap();
+        let phone = rig.phones.phone(reached).unwrap();
+        answers(phone);
+        rig.usher().unwrap().kill().await.unwrap();
+        let begin = Instant::now();
+        let caller = key_in(&rig, "5550001", "1111", Ears::Open).await;
+        caller.wait_for_prompt(&prompts, "unavailable", SOON).await.unwrap();
+        let leg = phone.rung(1, SOON).await.unwrap();
+        leg.answered(SOON).await.unwrap();
+        assert!(begin.elapsed() < Duration::from_secs(12), "it took {:?}", begin.elapsed());
+        talk(&caller, &leg).await;
+        caller.hang_up().await.unwrap();
+        rig.pbx.wait_until_empty(SOON).await.unwrap();
+        rig.usher().unwrap().start_again().await.unwrap();
+        if reached == "1000" {
+            a_call_works(&rig, "5550002").await;
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn f16_a_service_that_hangs_keeps_no_caller_in_silence() {
     let rig = house("f16hang").logged_on(&["1000"]).sql(&times(15, 60)).start().await.unwrap();
     let prompts = rig.pbx.prompts("en").unwrap();
-    let fallback = rig.phones.phone("3000").unwrap();
-    answers(fallback);
+    let member = rig.phones.phone("1000").unwrap();
+    answers(member);
+    app_queue_has(&rig, &["1000"]).await;
     rig.usher().unwrap().freeze();
     let caller = key_in(&rig, "5550001", "1111", Ears::Open).await;
     // USHER_AGI_SECONDS is 5.
     caller.wait_for_prompt(&prompts, "unavailable", SOON).await.unwrap();
-    fallback.rung(1, SOON).await.unwrap().answered(SOON).await.unwrap();
+    member.rung(1, SOON).await.unwrap().answered(SOON).await.unwrap();
     caller.hang_up().await.unwrap();
     rig.usher().unwrap().thaw();
     ready_says(&rig, 200, RECONNECTED).await;
@@ -135,8 +141,9 @@ async fn f16_a_service_that_hangs_keeps_no_caller_in_silence() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_asterisk_whose_password_is_wrong_is_named_and_callers_there_reach_the_fallback() {
+async fn an_asterisk_whose_password_is_wrong_is_named_and_callers_there_reach_the_members_all_the_same() {
     let rig = house("aripass").logged_on(&["1000"]).sql(&times(15, 60)).start().await.unwrap();
+    app_queue_has(&rig, &["1000"]).await;
     let usher = rig.usher().unwrap();
     assert!(usher.stop().await.unwrap().success());
     let secret = usher.config().with_file_name("pbx.password");
@@ -155,11 +162,11 @@ async fn an_asterisk_whose_password_is_wrong_is_named_and_callers_there_reach_th
     .unwrap();
     assert!(process.ended().is_none(), "it does not give up over one server");
     let prompts = rig.pbx.prompts("en").unwrap();
-    let fallback = rig.phones.phone("3000").unwrap();
-    answers(fallback);
+    let member = rig.phones.phone("1000").unwrap();
+    answers(member);
     let caller = key_in(&rig, "5550001", "1111", Ears::Open).await;
     caller.wait_for_prompt(&prompts, "unavailable", SOON).await.unwrap();
-    fallback.rung(1, SOON).await.unwrap().answered(SOON).await.unwrap();
+    member.rung(1, SOON).await.unwrap().answered(SOON).await.unwrap();
     caller.hang_up().await.unwrap();
     std::fs::write(&secret, right).unwrap();
     usher.stop().await.unwrap();
