@@ -131,6 +131,21 @@ async fn a_site_that_wants_no_app_queue_has_the_fallback_phone_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn without_the_module_app_queue_the_log_says_so_and_callers_reach_the_fallback_phone() {
+    let rig = house("awaymodule").logged_on(&["1000"]).start().await.unwrap();
+    app_queue_has(&rig, &["1000"]).await;
+    rig.usher().unwrap().stop().await.unwrap();
+    rig.pbx.cli("module unload app_queue.so").await.unwrap();
+    rig.usher().unwrap().start_again().await.unwrap();
+    log_says(&rig, "app_queue.so is not loaded", SOON).await;
+    rig.usher().unwrap().kill().await.unwrap();
+    let caller = key_in(&rig, "5550001", "1111", Ears::Closed).await;
+    rig.phones.phone("3000").unwrap().rung(1, SOON).await.unwrap();
+    caller.hang_up().await.unwrap();
+    rig.pbx.wait_until_empty(SOON).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn callers_who_wait_when_the_service_is_stopped_are_rung_for_by_app_queue() {
     let rig = house("awaystop").logged_on(&["1000"]).sql(&times(15, 60)).start().await.unwrap();
     let member = rig.phones.phone("1000").unwrap();
@@ -229,6 +244,47 @@ async fn in_the_log(rig: &Rig) {
         "5550003 completed",
     )
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_callers_in_both_queues_no_phone_is_rung_while_it_rings_or_talks_and_each_caller_is_answered_once() {
+    let rig =
+        house("awayboth").members(5).logged_on(&["1000", "1001", "1002"]).sql(&times(15, 60)).start().await.unwrap();
+    app_queue_has(&rig, &["1000", "1001", "1002"]).await;
+    for number in ["1000", "1001", "1002"] {
+        let phone = rig.phones.phone(number).unwrap();
+        phone.set_ears(Ears::Closed);
+        let talking = Duration::from_millis(900);
+        phone.behave(Behaviour::AnswerThenHangUp { ringing: Duration::from_millis(100), talking });
+    }
+    rig.usher().unwrap().kill().await.unwrap();
+    let numbers: Vec<String> = (5_550_001..5_550_017).map(|number: u32| number.to_string()).collect();
+    let (held, fresh) = numbers.split_at(8);
+    let held = futures_util::future::join_all(held.iter().map(|from| key_in(&rig, from, "1111", Ears::Closed))).await;
+    app_queue_is_busy(&rig).await;
+    rig.usher().unwrap().start_again().await.unwrap();
+    let fresh = futures_util::future::join_all(fresh.iter().map(|from| key_in(&rig, from, "2222", Ears::Closed))).await;
+    for caller in held.iter().chain(&fresh) {
+        assert_eq!(caller.hung_up(Duration::from_secs(60)).await.unwrap().by, Side::Them);
+    }
+    rig.pbx.wait_until_empty(SOON).await.unwrap();
+    nobody_was_rung_twice(&rig);
+    let events = rig.phones.all().flat_map(Phone::events);
+    assert_eq!(events.filter(|event| matches!(event, PhoneEvent::Answered { .. })).count(), 16);
+    let served = "SELECT count(*) FILTER (WHERE outcome = 'completed') || ' of ' || count(*) FROM calls";
+    crate::steps::wait_for_value(&rig, served, "8 of 8").await;
+}
+
+/// Waits until the first callers talk and others wait.
+async fn app_queue_is_busy(rig: &Rig) {
+    wait::until("app_queue has callers in talks and in line", SOON, || async {
+        let shown = rig.pbx.cli("queue show support").await?;
+        anyhow::ensure!(shown.contains("In use") || shown.contains("Busy"), "{shown}");
+        anyhow::ensure!(shown.contains("Callers:"), "{shown}");
+        Ok(())
+    })
+    .await
+    .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
