@@ -6,6 +6,7 @@ mod aid;
 mod ari_contract;
 mod caller;
 mod commands;
+mod compare;
 mod fallback;
 mod faults;
 mod first_call;
