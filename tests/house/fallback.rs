@@ -326,3 +326,19 @@ async fn a_queue_that_is_missing_in_queues_conf_is_named_in_the_log_and_the_othe
     in_the_queue(&rig, "5550001").await;
     caller.hang_up().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_whom_queues_conf_names_cannot_be_taken_out_and_the_log_says_so() {
+    let rig = house("awaystatic").logged_on(&["1000"]).start().await.unwrap();
+    app_queue_has(&rig, &["1000"]).await;
+    rig.usher().unwrap().stop().await.unwrap();
+    let site = rig.pbx.folder().join("etc/site/queues.conf");
+    std::fs::write(site, "[support](+)\nmember => PJSIP/3000\n").unwrap();
+    rig.pbx.cli("queue reload all").await.unwrap();
+    app_queue_has(&rig, &["1000", "3000"]).await;
+    rig.usher().unwrap().start_again().await.unwrap();
+    log_says(&rig, "app_queue does not take over the members of this queue", SOON).await;
+    // The others are kept in step all the same.
+    sql(&rig, "UPDATE memberships SET logged_on = false").await;
+    app_queue_has(&rig, &["3000"]).await;
+}
