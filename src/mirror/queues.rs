@@ -110,16 +110,19 @@ impl AppQueue {
         queues: &BTreeSet<QueueName>,
     ) -> Result<BTreeMap<QueueName, Found>, Trouble> {
         let names: Vec<&QueueName> = queues.iter().collect();
-        let exist = self.read(channel, names.iter().map(|queue| format!("QUEUE_EXISTS({queue})"))).await?;
+        let exist =
+            self.read(channel, names.iter().map(|queue| format!("QUEUE_EXISTS({queue})"))).await.map_err(trouble)?;
         let names: Vec<_> = names.into_iter().zip(exist).filter(|(_, exists)| exists == "1").map(|(q, _)| q).collect();
-        let lists = self.read(channel, names.iter().map(|queue| format!("QUEUE_MEMBER_LIST({queue})"))).await?;
+        let lists = self.read(channel, names.iter().map(|queue| format!("QUEUE_MEMBER_LIST({queue})")));
+        // From here on a channel that is gone has waited too long: the dialplan ends it, should we die meanwhile.
+        let lists = lists.await.map_err(Trouble::Link)?;
         let mut found = BTreeMap::new();
         for (queue, list) in names.into_iter().zip(lists) {
             let (interfaces, listing) = parse(&list);
             let functions = interfaces.iter().flat_map(|interface| {
                 ["penalty", "paused"].map(|what| format!("QUEUE_MEMBER({queue},{what},{interface})"))
             });
-            let values = self.read(channel, functions).await?;
+            let values = self.read(channel, functions).await.map_err(Trouble::Link)?;
             let entry = |pair: &[String]| match pair {
                 [penalty, paused] => Entry {
                     penalty: penalty.parse().unwrap_or(0),
@@ -133,14 +136,14 @@ impl AppQueue {
         Ok(found)
     }
 
-    async fn read(&self, channel: &ChannelId, functions: impl Iterator<Item = String>) -> Result<Vec<String>, Trouble> {
+    async fn read(&self, channel: &ChannelId, functions: impl Iterator<Item = String>) -> Result<Vec<String>, Error> {
         let functions: Vec<String> = functions.collect();
         let mut values = Vec::with_capacity(functions.len());
         for functions in functions.chunks(READS) {
             let asked: Vec<_> = functions.iter().map(|name| self.ari.send(Request::variable(channel, name))).collect();
             for answer in asked {
                 let value = answer.wait().await.and_then(|response| response.json::<Variable>());
-                values.push(value.map_err(trouble)?.value);
+                values.push(value?.value);
             }
         }
         Ok(values)
