@@ -1,14 +1,16 @@
 //! The only file that knows everything, and holds no rule: starts the services in order, wires them, and stops them.
 //!
 //! ```text
-//!   config ─▶ ledger ─▶ desk ─▶ agi, health ─▶ first roster ─▶ ari (Nx) ─▶ mirror, floor
-//!   stop:     agi (no new requests) ─▶ floor (callers back to the dialplan) ─▶ mirror ─▶ ari ─▶ ledger (flush) ─▶ desk
+//!   config ─▶ health ─▶ duty (standby until elected) ─▶ agi, ledger, desk ─▶ first roster ─▶ ari (Nx) ─▶ mirror, floor
+//!   stop:     agi (no new requests) ─▶ floor (callers back to the dialplan) ─▶ mirror ─▶ ari ─▶ ledger (flush) ─▶ desk ─▶ lease given back
+//!   relieved: ari, floor, mirror (where they stand) ─▶ ledger ─▶ desk ─▶ duty (standby again)
 //! ```
 //!
 //! The Stasis application is not there before the first roster is: until then Asterisk takes its fail-open path.
 
 use std::{
     collections::BTreeMap,
+    pin::Pin,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
@@ -21,6 +23,7 @@ use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
     sync::{mpsc, watch},
+    task::JoinHandle,
     time::{Instant, timeout, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
@@ -29,9 +32,11 @@ use crate::{
     agi, ari,
     config::Config,
     desk,
-    domain::queue::roster::Roster,
+    domain::{lease::Token, queue::roster::Roster},
+    duty::{self, Office},
+    fence::Fence,
     floor,
-    health::{self, Links},
+    health::{self, Duty, Links, Sources},
     ivr::Ivr,
     ledger, mirror, xmpp,
 };
@@ -60,22 +65,70 @@ pub async fn run(config: Config) -> Result<()> {
 /// # Errors
 /// As [`run`].
 pub async fn run_until(config: Config, asked: impl Future<Output = &'static str>) -> Result<()> {
+    ledger::probe(&config.database).await?;
+    let candidate = duty::Candidate::new(&config.database)?;
+    let standby = || Sources::standby(Links::from([("database".to_owned(), candidate.link())]));
+    let shown = watch::Sender::new(standby());
+    let last_stop = CancellationToken::new();
+    if let Some(address) = config.service.health_listen {
+        tokio::spawn(health::serve(health::bind(address).await?, shown.subscribe(), last_stop.clone()));
+    }
+    notify(&[sd_notify::NotifyState::Ready]);
+
+    tokio::pin!(asked);
+    loop {
+        shown.send_replace(standby());
+        notify(&[sd_notify::NotifyState::Status("standing by")]);
+        let resign = CancellationToken::new();
+        let office = tokio::select! {
+            office = candidate.elected(resign.clone()) => office,
+            why = &mut asked => { tracing::info!("{why}: stopping"); break }
+        };
+        let Office { token, fence, mut task } = office;
+        let ended = serve(&config, token, fence, &shown, &mut task, asked.as_mut()).await;
+        resign.cancel();
+        if !task.is_finished() && task.await.is_err() {
+            tracing::error!("the keeper of the lease ended badly");
+        }
+        match ended? {
+            Left::Asked => break,
+            Left::Relieved => tracing::warn!("standing by: another process has the calls"),
+        }
+    }
+    last_stop.cancel();
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Why the active one is active no more.
+enum Left {
+    /// It was asked to stop.
+    Asked,
+    /// Another process has taken over.
+    Relieved,
+}
+
+/// All services, from the lease to its end.
+async fn serve(
+    config: &Config,
+    token: Token,
+    fence: Fence,
+    shown: &watch::Sender<Sources>,
+    keeper: &mut JoinHandle<duty::End>,
+    mut asked: Pin<&mut impl Future<Output = &'static str>>,
+) -> Result<Left> {
     let agi_listener = TcpListener::bind(config.agi.listen)
         .await
         .with_context(|| format!("cannot listen on {} (agi.listen)", config.agi.listen))?;
-    let health_listener = match config.service.health_listen {
-        Some(address) => Some(health::bind(address).await?),
-        None => None,
-    };
-
     let ledger_stop = CancellationToken::new();
-    let (ledger, mut rosters, ledger_task) = ledger::spawn(&config.database, ledger_stop.clone()).await?;
+    let terms = ledger::Terms { token: Some(token), fence: fence.clone(), folder: Some(config.service.state.clone()) };
+    let (ledger, mut rosters, ledger_task) = ledger::spawn(&config.database, terms, ledger_stop.clone()).await?;
     let desk_stop = CancellationToken::new();
-    let (desk, mut desk_task) = desk::spawn(&config.xmpp, desk_stop.clone());
+    let (desk, mut desk_task) = desk::spawn(&config.xmpp, fence.clone(), desk_stop.clone());
     let mut links = Links::new();
     links.insert("database".into(), ledger.link());
     links.insert("xmpp".into(), desk.link());
-    let (asterisk_links, asterisk_receivers) = placeholders(&config);
+    let (asterisk_links, asterisk_receivers) = placeholders(config);
     links.extend(asterisk_receivers);
 
     let door_stop = CancellationToken::new();
@@ -86,62 +139,74 @@ pub async fn run_until(config: Config, asked: impl Future<Output = &'static str>
     let counted = Counted { agi: counters.clone(), ledger: ledger.clone(), asterisks: Arc::default() };
     let agi_task =
         tokio::spawn(agi::serve(agi_listener, limits, config.agi.allow.clone(), ivr, counters, door_stop.clone()));
-    let last_stop = CancellationToken::new();
-    if let Some(listener) = health_listener {
+    let report_stop = CancellationToken::new();
+    let _report = report_stop.clone().drop_guard();
+    let counters: health::Counters = {
         let counted = counted.clone();
-        let counters: health::Counters = Arc::new(move || counted.read());
-        tokio::spawn(health::serve(listener, links.clone(), counters, last_stop.clone()));
-    }
-    tokio::spawn(report(links, last_stop.clone()));
-    notify(&[sd_notify::NotifyState::Ready]);
+        Arc::new(move || counted.read())
+    };
+    shown.send_replace(Sources { duty: Duty::Active, links: links.clone(), counters });
+    tokio::spawn(report(links, report_stop));
 
-    tokio::pin!(asked);
+    let mut running = None;
     let first = tokio::select! {
-        first = rosters.recv() => first,
-        why = &mut asked => { tracing::info!("{why}: stopping"); None }
+        first = rosters.recv() => Ok(first),
+        why = &mut asked => { tracing::info!("{why}: stopping"); Err(Ok(Left::Asked)) }
+        _ = &mut *keeper => Err(Ok(Left::Relieved)),
         ended = &mut desk_task => return fatal(ended),
     };
-    let mut running = None;
-    let mut outcome = Ok(());
-    if let Some(first) = first {
-        // A caller who is found waiting is to have their pop as well; an XMPP server that is away holds nobody up.
-        let _ = timeout(FIRST_LINK, desk.link().wait_for(crate::link::Link::is_up)).await;
-        let ari_stop = CancellationToken::new();
-        let asterisks = connect_asterisks(&config, asterisk_links, &ari_stop)?;
-        // Set once: the floor is started once.
-        let _ = counted.asterisks.set(asterisks.iter().map(|(ari, _)| ari.clone()).collect());
-        let mirror = mirror::spawn(asterisks.iter().map(|(ari, _)| ari.clone()), &first, &known.subscribe());
-        let (desk, ledger, publish_bound) = (desk.clone(), ledger.clone(), config.xmpp.publish_bound);
-        let floor = floor::spawn(floor::Outlets { asterisks, desk, ledger, first, rosters, known, publish_bound });
-        running = Some((floor, mirror, ari_stop));
-        tokio::select! {
-            why = &mut asked => tracing::info!("{why}: stopping"),
-            ended = &mut desk_task => outcome = fatal(ended),
+    let left = match first {
+        Err(left) => left,
+        Ok(None) => Ok(Left::Asked),
+        Ok(Some(first)) => {
+            // A caller who is found waiting is to have their pop as well; an XMPP server that is away holds nobody up.
+            let _ = timeout(FIRST_LINK, desk.link().wait_for(crate::link::Link::is_up)).await;
+            let ari_stop = CancellationToken::new();
+            let asterisks = connect_asterisks(config, &fence, asterisk_links, &ari_stop)?;
+            // Set once: the floor is started once.
+            let _ = counted.asterisks.set(asterisks.iter().map(|(ari, _)| ari.clone()).collect());
+            let mirror = mirror::spawn(asterisks.iter().map(|(ari, _)| ari.clone()), &first, &known.subscribe());
+            let (desk, ledger, publish_bound) = (desk.clone(), ledger.clone(), config.xmpp.publish_bound);
+            let floor = floor::spawn(floor::Outlets { asterisks, desk, ledger, first, rosters, known, publish_bound });
+            running = Some((floor, mirror, ari_stop));
+            tokio::select! {
+                why = &mut asked => { tracing::info!("{why}: stopping"); Ok(Left::Asked) }
+                _ = &mut *keeper => Ok(Left::Relieved),
+                ended = &mut desk_task => fatal(ended),
+            }
         }
-    }
+    };
 
-    notify(&[sd_notify::NotifyState::Stopping]);
     let deadline = Instant::now() + config.service.stop_within;
     door_stop.cancel();
-    if let Some((floor, mirror, ari_stop)) = running {
-        in_time(deadline, "the floor", floor.stop()).await;
-        in_time(deadline, "the mirror", mirror.stop()).await;
-        ari_stop.cancel();
-    }
-    in_time(deadline, "the FastAGI server", agi_task).await;
-    let left = ledger.flush(deadline.saturating_duration_since(Instant::now()).min(Duration::from_secs(5))).await;
-    if left > 0 {
-        tracing::error!(left, "records could not be written before the end: the database is away");
+    if let Ok(Left::Relieved) = left {
+        // Nothing is finished and nothing is said: all of it is another one's now.
+        if let Some((floor, mirror, ari_stop)) = running {
+            ari_stop.cancel();
+            floor.abandon().await;
+            in_time(deadline, "the mirror", mirror.stop()).await;
+        }
+        agi_task.abort();
+    } else {
+        notify(&[sd_notify::NotifyState::Stopping]);
+        if let Some((floor, mirror, ari_stop)) = running {
+            in_time(deadline, "the floor", floor.stop()).await;
+            in_time(deadline, "the mirror", mirror.stop()).await;
+            ari_stop.cancel();
+        }
+        in_time(deadline, "the FastAGI server", agi_task).await;
+        let left = ledger.flush(deadline.saturating_duration_since(Instant::now()).min(Duration::from_secs(5))).await;
+        if left > 0 {
+            tracing::warn!(left, "records could not be written before the end: the database is away");
+        }
     }
     ledger_stop.cancel();
     desk_stop.cancel();
     in_time(deadline, "the ledger", ledger_task).await;
-    if outcome.is_ok() {
+    if left.is_ok() {
         in_time(deadline, "the desk", desk_task).await;
     }
-    last_stop.cancel();
-    tracing::info!("stopped");
-    outcome
+    left
 }
 
 /// Who counts.
@@ -172,7 +237,12 @@ impl Counted {
             ),
             (
                 "facts".to_owned(),
-                BTreeMap::from([("written", facts.written), ("dropped", facts.dropped), ("refused", facts.refused)]),
+                BTreeMap::from([
+                    ("written", facts.written),
+                    ("dropped", facts.dropped),
+                    ("refused", facts.refused),
+                    ("unkept", facts.unkept),
+                ]),
             ),
         ]);
         for ari in self.asterisks.get().into_iter().flatten() {
@@ -201,10 +271,16 @@ fn placeholders(config: &Config) -> (LinkSenders, Links) {
 type Asterisks = Vec<(ari::Ari, mpsc::Receiver<ari::Incoming>)>;
 
 /// Starts to keep every Asterisk connected: from now on callers may enter the application.
-fn connect_asterisks(config: &Config, links: LinkSenders, stop: &CancellationToken) -> Result<Asterisks> {
+fn connect_asterisks(
+    config: &Config,
+    fence: &Fence,
+    links: LinkSenders,
+    stop: &CancellationToken,
+) -> Result<Asterisks> {
+    let globals: Vec<ari::Global> = config.agi.announce.iter().map(|address| ("USHER_AGI", address.clone())).collect();
     let mut asterisks = Vec::new();
     for (server, shown) in config.asterisk.iter().zip(links) {
-        let (ari, incoming, _task) = ari::spawn(server.clone(), stop.clone())
+        let (ari, incoming, _task) = ari::spawn(server.clone(), globals.clone(), fence.clone(), stop.clone())
             .with_context(|| format!("cannot use the settings of asterisk {}", server.name))?;
         tokio::spawn(forward(ari.link(), shown));
         asterisks.push((ari, incoming));
@@ -261,7 +337,7 @@ async fn in_time<T>(deadline: Instant, what: &str, work: impl Future<Output = T>
 }
 
 /// The desk ends by itself only for what an operator must mend.
-fn fatal(ended: std::result::Result<std::result::Result<(), xmpp::Fatal>, tokio::task::JoinError>) -> Result<()> {
+fn fatal(ended: std::result::Result<std::result::Result<(), xmpp::Fatal>, tokio::task::JoinError>) -> Result<Left> {
     match ended {
         Ok(Ok(())) => Err(anyhow::anyhow!("the desk ended without being asked to")),
         Ok(Err(fatal)) => Err(fatal.into()),

@@ -86,6 +86,8 @@ pub struct Service {
     /// The longest time between SIGTERM and the end of the process.
     #[serde(deserialize_with = "duration")]
     pub stop_within: Duration,
+    /// Folder for what must outlive the process.
+    pub state: PathBuf,
 }
 
 impl Default for Service {
@@ -95,6 +97,7 @@ impl Default for Service {
             log_format: LogFormat::Text,
             health_listen: Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9190)),
             stop_within: Duration::from_secs(10),
+            state: "/var/lib/usher".into(),
         }
     }
 }
@@ -212,6 +215,8 @@ pub enum XmppTls {
 pub struct Agi {
     /// Where Asterisk finds the FastAGI server.
     pub listen: SocketAddr,
+    /// How Asterisk reaches it, as the dialplan's `USHER_AGI` says it: told to every Asterisk by the active one. Absent: not told.
+    pub announce: Option<String>,
     /// Addresses that may connect.
     pub allow: Vec<IpAddr>,
     /// The longest time a request may take, from connection to the last answer.
@@ -226,6 +231,7 @@ impl Default for Agi {
         let localhost = IpAddr::V4(Ipv4Addr::LOCALHOST);
         Self {
             listen: SocketAddr::new(localhost, 4573),
+            announce: None,
             allow: vec![localhost],
             deadline: Duration::from_secs(3),
             most: 256,
@@ -343,6 +349,10 @@ impl Config {
         let folder = path.parent().unwrap_or(Path::new("."));
         let wrong = |key: &str, problem: String| Error::Value { path: path.into(), key: key.into(), problem };
 
+        if config.service.state.is_relative() {
+            config.service.state = folder.join(&config.service.state);
+        }
+
         let database = &mut config.database;
         let secret = Secret { key: "database.password_file", variables: vec!["USHER_DATABASE_PASSWORD".into()] };
         database.password = secret.find(folder, &mut database.password_file, env).map_err(|p| wrong(secret.key, p))?;
@@ -377,6 +387,14 @@ impl Config {
         listen(config.agi.listen).map_err(|p| wrong("agi.listen", p))?;
         spans(config.agi.deadline, "100ms", "60s").map_err(|p| wrong("agi.deadline", p))?;
         outlasts(config.agi.deadline, config.database.timeout).map_err(|p| wrong("agi.deadline", p))?;
+        if let Some(announce) = &config.agi.announce
+            && !announce
+                .strip_prefix("agi://")
+                .is_some_and(|rest| rest.contains(':') && !rest.contains([',', ' ', '/']))
+        {
+            let problem = format!("{announce:?} is not such an address: expected the form agi://HOST:PORT");
+            return Err(wrong("agi.announce", problem));
+        }
         within(config.agi.most, 1, 100_000).map_err(|p| wrong("agi.most", p))?;
         let log = match env("USHER_LOG") {
             Some(text) => {

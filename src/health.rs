@@ -1,6 +1,6 @@
 //! `/live` and `/ready`: for systemd, load balancers, monitoring, and people with curl.
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+use std::{collections::BTreeMap, fmt, net::SocketAddr, sync::Arc};
 
 use axum::{Json, Router, extract::State, http::StatusCode, routing::get};
 use serde::Serialize;
@@ -15,10 +15,38 @@ pub type Links = BTreeMap<String, watch::Receiver<Link>>;
 /// Numbers that only grow, asked for when somebody looks: by subject, then name.
 pub type Counters = Arc<dyn Fn() -> BTreeMap<String, BTreeMap<&'static str, u64>> + Send + Sync>;
 
+/// Whether this process does the work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Duty {
+    /// It does.
+    Active,
+    /// Another one does, or nobody; this one waits for its turn.
+    Standby,
+}
+
+/// What is shown at the moment.
 #[derive(Clone)]
-struct Sources {
-    links: Links,
-    counters: Counters,
+pub struct Sources {
+    /// Whether this process does the work.
+    pub duty: Duty,
+    /// Its links.
+    pub links: Links,
+    /// Its counters.
+    pub counters: Counters,
+}
+
+impl Sources {
+    /// Of a process that waits for its turn.
+    pub fn standby(links: Links) -> Self {
+        Self { duty: Duty::Standby, links, counters: Arc::new(BTreeMap::new) }
+    }
+}
+
+impl fmt::Debug for Sources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sources").field("duty", &self.duty).finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -32,6 +60,7 @@ struct Shown {
 #[derive(Debug, Serialize)]
 struct Ready {
     ready: bool,
+    duty: Duty,
     links: BTreeMap<String, Shown>,
     counters: BTreeMap<String, BTreeMap<&'static str, u64>>,
 }
@@ -39,12 +68,9 @@ struct Ready {
 /// Answers until asked to stop.
 pub async fn serve(
     listener: TcpListener,
-    links: Links,
-    counters: Counters,
+    sources: watch::Receiver<Sources>,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
-    let sources = Sources { links, counters };
-
     let router =
         Router::new().route("/live", get(|| async { "live\n" })).route("/ready", get(ready)).with_state(sources);
     axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
@@ -60,13 +86,14 @@ pub async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
         .map_err(|e| anyhow::anyhow!("cannot listen on {address} (service.health_listen): {e}"))
 }
 
-/// 200 when every link is up, else 503; the body says which are not, since when, and why.
-async fn ready(State(sources): State<Sources>) -> (StatusCode, Json<Ready>) {
+/// 200 when this process is active and every link is up, else 503; the body says what is not, since when, and why.
+async fn ready(State(sources): State<watch::Receiver<Sources>>) -> (StatusCode, Json<Ready>) {
+    let sources = sources.borrow().clone();
     let links: BTreeMap<String, Shown> =
         sources.links.iter().map(|(name, link)| (name.clone(), show(&link.borrow()))).collect();
-    let ready = links.values().all(|link| link.up);
+    let ready = sources.duty == Duty::Active && links.values().all(|link| link.up);
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(Ready { ready, links, counters: (sources.counters)() }))
+    (status, Json(Ready { ready, duty: sources.duty, links, counters: (sources.counters)() }))
 }
 
 fn show(link: &Link) -> Shown {

@@ -3,10 +3,9 @@
 //! Middleware between Asterisk and XMPP. In reading order:
 //!
 //! * [`domain`]: the rules, pure.
-//! * [`config`]: the configuration file; [`link`]: whether a connection stands.
+//! * [`config`]: the configuration file; [`link`]: whether a connection stands; [`fence`]: whether this process may act.
 //! * Shells, one foreign protocol each: [`ari`], [`agi`], [`xmpp`], [`db`].
-//! * Services, one piece of state each: [`floor`], [`desk`], [`ledger`], [`mirror`],
-//!   [`ivr`].
+//! * Services, one piece of state each: [`floor`], [`desk`], [`ledger`], [`mirror`], [`ivr`], [`duty`].
 //! * [`app`] wires them, [`health`] and [`telemetry`] show how they are; [`cli`] is what people type.
 
 pub mod agi;
@@ -17,6 +16,8 @@ pub mod config;
 pub mod db;
 pub mod desk;
 pub mod domain;
+pub mod duty;
+pub mod fence;
 pub mod floor;
 pub mod health;
 pub mod ivr;

@@ -12,23 +12,31 @@ use std::{
 const MAY_KNOW: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("link", &[]),
+    ("fence", &[]),
     ("telemetry", &["config"]),
     ("health", &["link"]),
     ("config", &["domain"]),
     // Shells: one foreign protocol each. None knows another, or a service.
-    ("ari", &["config", "domain", "link"]),
+    ("ari", &["config", "domain", "fence", "link"]),
     ("agi", &["config", "domain"]),
-    ("xmpp", &["config", "domain"]),
+    ("xmpp", &["config", "domain", "fence"]),
     ("db", &["config", "domain", "link"]),
     // Services: each may know the shells it speaks through, and those below it.
-    ("ledger", &["config", "db", "domain", "link"]),
-    ("desk", &["config", "domain", "link", "xmpp"]),
+    ("ledger", &["config", "db", "domain", "fence", "link"]),
+    ("desk", &["config", "domain", "fence", "link", "xmpp"]),
+    ("duty", &["config", "db", "domain", "fence", "link"]),
     ("ivr", &["agi", "desk", "domain", "ledger"]),
     ("floor", &["ari", "desk", "domain", "ledger"]),
     ("mirror", &["ari", "domain", "link"]),
     // The wiring, and people.
-    ("app", &["agi", "ari", "config", "desk", "domain", "floor", "health", "ivr", "ledger", "link", "mirror", "xmpp"]),
-    ("cli", &["app", "ari", "config", "db", "domain", "telemetry", "xmpp"]),
+    (
+        "app",
+        &[
+            "agi", "ari", "config", "desk", "domain", "duty", "fence", "floor", "health", "ivr", "ledger", "link",
+            "mirror", "xmpp",
+        ],
+    ),
+    ("cli", &["app", "ari", "config", "db", "domain", "fence", "ledger", "telemetry", "xmpp"]),
 ];
 
 fn sources(folder: &Path, found: &mut Vec<(String, String)>) {

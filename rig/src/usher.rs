@@ -121,12 +121,51 @@ impl Usher {
         Ok(usher)
     }
 
+    /// Starts one beside another that is active, with a folder, a log and a health port of its own, and waits until it stands by.
+    ///
+    /// # Errors
+    /// When it does not, with the end of its log.
+    pub async fn stand_by(instance: &Instance, spec: &UsherSpec) -> Result<Self> {
+        let usher = Self::prepare_as(instance, spec, "standby")?;
+        let process = usher.spawn()?;
+        process.ready("/ready says standby", START, || usher.is("standby")).await?;
+        Ok(usher)
+    }
+
+    /// The same without waiting: whether it stands by or takes over is for the two to settle.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn rival(instance: &Instance, spec: &UsherSpec) -> Result<Self> {
+        let usher = Self::prepare_as(instance, spec, "standby")?;
+        usher.spawn()?;
+        Ok(usher)
+    }
+
+    /// Whether it says that it is `active` or on `standby`.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn is(&self, duty: &str) -> Result<()> {
+        let body: serde_json::Value = serde_json::from_slice(
+            &reqwest::get(format!("http://127.0.0.1:{}/ready", self.health)).await?.bytes().await?,
+        )?;
+        if body["duty"] != duty {
+            bail!("/ready says {body}");
+        }
+        Ok(())
+    }
+
     /// Writes the configuration without starting anything.
     ///
     /// # Errors
     /// When a file cannot be written.
     pub fn prepare(instance: &Instance, spec: &UsherSpec) -> Result<Self> {
-        let folder = instance.subfolder("usher")?;
+        Self::prepare_as(instance, spec, "usher")
+    }
+
+    fn prepare_as(instance: &Instance, spec: &UsherSpec, name: &str) -> Result<Self> {
+        let folder = instance.subfolder(name)?;
         let health = instance.port()?;
         let config = folder.join("usher.toml");
         secret(&folder.join("database.password"), &spec.database.password)?;
@@ -135,12 +174,12 @@ impl Usher {
             secret(&folder.join(format!("{}.password", server.name)), &server.password)?;
         }
         fs::write(&config, render(spec, health))?;
-        let program = Program::new(instance, "usher", &spec.binary)
+        let program = Program::new(instance, name, &spec.binary)
             .args(["serve", "--config"])
             .args([&config])
             .env("RUST_BACKTRACE", "1")
             .farewell(Farewell::Term);
-        let log = instance.folder().join("usher.log");
+        let log = instance.folder().join(format!("{name}.log"));
         Ok(Self { daemon: Daemon::new(instance, program, ENDINGS), config, log, health })
     }
 
@@ -210,7 +249,7 @@ fn render(spec: &UsherSpec, health: u16) -> String {
     };
     let database = &spec.database;
     let mut text = format!(
-        "[service]\nlog = \"info,usher=debug\"\nhealth_listen = \"127.0.0.1:{health}\"\n{service}\n\
+        "[service]\nlog = \"info,usher=debug\"\nhealth_listen = \"127.0.0.1:{health}\"\nstate = \"state\"\n{service}\n\
          [database]\nhost = \"{host}\"\nport = {port}\nname = \"{name}\"\nuser = \"{user}\"\n\
          password_file = \"database.password\"\n{of_database}\n\
          [xmpp]\njid = \"usher@{DOMAIN}\"\npassword_file = \"xmpp.password\"\naddress = \"{xmpp}\"\nca_file = \"{ca}\"\n\

@@ -25,11 +25,12 @@ use crate::{
         Error, Incoming, Request, Response,
         event::WANTED,
         http::Http,
-        socket::{self, Ended, Job, Waiting},
+        socket::{self, Ended, Heard, Job, Proof, Waiting},
         wire::Info,
     },
     config::{self, Requests},
     domain::id::ServerId,
+    fence::Fence,
     link::Link,
 };
 
@@ -117,9 +118,14 @@ impl Answer {
     }
 }
 
-/// Starts to keep a server connected. Never gives up; what it sees goes to the receiver.
+/// Name and value of a global variable of the dialplan.
+pub type Global = (&'static str, String);
+
+/// Starts to keep a server connected, and to set `globals` in its dialplan. Never gives up; what it sees goes to the receiver. Requests wait while the fence is closed.
 pub fn spawn(
     config: config::Asterisk,
+    globals: Vec<Global>,
+    fence: Fence,
     stop: CancellationToken,
 ) -> Result<(Ari, mpsc::Receiver<Incoming>, JoinHandle<()>), reqwest::Error> {
     let (jobs, job_queue) = mpsc::channel(REQUEST_BACKLOG);
@@ -128,13 +134,17 @@ pub fn spawn(
     let unknown = Arc::new(AtomicU64::new(0));
     let http = Http::new(&config)?;
     let ari = Ari { server: config.server(), app: config.app.as_str().into(), jobs, link, unknown: unknown.clone() };
-    let keeper = Keeper { config, http, jobs: job_queue, backlog, state, unknown, stop };
+    let keeper = Keeper { config, globals, http, fence, held: None, jobs: job_queue, backlog, state, unknown, stop };
     Ok((ari, incoming, tokio::spawn(keeper.run())))
 }
 
 struct Keeper {
     config: config::Asterisk,
+    globals: Vec<Global>,
     http: Http,
+    fence: Fence,
+    /// Was about to be sent when the fence was found closed.
+    held: Option<Job>,
     jobs: mpsc::Receiver<Job>,
     backlog: mpsc::Sender<Incoming>,
     state: watch::Sender<Link>,
@@ -147,6 +157,10 @@ impl Keeper {
         let mut pause = FIRST_PAUSE;
         loop {
             let (ended, was_up) = self.connection().await;
+            self.fence.report_end(&self.config.name);
+            if matches!(ended, Ended::Replaced) {
+                self.fence.report_replaced();
+            }
             let why = ended.to_string();
             self.state.send_replace(Link::Down { since: Timestamp::now(), why: why.clone() });
             if matches!(ended, Ended::Stopped) || self.backlog.send(Incoming::Down { why: why.clone() }).await.is_err()
@@ -194,8 +208,10 @@ impl Keeper {
 
     /// One connection, from its making to its end.
     async fn connection(&mut self) -> (Ended, WasUp) {
+        let mut fence = self.fence.clone();
         let connected = tokio::select! {
-            connected = socket::connect(&self.config) => connected,
+            // Connecting takes the application from whoever has it.
+            connected = async { fence.opened().await; socket::connect(&self.config).await } => connected,
             () = self.stop.cancelled() => return (Ended::Stopped, WasUp::No),
         };
         let (mut sink, stream) = match connected {
@@ -203,21 +219,34 @@ impl Keeper {
             Err(ended) => return (ended, WasUp::No),
         };
         let waiting = Waiting::default();
-        let mut reader =
-            tokio::spawn(socket::read(stream, self.backlog.clone(), waiting.clone(), self.unknown.clone()));
-        let ended = self.serve(&mut sink, &waiting, &mut reader).await;
+        let heard = Heard {
+            backlog: self.backlog.clone(),
+            waiting: waiting.clone(),
+            unknown: self.unknown.clone(),
+            proof: Proof::new(&self.config.name, self.fence.clone()),
+        };
+        let proof = heard.proof.clone();
+        let mut reader = tokio::spawn(socket::read(stream, heard));
+        let ended = self.serve(&mut sink, &waiting, &proof, &mut reader).await;
         reader.abort();
         waiting.give_up();
         ended
     }
 
-    async fn serve(&mut self, sink: &mut Sink, waiting: &Waiting, reader: &mut JoinHandle<Ended>) -> (Ended, WasUp) {
+    async fn serve(
+        &mut self,
+        sink: &mut Sink,
+        waiting: &Waiting,
+        proof: &Proof,
+        reader: &mut JoinHandle<Ended>,
+    ) -> (Ended, WasUp) {
         let way = match self.choose_way(sink, waiting).await {
             Ok(way) => way,
             Err(ended) => return (ended, WasUp::No),
         };
         // What was asked while the link was down was answered then; anything left over is stale.
-        while let Ok(job) = self.jobs.try_recv() {
+        let held = self.held.take();
+        for job in held.into_iter().chain(std::iter::from_fn(|| self.jobs.try_recv().ok())) {
             let _ = job.reply.send(Err(Error::NotSent));
         }
         self.state.send_replace(Link::Up { since: Timestamp::now() });
@@ -226,6 +255,8 @@ impl Keeper {
         }
         let mut ping = socket::next_ping();
         loop {
+            let mut fence = self.fence.clone();
+            let open = fence.holds();
             let done = tokio::select! {
                 ended = &mut *reader => return (ended.unwrap_or(Ended::Closed), WasUp::Yes),
                 () = self.stop.cancelled() => {
@@ -235,10 +266,17 @@ impl Keeper {
                 }
                 () = sleep_until(ping) => {
                     ping = socket::next_ping();
-                    socket::put(sink, Message::Ping(Vec::new().into())).await
+                    socket::put(sink, proof.ask()).await
                 }
-                job = self.jobs.recv() => match job {
+                // Asked for by a process that may have been stopped since: it waits until that is known to be of no harm.
+                () = fence.opened(), if !open => Ok(()),
+                job = next(&mut self.held, &mut self.jobs), if open => match job {
                     None => return (Ended::Stopped, WasUp::Yes),
+                    // Looked at again: between the last look and this line the process may have been stopped.
+                    Some(job) if !self.fence.holds() => {
+                        self.held = Some(job);
+                        Ok(())
+                    }
                     Some(job) => match way {
                         Way::Socket => socket::write(sink, waiting, job).await,
                         Way::Http => {
@@ -272,13 +310,14 @@ impl Keeper {
         }
         let app = &self.config.app;
         let set_up = [Request::filter_events(app, &WANTED), Request::subscribe(app, "endpoint:PJSIP")];
-        for request in set_up {
+        let globals = self.globals.iter().map(|(name, value)| Request::set_global(name, value));
+        for request in set_up.into_iter().chain(globals) {
             let result = match way {
                 Way::Socket => self.over_socket(sink, waiting, request).await?.unwrap_or(Err(Error::OutcomeUnknown)),
                 Way::Http => self.http.send(&request).await,
             };
             if let Err(error) = result {
-                tracing::warn!(server.name = %self.config.name, %error, "Asterisk would not choose events");
+                tracing::warn!(server.name = %self.config.name, %error, "Asterisk would not be set up as it should");
             }
         }
         let version = match way {
@@ -309,6 +348,14 @@ impl Keeper {
     }
 }
 
+/// The next request to send.
+async fn next(held: &mut Option<Job>, jobs: &mut mpsc::Receiver<Job>) -> Option<Job> {
+    match held.take() {
+        Some(job) => Some(job),
+        None => jobs.recv().await,
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum WasUp {
     Yes,
@@ -327,3 +374,6 @@ enum Way {
     Socket,
     Http,
 }
+
+#[cfg(test)]
+mod tests;

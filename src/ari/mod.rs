@@ -14,6 +14,6 @@ pub mod wire;
 
 pub use error::Error;
 pub use event::{Event, Incoming};
-pub use link::{Answer, Ari, EVENT_BACKLOG, spawn};
+pub use link::{Answer, Ari, EVENT_BACKLOG, Global, spawn};
 pub use probe::{Findings, probe};
 pub use request::{Method, Originate, Request, Response};

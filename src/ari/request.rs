@@ -191,6 +191,11 @@ impl Request {
             .with_body(serde_json::json!({ "variable": name, "value": value }))
     }
 
+    /// Sets a global variable of the dialplan.
+    pub fn set_global(name: &str, value: &str) -> Self {
+        Self::new(Method::Post, "asterisk/variable".into()).with("variable", name).with("value", value)
+    }
+
     /// Answers a channel.
     pub fn answer(channel: &ChannelId) -> Self {
         Self::new(Method::Post, format!("channels/{}/answer", encode(channel.as_str())))

@@ -41,6 +41,7 @@ use crate::{
         wire::{AnyEvent, RestRequest},
     },
     config,
+    fence::Fence,
 };
 
 /// How often Asterisk is asked for a sign of life.
@@ -147,13 +148,46 @@ pub(super) async fn connect(config: &config::Asterisk) -> Result<Ws, Ended> {
     }
 }
 
+/// Where what is read goes.
+#[derive(Debug)]
+pub(super) struct Heard {
+    pub(super) backlog: mpsc::Sender<Incoming>,
+    pub(super) waiting: Waiting,
+    pub(super) unknown: Arc<AtomicU64>,
+    pub(super) proof: Proof,
+}
+
+/// That the application is still ours. Asterisk tells a replaced connection so before it answers anything asked later: whatever
+/// ping is answered, nobody had taken our place when it was sent.
+#[derive(Debug, Clone)]
+pub(super) struct Proof {
+    server: String,
+    fence: Fence,
+    start: std::time::Instant,
+}
+
+impl Proof {
+    pub(super) fn new(server: &str, fence: Fence) -> Self {
+        Self { server: server.into(), fence, start: std::time::Instant::now() }
+    }
+
+    /// A ping that says when it was sent.
+    pub(super) fn ask(&self) -> Message {
+        let micros = u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX);
+        Message::Ping(micros.to_be_bytes().to_vec().into())
+    }
+
+    /// Takes in the answer to one.
+    fn answered(&self, payload: &[u8]) {
+        if let Ok(micros) = payload.try_into().map(u64::from_be_bytes) {
+            self.fence.report_proof(&self.server, self.start + Duration::from_micros(micros));
+        }
+    }
+}
+
 /// Reads until the end of the connection.
-pub(super) async fn read(
-    mut stream: SplitStream<Ws>,
-    backlog: mpsc::Sender<Incoming>,
-    waiting: Waiting,
-    unknown: Arc<AtomicU64>,
-) -> Ended {
+pub(super) async fn read(mut stream: SplitStream<Ws>, heard: Heard) -> Ended {
+    let Heard { backlog, waiting, unknown, proof } = heard;
     loop {
         let message = match timeout(SILENCE, stream.next()).await {
             Err(_) => return Ended::Silent,
@@ -164,7 +198,11 @@ pub(super) async fn read(
         let text = match &message {
             Message::Text(text) => text.as_str(),
             Message::Close(_) => return Ended::Closed,
-            Message::Binary(_) | Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => continue,
+            Message::Pong(payload) => {
+                proof.answered(payload);
+                continue;
+            }
+            Message::Binary(_) | Message::Ping(_) | Message::Frame(_) => continue,
         };
         let any: AnyEvent = match serde_json::from_str(text) {
             Ok(any) => any,

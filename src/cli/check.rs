@@ -25,6 +25,8 @@ use crate::{
         announce::Template,
         roster::{Queue, Roster},
     },
+    fence::Fence,
+    ledger,
     xmpp::{
         Account,
         pubsub::Pubsub,
@@ -98,6 +100,17 @@ async fn all(path: &Path, config: &Config) -> Report {
     xmpp(&config.xmpp, &mut report).await;
     for server in &config.asterisk {
         asterisk(server, roster.as_ref(), &mut report).await;
+    }
+    let state = format!("service.state {}", config.service.state.display());
+    match ledger::check_folder(&config.service.state) {
+        Ok(()) => report.good(state, "can be written"),
+        Err(error) => {
+            let note = format!(
+                "cannot be written: {error}; records that wait for the database would not outlive the service. Make it, owned by \
+                 the service's account, which must run this check as well"
+            );
+            report.add(state, Verdict::Warning, note);
+        }
     }
     listener("agi.listen", config.agi.listen, &mut report).await;
     if let Some(address) = config.service.health_listen {
@@ -183,7 +196,7 @@ async fn xmpp(config: &Xmpp, report: &mut Report) {
     };
     let stop = CancellationToken::new();
     let _guard = stop.clone().drop_guard();
-    let (session, mut events) = match Session::start(account, stop) {
+    let (session, mut events) = match Session::start(account, Fence::open(), stop) {
         Ok(started) => started,
         Err(error) => return report.wrong(what, error.to_string()),
     };

@@ -9,6 +9,7 @@ use crate::db::{Error, describe, statements};
 const MIGRATIONS: &[(&str, &str)] = &[
     ("V1__initial", include_str!("../../sql/migrations/V1__initial.sql")),
     ("V2__floor", include_str!("../../sql/migrations/V2__floor.sql")),
+    ("V3__lease", include_str!("../../sql/migrations/V3__lease.sql")),
 ];
 
 /// Key of the advisory lock: “usher” in ASCII, so that several starting at once do not migrate at once.

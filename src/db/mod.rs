@@ -5,6 +5,7 @@
 //! * [`statements`]: all SQL.
 //! * [`roster`], [`customers`], [`members`], [`records`]: rows to and from domain types.
 //! * [`report`]: the history of calls, row by row.
+//! * [`lease`]: which of two services is active.
 //! * [`listen`]: hears of changes, and knows whether the server is there.
 
 use std::time::Duration;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use tokio_postgres::error::SqlState;
 
 pub mod customers;
+pub mod lease;
 pub mod listen;
 pub mod members;
 pub mod migrate;

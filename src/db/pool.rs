@@ -24,7 +24,7 @@ use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Socket, tls::MakeTlsCo
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::{config, db::Error};
+use crate::{config, db::Error, domain::lease::Token};
 
 /// What the server tells of its own accord, until the connection ends.
 pub type Messages = Pin<Box<dyn Stream<Item = Result<AsyncMessage, tokio_postgres::Error>> + Send>>;
@@ -35,6 +35,7 @@ pub struct Connector {
     config: Config,
     tls: Tls,
     timeout: Duration,
+    token: Option<Token>,
 }
 
 impl fmt::Debug for Connector {
@@ -95,7 +96,14 @@ impl Connector {
                 Tls::Require(MakeRustlsConnect::new(tls_config(database.ca_file.as_deref())?))
             }
         };
-        Ok(Self { config, tls, timeout: database.timeout })
+        Ok(Self { config, tls, timeout: database.timeout, token: None })
+    }
+
+    /// What is written over its connections is refused once the lease has another token.
+    #[must_use]
+    pub fn fenced(mut self, token: Token) -> Self {
+        self.token = Some(token);
+        self
     }
 
     /// The longest wait for one answer.
@@ -109,7 +117,7 @@ impl Connector {
     /// When there is no connection within the timeout.
     pub async fn open(&self, statements: Statements) -> Result<(Client, Messages), Error> {
         let mut config = self.config.clone();
-        limit(&mut config, statements, self.timeout);
+        limit(&mut config, statements, self.timeout, self.token);
         match &self.tls {
             Tls::Disable => open(&config, NoTls, self.timeout).await,
             Tls::Require(tls) => open(&config, tls.clone(), self.timeout).await,
@@ -137,13 +145,21 @@ where
     Ok((client, Box::pin(stream::poll_fn(move |cx| connection.poll_message(cx)))))
 }
 
-/// Makes the server itself give up on a statement shortly after the program did, and never on one that may take its time.
-fn limit(config: &mut Config, statements: Statements, timeout: Duration) {
+/// Makes the server itself give up on a statement shortly after the program did, and never on one that may take its time; and
+/// on a transaction whose program says nothing more: one that was stopped in its middle would hold its rows for ever.
+fn limit(config: &mut Config, statements: Statements, timeout: Duration, token: Option<Token>) {
     let milliseconds = match statements {
         Statements::Bounded => timeout.as_millis(),
         Statements::Unbounded => 0,
     };
-    config.options(format!("-c statement_timeout={milliseconds} -c lock_timeout={milliseconds}"));
+    let mut options = format!(
+        "-c statement_timeout={milliseconds} -c lock_timeout={milliseconds} \
+         -c idle_in_transaction_session_timeout={milliseconds}"
+    );
+    if let Some(Token(token)) = token {
+        options += &format!(" -c usher.token={token}");
+    }
+    config.options(options);
 }
 
 fn tls_config(ca_file: Option<&Path>) -> Result<ClientConfig, Error> {
@@ -190,7 +206,7 @@ impl Pool {
     /// [`Error::Connection`] when the pool cannot be made.
     pub fn new(connector: &Connector, size: usize) -> Result<Self, Error> {
         let mut config = connector.config.clone();
-        limit(&mut config, Statements::Bounded, connector.timeout);
+        limit(&mut config, Statements::Bounded, connector.timeout, connector.token);
         // Verified: a round trip before each use, so that a connection that a restart has cut is never handed out.
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Verified };
         let manager = match &connector.tls {

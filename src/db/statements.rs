@@ -156,6 +156,15 @@ statements! {
     /// What happened to a call.
     WHY_EVENTS = "-- cli::why::run()\n\
         SELECT at, kind, extension, offer, detail FROM call_events WHERE call_id = $1 ORDER BY at, id";
+    /// How the lease stands: token, last renewal, whether it is held, whether it is over, whether its holder's connection is there.
+    LEASE_LOOK = include_str!("../../sql/queries/lease_look.sql");
+    /// Take it, if it is as it was.
+    LEASE_TAKE = include_str!("../../sql/queries/lease_take.sql");
+    /// Renew it.
+    LEASE_RENEW = include_str!("../../sql/queries/lease_renew.sql");
+    /// Give it back.
+    LEASE_GIVE_BACK = "-- lease::give_back()\n\
+        UPDATE leases SET holder = NULL, expires_at = clock_timestamp() WHERE name = 'floor' AND holder = $1 AND token = $2";
 
     /// Hear of changes.
     LISTEN = "-- listen::session()\nLISTEN usher_changed";

@@ -45,6 +45,7 @@ use crate::{
             roster::Roster,
         },
     },
+    fence::Fence,
     link::Link,
     xmpp::{
         Account, Fatal,
@@ -152,8 +153,8 @@ impl Handle {
     }
 }
 
-/// Starts the desk. Its task ends well when `stop` is cancelled, and with an error that no retry cures.
-pub fn spawn(config: &config::Xmpp, stop: CancellationToken) -> (Handle, JoinHandle<Result<(), Fatal>>) {
+/// Starts the desk, which sends nothing while the fence is closed. Its task ends well when `stop` is cancelled, and with an error that no retry cures.
+pub fn spawn(config: &config::Xmpp, fence: Fence, stop: CancellationToken) -> (Handle, JoinHandle<Result<(), Fatal>>) {
     let (requests, inbox) = mpsc::channel(REQUESTS);
     let (link, seen) = watch::channel(Link::Down { since: Timestamp::now(), why: "not connected yet".into() });
     let config = config.clone();
@@ -162,7 +163,7 @@ pub fn spawn(config: &config::Xmpp, stop: CancellationToken) -> (Handle, JoinHan
         let service = Jid::from_str(&config.pubsub_jid()).map_err(|_| Fatal::PubsubJid(config.pubsub_jid()))?;
         let goodbye = CancellationToken::new();
         let owner = account.jid.clone();
-        let (session, events) = Session::start(account, goodbye.clone())?;
+        let (session, events) = Session::start(account, fence, goodbye.clone())?;
         let desk = Desk {
             board: Board::default(),
             outbox: Outbox::default(),

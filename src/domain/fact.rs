@@ -15,7 +15,7 @@ use crate::domain::{
 };
 
 /// A fact with its time and an id of its own, so that it can be written twice and count once.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stamped {
     /// Unique, ascending in time (UUID version 7).
     pub id: Uuid,
@@ -26,7 +26,7 @@ pub struct Stamped {
 }
 
 /// Something that happened.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Fact {
     /// A caller entered a queue.
     CallEntered {

@@ -6,6 +6,7 @@
 
 pub mod fact;
 pub mod id;
+pub mod lease;
 pub mod name;
 pub mod now;
 pub mod pop;

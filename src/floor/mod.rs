@@ -78,6 +78,13 @@ impl Handle {
             tracing::error!(%error, "the floor ended badly");
         }
     }
+
+    /// Ends where it stands, saying nothing to anybody: another process has taken over its callers.
+    pub async fn abandon(self) {
+        self.task.abort();
+        // Cancelled is what was asked for.
+        let _ = self.task.await;
+    }
 }
 
 /// What the floor speaks to.
@@ -160,9 +167,9 @@ impl Service {
         stop: CancellationToken,
     ) {
         self.roster(first);
-        let mut watching = Vec::new();
+        let mut watching = tokio::task::JoinSet::new();
         for (ari, incoming) in watchers {
-            watching.push(tokio::spawn(listen::run(ari, incoming, self.inputs.clone())));
+            watching.spawn(listen::run(ari, incoming, self.inputs.clone()));
         }
         loop {
             let wake = self.floor.deadline().map(|(at, _)| tokio::time::Instant::from_std(at));
@@ -177,9 +184,6 @@ impl Service {
         }
         self.step(Event::Stop);
         self.last_words().await;
-        for task in watching {
-            task.abort();
-        }
     }
 
     /// Waits until what was asked of every Asterisk has been carried out, in bounded time.

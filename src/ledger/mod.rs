@@ -1,7 +1,7 @@
 //! The ledger: what the database keeps. Who works where, who calls, what happened.
 //!
 //! ```text
-//!  any service ── record(fact) ──▶ outbox ─┐
+//!  any service ── record(fact) ──▶ outbox ─┐   (and a spool on disk, by a thread of its own)
 //!  floor, agi ─── log_on, log_off ─────────┤──▶ task ──▶ PostgreSQL
 //!  listener ───── what changed ────────────┘     └─────▶ Roster ──▶ floor
 //!  agi ────────── customer(code) ──────────────────────▶ PostgreSQL, or the cache while it is away
@@ -11,17 +11,17 @@
 //! one. Calls go on without the database: facts wait in the outbox and are written once, customers who called lately are known.
 //! It holds no rule of the call centre.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::JoinHandle,
     time::timeout,
 };
-use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use tracing::{info, warn};
 
-pub use self::outbox::Counts;
+pub use self::{outbox::Counts, spool::check as check_folder};
 pub use crate::db::members::Change;
 use crate::{
     config,
@@ -32,13 +32,16 @@ use crate::{
     domain::{
         fact::Stamped,
         id::{CustomerCode, Extension, QueueName},
+        lease::Token,
         queue::roster::{Customer, Roster},
     },
+    fence::Fence,
     link::Link,
 };
 
 mod cache;
 mod outbox;
+mod spool;
 mod task;
 
 /// Log-ons and log-offs under way. Few people press a key within one answer time of the database; more than this is a fault.
@@ -101,6 +104,40 @@ enum Verb {
     LogOff,
 }
 
+/// On what terms the ledger writes.
+#[derive(Debug)]
+pub struct Terms {
+    /// Sent with everything that is written: refused once another process has a newer one. `None`: nobody else writes.
+    pub token: Option<Token>,
+    /// Whether this process may act.
+    pub fence: Fence,
+    /// Where what waits is kept over a restart; `None`: nowhere.
+    pub folder: Option<PathBuf>,
+}
+
+impl Terms {
+    /// Of a program that shares nothing and keeps nothing.
+    pub fn alone() -> Self {
+        Self { token: None, fence: Fence::open(), folder: None }
+    }
+}
+
+/// Whether the database can be used, or at least waited for.
+///
+/// # Errors
+/// As [`spawn`].
+pub async fn probe(config: &config::Database) -> Result<(), Fatal> {
+    let fatal = |source| Fatal { target: config.target(), source };
+    match ask(&Connector::new(config).map_err(fatal)?).await {
+        Ok(()) => Ok(()),
+        Err(source) if source.remedy() == Remedy::Operator => Err(fatal(source)),
+        Err(error) => {
+            warn!(why = %error, "the database is not there yet; waiting for it");
+            Ok(())
+        }
+    }
+}
+
 /// Starts the ledger. A server that cannot be reached is waited for: the link is down, and stays under trial.
 ///
 /// The receiver gets a [`Roster`] after each (re)connect and each change of it, whoever made the change.
@@ -110,21 +147,21 @@ enum Verb {
 /// older than the program.
 pub async fn spawn(
     config: &config::Database,
+    terms: Terms,
     stop: CancellationToken,
 ) -> Result<(Handle, mpsc::Receiver<Arc<Roster>>, JoinHandle<()>), Fatal> {
     let fatal = |source| Fatal { target: config.target(), source };
-    let connector = Connector::new(config).map_err(fatal)?;
-    let pool = Pool::new(&connector, config.pool_size).map_err(fatal)?;
-    match probe(&connector).await {
-        Ok(()) => {}
-        Err(source) if source.remedy() == Remedy::Operator => return Err(fatal(source)),
-        Err(error) => warn!(why = %error, "the database is not there yet; waiting for it"),
+    probe(config).await?;
+    let mut connector = Connector::new(config).map_err(fatal)?;
+    if let Some(token) = terms.token {
+        connector = connector.fenced(token);
     }
+    let pool = Pool::new(&connector, config.pool_size).map_err(fatal)?;
     let listener = listen::spawn(connector, stop.clone());
     let shared = Arc::new(Shared {
         pool,
         timeout: config.timeout,
-        outbox: outbox::Outbox::new(config.outbox),
+        outbox: outbox(config.outbox, &terms),
         cache: cache::Cache::new(CACHED_CUSTOMERS),
         link: listener.link,
         changes: listener.changes,
@@ -133,7 +170,10 @@ pub async fn spawn(
     let (commands, commands_rx) = mpsc::channel(COMMANDS);
     let (rosters, rosters_rx) = mpsc::channel(ROSTERS);
     let task = task::Task::new(Arc::clone(&shared), commands_rx, rosters, stop);
+    let believer = Arc::clone(&shared);
+    let believing = AbortOnDropHandle::new(tokio::spawn(async move { believer.outbox.believe().await }));
     let task = tokio::spawn(async move {
+        let _believing = believing;
         task.run().await;
         // It ends by the same token; a panic in it is already logged and must not pass for a clean end.
         if let Err(error) = listener.task.await {
@@ -143,15 +183,38 @@ pub async fn spawn(
     Ok((Handle { shared, commands }, rosters_rx, task))
 }
 
-async fn probe(connector: &Connector) -> Result<(), Error> {
+/// What waits, with what an earlier process has left. Without a folder that can be written, calls go on all the same.
+fn outbox(most: usize, terms: &Terms) -> outbox::Outbox {
+    let opened = terms.folder.as_ref().map(|folder| (folder, spool::Spool::open(folder)));
+    let (spool, kept) = match opened {
+        None => (None, Vec::new()),
+        Some((folder, Ok((spool, kept)))) => {
+            if !kept.is_empty() {
+                info!(records = kept.len(), folder = %folder.display(), "records from before the start wait for the database");
+            }
+            (Some(spool), kept)
+        }
+        Some((folder, Err(error))) => {
+            warn!(
+                %error, folder = %folder.display(),
+                "the folder of service.state cannot be used: records wait in memory alone, and are lost if the service ends \
+                 while the database is away"
+            );
+            (None, Vec::new())
+        }
+    };
+    outbox::Outbox::new(most, terms.fence.clone(), spool, kept)
+}
+
+async fn ask(connector: &Connector) -> Result<(), Error> {
     let single = connector.single(Statements::Bounded).await?;
     let within = connector.timeout();
     timeout(within, migrate::check(&single.client)).await.map_err(|_| Error::Timeout(within))?
 }
 
 impl Handle {
-    /// Has a fact written, after all earlier ones. Never waits and never fails: while the database is away it is kept, and
-    /// beyond `database.outbox` the oldest is dropped and counted.
+    /// Has a fact written, after all earlier ones. Never waits and never fails: while the database is away it is kept, over a
+    /// restart as well, and beyond `database.outbox` the oldest is dropped and counted.
     pub fn record(&self, fact: Stamped) {
         self.shared.outbox.push(fact);
     }
@@ -219,6 +282,11 @@ impl Handle {
     /// Facts that wait, to watch.
     pub fn pending(&self) -> watch::Receiver<usize> {
         self.shared.outbox.pending()
+    }
+
+    /// Whether what waits outlives the process.
+    pub fn is_kept(&self) -> bool {
+        self.shared.outbox.is_kept()
     }
 
     /// Waits until all is written, for a clean stop; before the task is told to stop. How many facts could not be.

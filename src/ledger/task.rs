@@ -23,6 +23,8 @@ use crate::{
 
 /// Facts in one transaction: enough to write tens of thousands a second, few enough to be written well within the timeout.
 const BATCH: usize = 1_000;
+/// How long the disk may take at the end.
+const KEEP: Duration = Duration::from_secs(2);
 /// Wait after a failure while the link stands; a new link ends it.
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -90,7 +92,12 @@ impl Task {
             }
         }
         let left = *waiting.borrow();
-        if left > 0 {
+        let shared = Arc::clone(&self.shared);
+        // A panic in it has been logged.
+        let _ = tokio::task::spawn_blocking(move || shared.outbox.keep(KEEP)).await;
+        if left > 0 && self.shared.outbox.is_kept() {
+            warn!(left, "stopping with records that could not be written: they are kept for the next start");
+        } else if left > 0 {
             error!(left, "stopping with records that could not be written");
         }
     }

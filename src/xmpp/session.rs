@@ -34,10 +34,13 @@ use xmpp_parsers::{
     stanza_error::{DefinedCondition, ErrorType, StanzaError},
 };
 
-use crate::xmpp::{
-    Account, Fatal,
-    connector::Connector,
-    login::{self, Failure},
+use crate::{
+    fence::Fence,
+    xmpp::{
+        Account, Fatal,
+        connector::Connector,
+        login::{self, Failure},
+    },
 };
 
 /// Silence of the server after which it is asked whether it is there.
@@ -125,22 +128,45 @@ pub struct Session {
 }
 
 impl Session {
-    /// Starts connecting. The session ends after a fatal event, or when `stop` is cancelled.
+    /// Starts connecting. The session ends after a fatal event, or when `stop` is cancelled. While the fence is closed nothing
+    /// is sent, and no connection is made.
     ///
     /// # Errors
     /// When the authorities to trust cannot be used.
-    pub fn start(account: Account, stop: CancellationToken) -> Result<(Self, mpsc::Receiver<Event>), Fatal> {
+    pub fn start(
+        account: Account,
+        fence: Fence,
+        stop: CancellationToken,
+    ) -> Result<(Self, mpsc::Receiver<Event>), Fatal> {
         let timeouts = Timeouts { read_timeout: SILENCE, response_timeout: PATIENCE };
         let connector = Connector::new(&account, timeouts)?;
         let (commands, inbox) = mpsc::channel(COMMANDS);
         let (events, outbox) = mpsc::channel(EVENTS);
         let failures = Arc::new(AtomicU32::new(0));
         let logged_in = Arc::new(Notify::new());
-        let reconnect = Arc::new(Reconnect { connector, account, events: events.clone(), failures, logged_in });
+        let reconnect = Arc::new(Reconnect {
+            connector,
+            account,
+            fence: fence.clone(),
+            events: events.clone(),
+            failures,
+            logged_in,
+        });
         let abandoned = CancellationToken::new();
         let stream = reconnect.stream(&abandoned);
         let pending = HashMap::new();
-        let actor = Actor { stream, abandoned, reconnect, inbox, events, pending, link: Up::No, usable_by: None };
+        let actor = Actor {
+            stream,
+            abandoned,
+            reconnect,
+            fence,
+            held: None,
+            inbox,
+            events,
+            pending,
+            link: Up::No,
+            usable_by: None,
+        };
         tokio::spawn(actor.run(stop));
         Ok((Self { commands, ids: Arc::default() }, outbox))
     }
@@ -188,6 +214,7 @@ pub fn describe(error: &StanzaError) -> String {
 struct Reconnect {
     connector: Connector,
     account: Account,
+    fence: Fence,
     events: mpsc::Sender<Event>,
     /// Attempts since the session last worked; the actor sets it back.
     failures: Arc<AtomicU32>,
@@ -205,13 +232,14 @@ impl Reconnect {
     }
 
     async fn fill(self: Arc<Self>, mut slot: oneshot::Sender<Connection>, abandoned: CancellationToken) {
+        let mut fence = self.fence.clone();
         loop {
             let pause = backoff(self.failures.fetch_add(1, Ordering::Relaxed));
             tokio::select! {
                 () = slot.closed() => return,
                 () = abandoned.cancelled() => break,
                 () = self.events.closed() => break,
-                () = tokio::time::sleep(pause) => {}
+                () = async { tokio::time::sleep(pause).await; fence.opened().await } => {}
             }
             match login::log_in(&self.connector, &self.account).await {
                 Ok(connection) => {
@@ -264,6 +292,9 @@ struct Actor {
     stream: StanzaStream,
     abandoned: CancellationToken,
     reconnect: Arc<Reconnect>,
+    fence: Fence,
+    /// Was about to be sent when the fence was found closed.
+    held: Option<Command>,
     inbox: mpsc::Receiver<Command>,
     events: mpsc::Sender<Event>,
     pending: HashMap<String, Pending>,
@@ -277,6 +308,8 @@ impl Actor {
         let mut sweep = tokio::time::interval_at(Instant::now() + SWEEP, SWEEP);
         loop {
             let usable_by = self.usable_by;
+            let mut fence = self.fence.clone();
+            let open = fence.holds();
             // In order: what the stream says first, so that a log-in is judged by what became of it.
             tokio::select! {
                 biased;
@@ -292,7 +325,10 @@ impl Actor {
                 () = tokio::time::sleep_until(usable_by.unwrap_or_else(Instant::now)), if usable_by.is_some() => {
                     self.start_afresh().await;
                 }
-                command = self.inbox.recv() => match command {
+                () = fence.opened(), if !open => {}
+                command = next(&mut self.held, &mut self.inbox), if open => match command {
+                    // Looked at again: between the last look and this line the process may have been stopped.
+                    Some(command) if !self.fence.holds() => self.held = Some(command),
                     Some(command) => self.command(command).await,
                     None => break,
                 },
@@ -412,6 +448,14 @@ impl Actor {
     async fn reply(&self, asked: IqHeader, payload: IqPayload) {
         let iq = Iq::assemble(IqHeader { from: None, to: asked.from, id: asked.id }, payload);
         self.stream.send(Box::new(iq.into())).await;
+    }
+}
+
+/// The next thing to send.
+async fn next(held: &mut Option<Command>, inbox: &mut mpsc::Receiver<Command>) -> Option<Command> {
+    match held.take() {
+        Some(command) => Some(command),
+        None => inbox.recv().await,
     }
 }
 

@@ -91,7 +91,10 @@ impl Admin {
 async fn migrate_says_what_it_applied_and_then_that_there_is_nothing_to_do() {
     let admin = Admin::of(shared().await.empty().await);
     assert!(admin.failed(1, &["queue", "list"]).contains("usher migrate"));
-    assert_eq!(admin.done(&["migrate"]), "applied V1__initial\napplied V2__floor\n");
+    let said = admin.done(&["migrate"]);
+    let there = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations")).unwrap().count();
+    assert!(said.starts_with("applied V1__initial\napplied V"), "{said}");
+    assert_eq!(said.lines().count(), there, "{said}");
     assert_eq!(admin.done(&["migrate"]), "the schema is up to date\n");
     assert_eq!(admin.list("queue"), Vec::<Value>::new());
 }

@@ -35,7 +35,7 @@ pub struct Running {
 impl Running {
     pub async fn start(database: &Database) -> Self {
         let stop = CancellationToken::new();
-        let (handle, rosters, task) = ledger::spawn(database, stop.clone()).await.unwrap();
+        let (handle, rosters, task) = ledger::spawn(database, ledger::Terms::alone(), stop.clone()).await.unwrap();
         Self { handle, rosters, task, stop }
     }
 
@@ -416,8 +416,10 @@ async fn a_wrong_password_a_missing_database_and_a_strange_schema_stop_the_start
         (empty, "run `usher migrate`"),
         (newer, "install the newer program"),
     ] {
-        let error =
-            ledger::spawn(&database, CancellationToken::new()).await.err().unwrap_or_else(|| panic!("{expected}"));
+        let error = ledger::spawn(&database, ledger::Terms::alone(), CancellationToken::new())
+            .await
+            .err()
+            .unwrap_or_else(|| panic!("{expected}"));
         assert!(error.to_string().contains(expected), "{expected}: {error}");
         assert!(!format!("{error:?} {error}").contains("wrong"), "the password is shown: {error}");
     }

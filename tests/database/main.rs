@@ -4,6 +4,7 @@
 mod cli;
 mod fixture;
 mod import;
+mod lease;
 mod ledger;
 mod outage;
 mod report;

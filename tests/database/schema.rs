@@ -41,6 +41,15 @@ async fn every_table_and_column_says_what_it_is() {
     assert_eq!(silent, Vec::<String>::new());
 }
 
+/// The files in the folder, by their numbers.
+fn every_migration() -> Vec<String> {
+    let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations")).unwrap();
+    let name = |file: std::io::Result<std::fs::DirEntry>| file.unwrap().file_name().into_string().unwrap();
+    let mut names: Vec<String> = files.map(|file| name(file).replace(".sql", "")).collect();
+    names.sort_by_key(|name| name.strip_prefix('V').unwrap().split_once("__").unwrap().0.parse::<u32>().unwrap());
+    names
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn four_programs_that_migrate_an_empty_database_at_once_apply_each_migration_once() {
     let database = shared().await.empty().await;
@@ -49,7 +58,7 @@ async fn four_programs_that_migrate_an_empty_database_at_once_apply_each_migrati
         tokio::spawn(async move { migrate::run(&mut connect(&database).await.client).await.unwrap() })
     });
     let applied: Vec<Vec<String>> = futures_util::future::try_join_all(runs).await.unwrap();
-    assert_eq!(applied.concat(), ["V1__initial", "V2__floor"]);
+    assert_eq!(applied.concat(), every_migration());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -60,14 +69,14 @@ async fn a_schema_that_is_newer_than_the_program_is_left_alone() {
         "INSERT INTO refinery_schema_history (version, name, applied_on, checksum) VALUES (999, 'later', '', '0')";
     single.client.batch_execute(newer).await.unwrap();
     let failure = migrate::run(&mut single.client).await.unwrap_err();
-    assert!(matches!(failure, Failure::Database(Error::Schema(Mismatch::Newer { found: 999, known: 2 }))), "{failure}");
+    assert!(matches!(failure, Failure::Database(Error::Schema(Mismatch::Newer { found: 999, .. }))), "{failure}");
     assert!(failure.to_string().contains("install the newer program"), "{failure}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_was_never_migrated_names_what_it_lacks() {
     let single = connect(&shared().await.empty().await).await;
-    assert_eq!(migrate::pending(&single.client).await.unwrap(), ["V1__initial", "V2__floor"]);
+    assert_eq!(migrate::pending(&single.client).await.unwrap(), every_migration());
     let error = migrate::check(&single.client).await.unwrap_err();
     assert!(error.to_string().contains("usher migrate"), "{error}");
 }

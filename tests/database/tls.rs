@@ -51,8 +51,10 @@ async fn a_server_with_a_trusted_certificate_is_used_and_any_other_stops_the_sta
         (Database { ca_file: Some("/nonexistent".into()), ..trusting.clone() }, "/nonexistent"),
         (Database { tls: DatabaseTls::Disable, ..trusting.clone() }, "pg_hba.conf"),
     ] {
-        let error =
-            ledger::spawn(&database, CancellationToken::new()).await.err().unwrap_or_else(|| panic!("{expected}"));
+        let error = ledger::spawn(&database, ledger::Terms::alone(), CancellationToken::new())
+            .await
+            .err()
+            .unwrap_or_else(|| panic!("{expected}"));
         assert!(error.to_string().contains(expected), "{expected}: {error}");
     }
 }

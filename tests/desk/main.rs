@@ -62,7 +62,7 @@ fn config(prosody: &Prosody, address: String) -> Xmpp {
 fn start(config: &Xmpp) -> Desk {
     let _already = tracing_subscriber::fmt().with_env_filter("usher=debug").with_test_writer().try_init();
     let stop = CancellationToken::new();
-    let (handle, task) = desk::spawn(config, stop.clone());
+    let (handle, task) = desk::spawn(config, usher::fence::Fence::open(), stop.clone());
     Desk { handle, task, stop }
 }
 
@@ -169,7 +169,7 @@ async fn session(prosody: &Prosody, user: &str) -> (Session, Pubsub, mpsc::Recei
     config.password = Some(user.to_owned().into());
     let account = Account::new(&config).unwrap();
     let own = account.jid.clone();
-    let (session, mut events) = Session::start(account, CancellationToken::new()).unwrap();
+    let (session, mut events) = Session::start(account, usher::fence::Fence::open(), CancellationToken::new()).unwrap();
     let event = timeout(PATIENCE, events.recv()).await.unwrap().unwrap();
     assert!(matches!(event, SessionEvent::Online { .. }), "{event:?}");
     let pubsub = Pubsub::new(session.clone(), format!("pubsub.{DOMAIN}").parse().unwrap(), own);

@@ -5,6 +5,8 @@
 
 use std::{collections::BTreeSet, fmt, str::FromStr, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 use crate::domain::id::{Extension, QueueName};
 
 /// What is wrong with a word of a policy.
@@ -179,7 +181,8 @@ impl FromStr for Emptiness {
 }
 
 /// Where a caller goes whom a queue does not take or does not keep.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Overflow {
     /// On in the dialplan, after the call of the service: the fallback that is shipped.
     #[default]

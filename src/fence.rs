@@ -1,0 +1,152 @@
+//! Whether this process may act on the outer world at this very moment.
+//!
+//! Of two services with one configuration only one may ring phones. Whoever holds the office has a [`Gate`]; the shells hold a
+//! [`Fence`] each and look at it right before they send. It closes by itself when nobody moves it on: a process that was stopped and
+//! wakes up in the middle of anything finds it closed. It decides nothing: when the gate moves is decided elsewhere.
+
+use std::{
+    collections::BTreeMap,
+    future::pending,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
+
+use tokio::sync::{Notify, watch};
+
+/// The side that opens and closes.
+#[derive(Debug)]
+pub struct Gate {
+    until: watch::Sender<Until>,
+    signals: Arc<Signals>,
+}
+
+/// The side that looks.
+#[derive(Debug, Clone)]
+pub struct Fence {
+    until: watch::Receiver<Until>,
+    signals: Arc<Signals>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Until {
+    Ever,
+    Moment(Instant),
+}
+
+/// What the shells report back.
+#[derive(Debug, Default)]
+struct Signals {
+    replaced: Notify,
+    /// For each connection that is up and exclusive: when the latest question was asked that it has answered.
+    proofs: Mutex<BTreeMap<String, Instant>>,
+}
+
+impl Gate {
+    /// Open until then.
+    pub fn new(until: Instant) -> (Self, Fence) {
+        let signals = Arc::new(Signals::default());
+        let (until, looked_at) = watch::channel(Until::Moment(until));
+        (Self { until, signals: Arc::clone(&signals) }, Fence { until: looked_at, signals })
+    }
+
+    /// Moves it: open until then, closed if that is past.
+    pub fn set(&self, until: Instant) {
+        self.until.send_replace(Until::Moment(until));
+    }
+
+    /// Returns when a shell has been told that somebody else has taken its place.
+    pub async fn replaced(&self) {
+        self.signals.replaced.notified().await;
+    }
+
+    /// The moment since which every exclusive connection has proven to be ours still; `None` if there is none.
+    pub fn proven(&self) -> Option<Instant> {
+        self.signals.proofs().values().min().copied()
+    }
+}
+
+impl Fence {
+    /// One that never closes, for a program that shares nothing.
+    pub fn open() -> Self {
+        // The value outlives its sender.
+        let (_, until) = watch::channel(Until::Ever);
+        Self { until, signals: Arc::default() }
+    }
+
+    /// Whether this process may act now.
+    pub fn holds(&self) -> bool {
+        match *self.until.borrow() {
+            Until::Ever => true,
+            Until::Moment(until) => Instant::now() < until,
+        }
+    }
+
+    /// Returns when it may; at once if so, never if it never will.
+    pub async fn opened(&mut self) {
+        while !self.holds() {
+            if self.until.changed().await.is_err() {
+                pending::<()>().await;
+            }
+        }
+    }
+
+    /// A shell was told that its exclusive place was taken by another program.
+    pub fn report_replaced(&self) {
+        self.signals.replaced.notify_one();
+    }
+
+    /// An exclusive connection is ours: it has answered what was asked at that moment.
+    pub fn report_proof(&self, connection: &str, asked: Instant) {
+        self.signals.proofs().insert(connection.to_owned(), asked);
+    }
+
+    /// An exclusive connection is no more.
+    pub fn report_end(&self, connection: &str) {
+        self.signals.proofs().remove(connection);
+    }
+}
+
+impl Signals {
+    fn proofs(&self) -> MutexGuard<'_, BTreeMap<String, Instant>> {
+        self.proofs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_fence_closes_by_itself_and_opens_only_when_the_gate_is_moved() {
+        let now = Instant::now();
+        let (gate, mut fence) = Gate::new(now + Duration::from_millis(30));
+        assert!(fence.holds());
+        while fence.holds() {
+            tokio::task::yield_now().await;
+        }
+        assert!(now.elapsed() >= Duration::from_millis(30));
+        let mut other = fence.clone();
+        let opened = tokio::spawn(async move { other.opened().await });
+        gate.set(Instant::now());
+        tokio::task::yield_now().await;
+        assert!(!opened.is_finished() && !fence.holds());
+        gate.set(Instant::now() + Duration::from_secs(3600));
+        opened.await.unwrap();
+        fence.opened().await;
+        assert!(Fence::open().holds());
+    }
+
+    #[test]
+    fn connections_prove_as_much_as_the_one_that_was_heard_last_of_all() {
+        let now = Instant::now();
+        let (gate, fence) = Gate::new(now);
+        assert_eq!(gate.proven(), None);
+        fence.report_proof("one", now + Duration::from_secs(2));
+        fence.report_proof("two", now);
+        assert_eq!(gate.proven(), Some(now));
+        fence.report_end("two");
+        assert_eq!(gate.proven(), Some(now + Duration::from_secs(2)));
+    }
+}

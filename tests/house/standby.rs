@@ -1,0 +1,249 @@
+//! Two services with one configuration: the death and the silence of the active one, and its waking up.
+
+use std::time::{Duration, Instant};
+
+use usher_rig::{
+    phones::{Behaviour, Ears, Leg, Phone, PhoneEvent, Side},
+    rig::Rig,
+    usher::Usher,
+    wait,
+};
+
+use crate::aid::{SOON, answers, enter, enter_with, house, story, talk, times};
+
+/// From death or silence until the other one is active.
+const TAKEN_OVER: Duration = Duration::from_secs(5);
+/// In a rig that shares its cores with others the last steps (readiness, snapshots) may lag behind.
+const LATER: Duration = Duration::from_secs(15);
+
+/// How much later than the switchboard a phone may see that it rings no more.
+const LAG: Duration = Duration::from_millis(100);
+/// Long enough for the database to have been away for longer than a lease.
+const LATE: Behaviour = Behaviour::AnswerAfter(Duration::from_secs(12));
+
+/// One talks with 1000, one rings at 2000, one waits.
+struct Floor<'a> {
+    rig: &'a Rig,
+    talking: Leg,
+    leg: Leg,
+    ringing: Leg,
+    waiting: Leg,
+}
+
+impl<'a> Floor<'a> {
+    async fn open(rig: &'a Rig, ringing: Behaviour) -> Self {
+        let (one, two) = (rig.phones.phone("1000").unwrap(), rig.phones.phone("2000").unwrap());
+        answers(one);
+        let talking = enter_with(rig, "5550001", Ears::Open).await;
+        let leg = one.rung(1, SOON).await.unwrap();
+        leg.answered(SOON).await.unwrap();
+        talk(&talking, &leg).await;
+        one.set_ears(Ears::Closed);
+        two.behave(ringing);
+        let ringing = enter(rig, "5550002").await;
+        two.rung(1, SOON).await.unwrap();
+        // Its next call, should this one be taken from it.
+        answers(two);
+        let waiting = enter(rig, "5550003").await;
+        Self { rig, talking, leg, ringing, waiting }
+    }
+
+    /// The talk went on, and the others are served in their order.
+    async fn goes_on(&self) {
+        talk(&self.talking, &self.leg).await;
+        assert!(self.ringing.state().ended.is_none() && self.waiting.state().ended.is_none());
+        is_served(self.rig, "5550002").await;
+        assert!(!joined(self.rig).await.unwrap().contains(&"5550003".to_owned()));
+        talk(&self.talking, &self.leg).await;
+        self.ringing.hang_up().await.unwrap();
+        is_served(self.rig, "5550003").await;
+    }
+
+    /// All hang up; nothing is left, and each call has one story.
+    async fn closes(self) {
+        self.waiting.hang_up().await.unwrap();
+        if self.leg.state().ended.is_none() {
+            self.leg.hang_up().await.unwrap();
+        }
+        assert_eq!(self.talking.hung_up(SOON).await.unwrap().by, Side::Them);
+        self.rig.pbx.wait_until_empty(SOON).await.unwrap();
+        for from in ["5550001", "5550002", "5550003"] {
+            assert_eq!(story(self.rig, from).await.outcome, "completed", "{from}");
+        }
+        for number in ["1000", "2000"] {
+            never_rung_twice(self.rig.phones.phone(number).unwrap());
+        }
+    }
+}
+
+/// Waits until a caller is in a bridge with a member.
+async fn is_served(rig: &Rig, from: &str) {
+    wait::until(&format!("{from} is served"), LATER, || async {
+        let joined = joined(rig).await?;
+        anyhow::ensure!(joined.contains(&from.to_owned()), "joined: {joined:?}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+}
+
+/// Numbers of the callers who are in a bridge with somebody.
+async fn joined(rig: &Rig) -> anyhow::Result<Vec<String>> {
+    let (channels, bridges) = (rig.pbx.channels().await?, rig.pbx.bridges().await?);
+    let mut numbers = Vec::new();
+    for bridge in bridges.iter().filter_map(|bridge| bridge["channels"].as_array()).filter(|inside| inside.len() > 1) {
+        for channel in channels.iter().filter(|channel| bridge.contains(&channel["id"])) {
+            let number = channel["caller"]["number"].as_str().unwrap_or_default();
+            if number.starts_with("555") {
+                numbers.push(number.to_owned());
+            }
+        }
+    }
+    Ok(numbers)
+}
+
+/// No call came to the phone while it had one. To be asked when all is over: each call has ended then.
+pub fn never_rung_twice(phone: &Phone) {
+    let (mut rings, mut ends) = (Vec::new(), Vec::new());
+    for event in phone.events() {
+        match event {
+            PhoneEvent::Ringing { at, .. } => rings.push(at),
+            PhoneEvent::Answered { .. } => {}
+            PhoneEvent::Ended(ended) => ends.push(ended.at),
+        }
+    }
+    for (end, next) in ends.iter().zip(rings.iter().skip(1)) {
+        assert!(*end <= *next + LAG, "{} was rung twice: {:?}", phone.number(), phone.events());
+    }
+    assert!(ends.len() + 1 >= rings.len(), "{} was rung twice: {:?}", phone.number(), phone.events());
+}
+
+async fn two(name: &str) -> (Rig, Usher) {
+    let rig = house(name).logged_on(&["1000", "2000"]).sql(&times(30, 120)).start().await.unwrap();
+    let mut spec = rig.spec.clone().unwrap();
+    // On one machine each needs a port of its own.
+    spec.agi_port = rig.instance.port().unwrap();
+    spec.extra.push(("agi".into(), format!("announce = \"agi://127.0.0.1:{}\"", spec.agi_port)));
+    let standby = Usher::stand_by(&rig.instance, &spec).await.unwrap();
+    assert_eq!(standby.ready().await.unwrap(), 503);
+    rig.usher().unwrap().is("active").await.unwrap();
+    (rig, standby)
+}
+
+async fn is_active(usher: &Usher, within: Duration) -> Duration {
+    let begin = Instant::now();
+    wait::until("it is active", within, || usher.is("active")).await.unwrap();
+    begin.elapsed()
+}
+
+async fn is_ready(usher: &Usher) {
+    wait::until("/ready says 200", LATER, || async {
+        let status = usher.ready().await?;
+        anyhow::ensure!(status == 200, "/ready says {status}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_standby_takes_over_after_a_kill_and_nobody_on_the_phone_notices() {
+    let (rig, standby) = two("sbkill").await;
+    let floor = Floor::open(&rig, Behaviour::Ignore).await;
+    rig.usher().unwrap().kill().await.unwrap();
+    let took = is_active(&standby, TAKEN_OVER).await;
+    assert!(took < TAKEN_OVER, "{took:?}");
+    is_ready(&standby).await;
+    floor.goes_on().await;
+    // A new caller finds it, at its own address.
+    let (one, rung) = (rig.phones.phone("1000").unwrap(), rig.phones.phone("1000").unwrap().rings_so_far());
+    answers(one);
+    let late = enter(&rig, "5550004").await;
+    floor.leg.hang_up().await.unwrap();
+    one.rung(rung + 1, SOON).await.unwrap();
+    is_served(&rig, "5550004").await;
+    late.hang_up().await.unwrap();
+    assert_eq!(story(&rig, "5550004").await.outcome, "completed");
+    floor.closes().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_was_silent_wakes_up_as_the_standby_does_nothing_and_takes_over_when_the_other_dies() {
+    let (rig, second) = two("sbstop").await;
+    let first = rig.usher().unwrap();
+    let floor = Floor::open(&rig, Behaviour::Ignore).await;
+    first.freeze();
+    let took = is_active(&second, TAKEN_OVER).await;
+    assert!(took < TAKEN_OVER, "{took:?}");
+    is_ready(&second).await;
+    floor.goes_on().await;
+    let before = tokens(&rig).await;
+    let rings = |number: &str| rig.phones.phone(number).unwrap().rings_so_far();
+    let rung = (rings("1000"), rings("2000"));
+
+    first.thaw();
+    wait::until("the old one stands by", LATER, || first.is("standby")).await.unwrap();
+    second.is("active").await.unwrap();
+    assert_eq!(second.ready().await.unwrap(), 200, "the new one was disturbed");
+    assert_eq!(tokens(&rig).await, before, "the lease changed hands");
+    talk(&floor.talking, &floor.leg).await;
+    assert_eq!((rings("1000"), rings("2000")), rung, "the old one rang somebody");
+    assert!(!second.log().unwrap().contains("another program has taken over"), "the old one fought for Asterisk");
+
+    second.kill().await.unwrap();
+    is_active(first, TAKEN_OVER).await;
+    is_ready(first).await;
+    talk(&floor.talking, &floor.leg).await;
+    floor.closes().await;
+}
+
+/// Grows with each change of hands.
+async fn tokens(rig: &Rig) -> i64 {
+    let client = rig.database.as_ref().unwrap().connect().await.unwrap();
+    client.query_one("SELECT token FROM leases", &[]).await.unwrap().get(0)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clean_stop_hands_over_at_once() {
+    let (rig, standby) = two("sbterm").await;
+    assert!(rig.usher().unwrap().stop().await.unwrap().success());
+    let took = is_active(&standby, TAKEN_OVER).await;
+    // Waiting for the lease to run out would take three.
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    is_ready(&standby).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_cannot_reach_the_database_goes_on_until_another_one_takes_its_place_in_asterisk() {
+    let rig = house("sbcut").logged_on(&["1000", "2000"]).sql(&times(30, 120)).proxies().start().await.unwrap();
+    let first = rig.usher().unwrap();
+    let floor = Floor::open(&rig, LATE).await;
+    rig.proxies.as_ref().unwrap().postgres.blackhole();
+    // Alone it goes on, for longer than a lease: 2000 answers, and the second in line is served.
+    wait::until("the database counts as away", LATER, || async {
+        let status = first.ready().await?;
+        anyhow::ensure!(status == 503, "/ready says {status}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    let begin = Instant::now();
+    floor.goes_on().await;
+    assert!(!first.log().unwrap().contains("another process may be active"), "it doubted for {:?}", begin.elapsed());
+
+    // One that does reach it takes over.
+    let mut spec = rig.spec.clone().unwrap();
+    spec.database.port = rig.pg.port();
+    spec.agi_port = rig.instance.port().unwrap();
+    let second = Usher::rival(&rig.instance, &spec).unwrap();
+    is_active(&second, LATER).await;
+    is_ready(&second).await;
+    wait::until("the one that was replaced stands by", LATER, || first.is("standby")).await.unwrap();
+    assert_eq!(second.ready().await.unwrap(), 200);
+    talk(&floor.talking, &floor.leg).await;
+    floor.waiting.hang_up().await.unwrap();
+    floor.leg.hang_up().await.unwrap();
+    rig.pbx.wait_until_empty(SOON).await.unwrap();
+    never_rung_twice(rig.phones.phone("1000").unwrap());
+    never_rung_twice(rig.phones.phone("2000").unwrap());
+}
