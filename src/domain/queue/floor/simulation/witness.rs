@@ -1,6 +1,7 @@
 //! What must be true whatever happens: watches each effect, and looks over the floor after each step.
 
 use std::{
+    cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
     time::Instant,
 };
@@ -480,7 +481,10 @@ impl Witness {
                 continue;
             }
             assert!(self.may_have(served, &extension, agent, now), "{extension} is not free for {served:?}");
-            let key = |caller: &Caller| (std::cmp::Reverse(weight(&caller.arrival.queue)), caller.place());
+            let key = |caller: &Caller| {
+                let (weight, priority) = (weight(&caller.arrival.queue), caller.arrival.priority);
+                (Reverse(weight), Reverse(priority), caller.since, caller.ticket)
+            };
             for waiting in floor.lines.values().flat_map(|line| line.waiting.values()).map(|c| &floor.callers[c]) {
                 let before = key(waiting) < key(served) && self.may_have(waiting, &extension, agent, now);
                 let came_later = moved[moved_before..].contains(&waiting.arrival.call);
