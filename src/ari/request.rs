@@ -153,6 +153,11 @@ impl Request {
         Self::new(Method::Get, "channels".into())
     }
 
+    /// One channel.
+    pub fn channel(channel: &ChannelId) -> Self {
+        Self::new(Method::Get, format!("channels/{}", encode(channel.as_str())))
+    }
+
     /// All bridges of the server.
     pub fn bridges() -> Self {
         Self::new(Method::Get, "bridges".into())

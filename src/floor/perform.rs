@@ -176,22 +176,22 @@ impl Service {
         self.replies.push(Box::pin(hung_up(ari.clone(), call, offer)));
     }
 
-    /// Ends a member's leg whose call somebody else has taken. Only one that was answered as well can be spoken to: Asterisk
-    /// refuses to play on one that rings, and it is hung up at once; the other when the sound is over.
+    /// Ends a member's leg whose call somebody else has taken. Only one that was answered as well can be spoken to, once it is
+    /// in the application; it is hung up when the sound is over. Asterisk refuses to play on one that rings.
     fn say_taken(&self, call: CallId, offer: OfferNo, server: &ServerId) {
         let Some(ari) = self.servers.get(server) else { return };
-        let said = ari.send(Request::play(&leg_channel(call, offer), &taken_id(call, offer), TAKEN));
+        let leg = leg_channel(call, offer);
+        let said = ari.send(Request::play(&leg, &taken_id(call, offer), TAKEN));
         let ari = ari.clone();
         self.replies.push(Box::pin(async move {
-            match said.wait().await {
-                Ok(_) => None,
-                Err(
-                    Error::Gone(_)
-                    | Error::Conflict(_)
-                    | Error::Refused { .. }
-                    | Error::NotSent
-                    | Error::OutcomeUnknown,
-                ) => hung_up(ari, call, offer).await,
+            if said.wait().await.is_ok() {
+                return None;
+            }
+            let found = ari.send(Request::channel(&leg)).wait().await;
+            match found.and_then(|response| response.json::<ari::wire::Channel>()) {
+                // It hears the sound already; or it is about to enter the application, and we are asked again.
+                Ok(channel) if channel.state == "Up" => None,
+                Ok(_) | Err(_) => hung_up(ari, call, offer).await,
             }
         }));
     }
