@@ -75,6 +75,8 @@ pub(super) struct Witness {
     policies: BTreeMap<QueueName, Policy>,
     /// In which queue each caller waits.
     queue_of: BTreeMap<CallId, QueueName>,
+    /// Where each caller stands: they keep that as long as they are in that queue.
+    places: BTreeMap<CallId, (QueueName, Instant, u64)>,
     /// Queues that each caller has been in.
     been: BTreeMap<CallId, BTreeSet<QueueName>>,
     /// Pauses as the floor was told of them.
@@ -99,6 +101,7 @@ impl Witness {
         self.next_round.clear();
         self.queue_of.clear();
         self.been.clear();
+        self.places.clear();
         self.unanswered.clear();
         self.wrap_up.clear();
         self.turns.clear();
@@ -321,6 +324,7 @@ impl Witness {
         self.next_round.remove(&call);
         self.queue_of.remove(&call);
         self.been.remove(&call);
+        self.places.remove(&call);
     }
 
     pub(super) fn pop_outcome(&mut self, outcome: PopOutcome) {
@@ -348,12 +352,15 @@ impl Witness {
         );
     }
 
-    fn callers_stand_in_one_place(&self, floor: &Floor) {
+    fn callers_stand_in_one_place(&mut self, floor: &Floor) {
         let mut waiting = 0;
         for (call, caller) in &floor.callers {
             let line = floor.lines.get(&caller.arrival.queue);
             let in_line = line.is_some_and(|line| line.waiting.get(&caller.place()) == Some(call));
             assert_eq!(self.entered.get(call), Some(&caller.entered.steady), "another time of entering: {caller:?}");
+            let place = (caller.arrival.queue.clone(), caller.since, caller.ticket);
+            let before = self.places.insert(*call, place.clone());
+            assert!(before.is_none_or(|before| before.0 != place.0 || before == place), "another place: {caller:?}");
             assert_eq!(in_line, caller.stage == Stage::Waiting, "in line and elsewhere: {caller:?}");
             assert_eq!(caller.offers.is_empty(), caller.stage == Stage::Waiting, "{caller:?}");
             waiting += usize::from(in_line);
