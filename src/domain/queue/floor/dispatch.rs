@@ -83,7 +83,7 @@ impl Floor {
         }
         self.reschedule(call);
         for (extension, choice) in chosen.members.into_iter().zip(choices) {
-            self.make_offer(call, extension, Box::new(choice), now, out);
+            self.make_offer(call, extension, choice, now, out);
         }
     }
 
