@@ -173,7 +173,9 @@ impl Service {
     /// Hangs up a member's leg, ringing or answered.
     pub(super) fn hang_up_leg(&self, call: CallId, offer: OfferNo, server: &ServerId) {
         let Some(ari) = self.servers.get(server) else { return };
-        self.replies.push(Box::pin(hung_up(ari.clone(), call, offer)));
+        // Asked for at once: nobody waits for the answer any more when the service stops.
+        let asked = ari.send(Request::hang_up(&leg_channel(call, offer)));
+        self.replies.push(Box::pin(async move { gone_already(asked.wait().await, call, offer) }));
     }
 
     /// Ends a member's leg whose call somebody else has taken. Only one that was answered as well can be spoken to, once it is
@@ -191,7 +193,7 @@ impl Service {
             match found.and_then(|response| response.json::<ari::wire::Channel>()) {
                 // It hears the sound already; or it is about to enter the application, and we are asked again.
                 Ok(channel) if channel.state == "Up" => None,
-                Ok(_) | Err(_) => hung_up(ari, call, offer).await,
+                Ok(_) | Err(_) => gone_already(ari.send(Request::hang_up(&leg)).wait().await, call, offer),
             }
         }));
     }
@@ -239,9 +241,9 @@ impl Service {
     }
 }
 
-/// Hangs a leg up; tells when there is none, because no event will come of it then.
-async fn hung_up(ari: ari::Ari, call: CallId, offer: OfferNo) -> Option<Event> {
-    match ari.send(Request::hang_up(&leg_channel(call, offer))).wait().await {
+/// What an order to hang a leg up tells: when there is no such leg, no event will come of it.
+fn gone_already(answer: Result<ari::Response, Error>, call: CallId, offer: OfferNo) -> Option<Event> {
+    match answer {
         Err(Error::Gone(_)) => Some(Event::LegGone { call, offer, end: LegEnd::HungUp }),
         Ok(_) | Err(Error::Conflict(_) | Error::Refused { .. } | Error::NotSent | Error::OutcomeUnknown) => None,
     }

@@ -4,7 +4,9 @@ use std::{fs, path::PathBuf};
 
 use usher_rig::{phones::Ears, rig::Rig, wait};
 
-use crate::aid::{RECONNECTED, SOON, a_call_works, answers, enter, house, log_says, ready_says, story, times};
+use crate::aid::{
+    RECONNECTED, SOON, a_call_works, answers, enter_with, house, log_says, ready_says, story, talk, times,
+};
 
 fn folder(rig: &Rig) -> PathBuf {
     rig.usher().unwrap().config().with_file_name("state")
@@ -32,16 +34,16 @@ async fn f15_what_happened_while_the_database_was_away_is_written_once_though_th
     let postgres = &rig.proxies.as_ref().unwrap().postgres;
     let member = rig.phones.phone("1000").unwrap();
     answers(member);
-    member.set_ears(Ears::Closed);
-    let caller = enter(&rig, "5550001").await;
-    member.rung(1, SOON).await.unwrap().answered(SOON).await.unwrap();
+    member.set_ears(Ears::Open);
+    let caller = enter_with(&rig, "5550001", Ears::Open).await;
+    talk(&caller, &member.rung(1, SOON).await.unwrap()).await;
     caller.hang_up().await.unwrap();
     assert_eq!(story(&rig, "5550001").await.outcome, "completed");
     wait_for_kept(&rig, "nothing is kept that the database has", str::is_empty).await;
 
     postgres.blackhole();
-    let caller = enter(&rig, "5550002").await;
-    member.rung(2, SOON).await.unwrap().answered(SOON).await.unwrap();
+    let caller = enter_with(&rig, "5550002", Ears::Open).await;
+    talk(&caller, &member.rung(2, SOON).await.unwrap()).await;
     caller.hang_up().await.unwrap();
     wait_for_kept(&rig, "the end of the call is kept", |text| text.contains("CallEnded")).await;
     rig.usher().unwrap().kill().await.unwrap();

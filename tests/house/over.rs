@@ -153,6 +153,12 @@ async fn when_another_usher_takes_the_application_it_is_said_and_no_call_is_cut_
 
     let mut spec = rig.spec.clone().unwrap();
     spec.agi_port = rig.instance.port().unwrap();
+    // Somebody else's, with a database of its own: with the same one it would stand by.
+    spec.database = rig.pg.database("rival", &spec.binary, None).await.unwrap();
+    let rivals = spec.database.connect().await.unwrap();
+    rivals.batch_execute(&times(50, 120)).await.unwrap();
+    let members = "INSERT INTO memberships (queue, extension, logged_on) VALUES ('support', '1000', true), ('support', '2000', true)";
+    rivals.batch_execute(members).await.unwrap();
     answers(two);
     let other = Usher::start(&rig.instance, &spec).await.unwrap();
     log_says(&rig, "another program has taken over the application", SOON).await;
