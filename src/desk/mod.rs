@@ -39,10 +39,10 @@ use crate::{
     desk::outbox::{Life, NOTICE_LIFE, Note, Outbox},
     domain::{
         id::{CallId, Extension},
-        pop::{Pop, PopOutcome},
+        pop::{Pop, PopOutcome, PopState},
         queue::{
             board::{Board, Done, Effect, Event as BoardEvent, NodeState, Task, Ticket},
-            roster::Roster,
+            roster::{Agent, Roster},
         },
     },
     fence::Fence,
@@ -58,6 +58,9 @@ use crate::{
 const REQUESTS: usize = 16_384;
 /// How often a node that could not be set up is tried again.
 const TICK: Duration = Duration::from_secs(30);
+/// How long announcements stand back at most while phones wait for their pops. The server takes what it is sent in its order,
+/// and twenty messages take it longer than a pop.
+const STAND_BACK: Duration = Duration::from_millis(100);
 /// How long what is under way may take to finish when the service stops.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 /// XEP-0334: a message that means nothing later is not to be kept for later.
@@ -178,6 +181,8 @@ pub fn spawn(config: &config::Xmpp, fence: Fence, stop: CancellationToken) -> (H
             publishes: HashMap::new(),
             bounds: VecDeque::new(),
             needs: HashMap::new(),
+            jids: HashMap::new(),
+            standing_back: None,
         };
         desk.run(inbox, events, stop, goodbye).await
     });
@@ -204,6 +209,9 @@ struct Desk {
     /// When each publish has to be answered; all have the same bound, so the first is the next.
     bounds: VecDeque<(Instant, Ticket)>,
     needs: HashMap<Ticket, oneshot::Sender<Result<(), NodeError>>>,
+    jids: HashMap<Extension, BareJid>,
+    /// Since when announcements have stood back.
+    standing_back: Option<Instant>,
 }
 
 impl Desk {
@@ -218,6 +226,8 @@ impl Desk {
         let mut last: Option<tokio::time::Instant> = None;
         loop {
             let bound = self.bounds.front().map(|(at, _)| tokio::time::Instant::from_std(*at));
+            let enough = self.standing_back.map(|since| since + STAND_BACK).filter(|at| *at > Instant::now());
+            let enough = enough.map(tokio::time::Instant::from_std);
             // In order: what the link does first, so that nothing is sent into a gap that is already known.
             tokio::select! {
                 biased;
@@ -227,6 +237,7 @@ impl Desk {
                     None => return Err(Fatal::Broken),
                 },
                 () = until(bound) => self.expire(),
+                () = until(enough) => {}
                 Some(report) = self.reports.next() => self.report(report),
                 () = stop.cancelled(), if last.is_none() => {
                     last = Some(tokio::time::Instant::now() + LAST_WORDS);
@@ -261,6 +272,9 @@ impl Desk {
     fn handle(&mut self, request: Request) {
         match request {
             Request::Show { pop, answer } => {
+                if answer.is_some() && pop.state == PopState::Offered {
+                    self.announce_to(&pop);
+                }
                 let ticket = answer.map(|answer| {
                     let ticket = self.ticket();
                     self.publishes.insert(ticket, answer);
@@ -280,6 +294,8 @@ impl Desk {
             }
             Request::Forget(call) => self.outbox.forget(call),
             Request::Roster(roster) => {
+                let jid = |agent: &Agent| Some((agent.extension.clone(), BareJid::from_str(&agent.jid).ok()?));
+                self.jids = roster.agents.iter().filter_map(jid).collect();
                 let nodes: BTreeMap<_, _> =
                     roster.agents.iter().map(|a| (a.extension.clone(), BTreeSet::from([a.jid.clone()]))).collect();
                 self.step(BoardEvent::Access { nodes, everywhere: self.everywhere.clone() });
@@ -387,17 +403,38 @@ impl Desk {
         }
     }
 
+    /// Whoever is offered the call reads of it before the phone rings; the others when the pop is there.
+    fn announce_to(&mut self, pop: &Pop) {
+        let jid = self.jids.get(&pop.extension).filter(|_| self.link.borrow().is_up());
+        if let Some(note) = jid.and_then(|jid| self.outbox.pick(pop.call, jid)) {
+            self.send(note);
+        }
+    }
+
     fn send_messages(&mut self) {
-        if matches!(*self.link.borrow(), Link::Down { .. }) {
+        if !self.link.borrow().is_up() {
             return;
         }
-        while let Some(note) = self.outbox.next(Instant::now()) {
-            let session = self.session.clone();
-            self.reports.push(Box::pin(async move {
-                let delivery = session.message(message(&note)).await;
-                Report::Message { note, delivery }
-            }));
+        let now = Instant::now();
+        // Of those whom nobody waits for any more the receiver is gone: they hold nobody up.
+        if self.publishes.values().any(|answer| !answer.is_closed()) {
+            if now < *self.standing_back.get_or_insert(now) + STAND_BACK {
+                return;
+            }
+        } else {
+            self.standing_back = None;
         }
+        while let Some(note) = self.outbox.next(now) {
+            self.send(note);
+        }
+    }
+
+    fn send(&mut self, note: Note) {
+        let session = self.session.clone();
+        self.reports.push(Box::pin(async move {
+            let delivery = session.message(message(&note)).await;
+            Report::Message { note, delivery }
+        }));
     }
 }
 

@@ -92,12 +92,21 @@ impl Outbox {
         None
     }
 
-    /// The server has a message that [`Outbox::next`] gave.
+    /// The message about this call to this person, out of turn, if it was not sent yet.
+    pub fn pick(&mut self, call: CallId, to: &BareJid) -> Option<Note> {
+        let place = self.waiting.iter().position(|note| note.life == Life::Call(call) && note.to == *to)?;
+        let mut note = self.waiting.remove(place)?;
+        note.tries += 1;
+        self.under_way += 1;
+        Some(note)
+    }
+
+    /// The server has a message that [`Outbox::next`] or [`Outbox::pick`] gave.
     pub fn sent(&mut self) {
         self.under_way -= 1;
     }
 
-    /// A message that [`Outbox::next`] gave got lost: it goes to the front again if it still means something.
+    /// A message that [`Outbox::next`] or [`Outbox::pick`] gave got lost: it goes to the front again if it still means something.
     pub fn lost(&mut self, note: Note, now: Instant) {
         self.under_way -= 1;
         if note.tries < TRIES && self.is_wanted(&note, now) {
@@ -140,6 +149,22 @@ mod tests {
         let now = Instant::now();
         assert_eq!(outbox.next(now).unwrap().body, "two");
         assert_eq!(outbox.next(now), None);
+    }
+
+    #[test]
+    fn whoever_is_offered_the_call_is_told_before_those_who_came_first() {
+        let mut outbox = Outbox::default();
+        outbox.push(note("older", Life::Call(call(1))));
+        outbox.push(note("theirs", Life::Call(call(2))));
+        let to = "a@b".parse().unwrap();
+        assert_eq!(outbox.pick(call(2), &to).unwrap().body, "theirs");
+        assert_eq!(outbox.pick(call(2), &to), None);
+        assert_eq!(outbox.pick(call(1), &"c@d".parse().unwrap()), None);
+        assert_eq!(outbox.next(Instant::now()).unwrap().body, "older");
+        outbox.sent();
+        assert!(!outbox.is_idle());
+        outbox.sent();
+        assert!(outbox.is_idle());
     }
 
     #[test]
