@@ -2,25 +2,17 @@
 
 -- Queues: how callers and members are brought together. Words and meanings are those of Asterisk's queues.conf.
 ALTER TABLE queues
-    ADD COLUMN strategy               text NOT NULL DEFAULT 'leastrecent',
-    ADD COLUMN retry_seconds          integer NOT NULL DEFAULT 0,
-    ADD COLUMN max_waiting            integer,
-    ADD COLUMN join_empty             text NOT NULL DEFAULT 'nobody',
-    ADD COLUMN leave_empty            text NOT NULL DEFAULT 'nobody',
-    ADD COLUMN weight                 integer NOT NULL DEFAULT 0,
-    ADD COLUMN service_level_seconds  integer NOT NULL DEFAULT 20,
-    ADD COLUMN wrap_up_seconds        integer NOT NULL DEFAULT 0,
-    ADD COLUMN auto_pause_after       integer,
-    ADD COLUMN sticky_seconds         integer NOT NULL DEFAULT 0,
-    ADD COLUMN overflow               text NOT NULL DEFAULT 'dialplan',
-    ADD COLUMN position_every_seconds integer NOT NULL DEFAULT 0,
-    ADD COLUMN announce_estimate      boolean NOT NULL DEFAULT false,
-    ADD COLUMN periodic_sound         text NOT NULL DEFAULT '',
-    ADD COLUMN periodic_every_seconds integer NOT NULL DEFAULT 0,
-    ADD COLUMN member_greeting        text NOT NULL DEFAULT '',
-    ADD COLUMN recording              boolean NOT NULL DEFAULT false,
-    ADD COLUMN callback_key           text,
-    ADD COLUMN callback_tries         integer NOT NULL DEFAULT 3,
+    ADD COLUMN strategy              text NOT NULL DEFAULT 'leastrecent',
+    ADD COLUMN retry_seconds         integer NOT NULL DEFAULT 0,
+    ADD COLUMN max_waiting           integer,
+    ADD COLUMN join_empty            text NOT NULL DEFAULT 'nobody',
+    ADD COLUMN leave_empty           text NOT NULL DEFAULT 'nobody',
+    ADD COLUMN weight                integer NOT NULL DEFAULT 0,
+    ADD COLUMN service_level_seconds integer NOT NULL DEFAULT 20,
+    ADD COLUMN wrap_up_seconds       integer NOT NULL DEFAULT 0,
+    ADD COLUMN auto_pause_after      integer,
+    ADD COLUMN sticky_seconds        integer NOT NULL DEFAULT 0,
+    ADD COLUMN overflow              text NOT NULL DEFAULT 'dialplan',
     ADD CONSTRAINT queues_strategy_check CHECK (strategy IN
         ('ringall', 'leastrecent', 'fewestcalls', 'random', 'rrmemory', 'rrordered', 'linear', 'wrandom')),
     ADD CONSTRAINT queues_retry_check CHECK (retry_seconds BETWEEN 0 AND 600),
@@ -35,15 +27,7 @@ ALTER TABLE queues
     ADD CONSTRAINT queues_auto_pause_after_check CHECK (auto_pause_after BETWEEN 1 AND 1000),
     ADD CONSTRAINT queues_sticky_check CHECK (sticky_seconds BETWEEN 0 AND 31536000),
     ADD CONSTRAINT queues_overflow_check CHECK (overflow ~
-        '^(dialplan|queue/[0-9A-Za-z_-]{1,50}|extension/[0-9A-Za-z_-]{1,20})$' AND overflow <> 'queue/' || name),
-    ADD CONSTRAINT queues_position_every_check CHECK (position_every_seconds = 0 OR position_every_seconds BETWEEN 5 AND 3600),
-    ADD CONSTRAINT queues_estimate_check CHECK (NOT announce_estimate OR position_every_seconds > 0),
-    ADD CONSTRAINT queues_periodic_sound_check CHECK (periodic_sound ~ '^[^,&[:space:]]*$' AND length(periodic_sound) <= 200),
-    ADD CONSTRAINT queues_periodic_every_check CHECK (periodic_every_seconds = 0 OR periodic_every_seconds BETWEEN 5 AND 3600),
-    ADD CONSTRAINT queues_periodic_check CHECK ((periodic_sound = '') = (periodic_every_seconds = 0)),
-    ADD CONSTRAINT queues_member_greeting_check CHECK (member_greeting ~ '^[^,&[:space:]]*$' AND length(member_greeting) <= 200),
-    ADD CONSTRAINT queues_callback_key_check CHECK (callback_key ~ '^[0-9*#]$'),
-    ADD CONSTRAINT queues_callback_tries_check CHECK (callback_tries BETWEEN 1 AND 20);
+        '^(dialplan|queue/[0-9A-Za-z_-]{1,50}|extension/[0-9A-Za-z_-]{1,20})$' AND overflow <> 'queue/' || name);
 COMMENT ON COLUMN queues.strategy IS 'Who of the free members is rung: ringall, leastrecent, fewestcalls, random, rrmemory, rrordered, linear or wrandom, each as in queues.conf.';
 COMMENT ON COLUMN queues.retry_seconds IS 'Seconds before members who let the call go by are tried for it again; 0 to 600; 0: not before another call.';
 COMMENT ON COLUMN queues.max_waiting IS 'How many callers may wait; NULL: any number.';
@@ -55,14 +39,6 @@ COMMENT ON COLUMN queues.wrap_up_seconds IS 'Seconds after a talk in which a mem
 COMMENT ON COLUMN queues.auto_pause_after IS 'After how many unanswered offers in a row a member is paused; NULL: never.';
 COMMENT ON COLUMN queues.sticky_seconds IS 'Seconds for which the member whom a customer spoke with last is preferred for them; 0: not at all.';
 COMMENT ON COLUMN queues.overflow IS 'Where callers go whom the queue does not take or keep: dialplan, queue/NAME or extension/NUMBER.';
-COMMENT ON COLUMN queues.position_every_seconds IS 'Seconds between two tellings of the place in line, 5 to 3600; 0: it is not told.';
-COMMENT ON COLUMN queues.announce_estimate IS 'Whether the expected wait is told with the place.';
-COMMENT ON COLUMN queues.periodic_sound IS 'Sound for those who wait, in Asterisk''s form without extension; empty: none.';
-COMMENT ON COLUMN queues.periodic_every_seconds IS 'Seconds between two playings of periodic_sound, 5 to 3600; 0 if there is none.';
-COMMENT ON COLUMN queues.member_greeting IS 'Sound that the member hears before being joined with the caller; empty: none.';
-COMMENT ON COLUMN queues.recording IS 'Whether talks are recorded, and callers told so.';
-COMMENT ON COLUMN queues.callback_key IS 'Key by which a waiting caller asks to be called back, one of 0-9 * #; NULL: not offered.';
-COMMENT ON COLUMN queues.callback_tries IS 'How often a caller who asked for it is called back before it is given up; 1 to 20.';
 
 -- Memberships.
 ALTER TABLE memberships
@@ -119,23 +95,20 @@ CREATE TRIGGER pauses_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON pa
 
 -- History.
 ALTER TABLE calls
-    ADD COLUMN recording             text,
     ADD COLUMN service_level_seconds integer NOT NULL DEFAULT 20,
     DROP CONSTRAINT calls_outcome_check,
     ADD CONSTRAINT calls_outcome_check CHECK (outcome IN
         ('completed', 'abandoned', 'timed_out', 'no_members', 'unknown_queue', 'stopped', 'lost',
-         'full', 'empty', 'overflowed', 'transferred', 'callback'));
+         'full', 'empty', 'overflowed'));
 CREATE INDEX calls_queue_idx ON calls (queue, entered_at);
-COMMENT ON COLUMN calls.recording IS 'File of the recording; NULL: not recorded.';
 COMMENT ON COLUMN calls.service_level_seconds IS 'The queue''s service level at the time, in seconds.';
-COMMENT ON COLUMN calls.outcome IS 'How: completed, abandoned (caller hung up while waiting), timed_out, no_members, unknown_queue, stopped (the service was stopping), lost (found gone after a gap), full, empty (the queue was, of present members), overflowed (sent to another place), transferred (went on elsewhere), callback (asked to be called back).';
+COMMENT ON COLUMN calls.outcome IS 'How: completed, abandoned (caller hung up while waiting), timed_out, no_members, unknown_queue, stopped (the service was stopping), lost (found gone after a gap), full, empty (the queue was, of present members), overflowed (sent to another place).';
 COMMENT ON INDEX calls_queue_idx IS 'For the calls of a queue.';
 
 ALTER TABLE call_events
     DROP CONSTRAINT call_events_kind_check,
     ADD CONSTRAINT call_events_kind_check CHECK (kind IN
-        ('entered', 'offered', 'ringing', 'offer_ended', 'answered', 'ended', 'wrap_up', 'auto_paused', 'overflowed',
-         'transferred', 'held', 'resumed', 'callback_asked', 'callback_tried', 'recorded', 'told'));
-COMMENT ON COLUMN call_events.kind IS 'entered, offered, ringing, offer_ended, answered, ended, wrap_up, auto_paused, overflowed, transferred, held, resumed, callback_asked, callback_tried, recorded or told.';
+        ('entered', 'offered', 'ringing', 'offer_ended', 'answered', 'ended', 'wrap_up', 'auto_paused', 'overflowed'));
+COMMENT ON COLUMN call_events.kind IS 'entered, offered, ringing, offer_ended, answered, ended, wrap_up, auto_paused or overflowed.';
 COMMENT ON COLUMN call_events.detail IS 'Further words by kind. entered: server, channel, queue. offered: why (how the member was chosen). ringing: pop (what became of the publish). offer_ended: why. wrap_up: until. ended: outcome.';
 COMMENT ON COLUMN call_events.offer IS 'Which offer of the call, if any: each number is higher than those before it, from 1. A service that takes over a waiting caller goes on above the numbers that an earlier run can have used, so numbers may be left out.';

@@ -257,12 +257,9 @@ async fn pubsub(config: &Xmpp, session: Session, report: &mut Report) {
 
 async fn asterisk(server: &crate::config::Asterisk, roster: Option<&Roster>, report: &mut Report) {
     let what = format!("asterisk {}", server.name);
-    let sounds: Vec<(&Queue, Sound<'_>)> = roster
-        .iter()
-        .flat_map(|roster| &roster.queues)
-        .flat_map(|queue| sounds(queue).map(move |sound| (queue, sound)))
-        .collect();
-    let wanted: BTreeSet<&str> = sounds.iter().map(|(_, sound)| sound.name).collect();
+    let greeted: Vec<&Queue> =
+        roster.iter().flat_map(|roster| &roster.queues).filter(|queue| !queue.greeting.is_empty()).collect();
+    let wanted: BTreeSet<&str> = greeted.iter().map(|queue| queue.greeting.as_str()).collect();
     let findings = match timeout(PATIENCE, ari::probe(server, wanted)).await {
         Ok(Ok(findings)) => findings,
         Ok(Err(ari::Error::Refused { status: 401 | 403, .. })) => {
@@ -304,33 +301,15 @@ async fn asterisk(server: &crate::config::Asterisk, roster: Option<&Roster>, rep
         let note = "the queues' sounds were not looked at: module res_ari_sounds.so is not running";
         return report.add(what, Verdict::Warning, note);
     };
-    for (queue, Sound { purpose, name }) in sounds.into_iter().filter(|(_, sound)| missing.contains(sound.name)) {
+    for Queue { name, greeting, .. } in greeted.into_iter().filter(|queue| missing.contains(queue.greeting.as_str())) {
         let note = format!(
-            "its {purpose}, the sound {name}, is not on {server}: put the file into the folder of a language there, as \
-             sounds/en/{name}.wav, and run `asterisk -rx 'module reload sounds'`; or choose another, see `usher queue \
+            "its greeting, the sound {greeting}, is not on {server}: put the file into the folder of a language there, as \
+             sounds/en/{greeting}.wav, and run `asterisk -rx 'module reload sounds'`; or choose another, see `usher queue \
              change --help`",
             server = server.name,
         );
-        report.wrong(format!("queue {}", queue.name), note);
+        report.wrong(format!("queue {name}"), note);
     }
-}
-
-/// A sound that a queue needs.
-struct Sound<'a> {
-    purpose: &'static str,
-    name: &'a str,
-}
-
-fn sounds(queue: &Queue) -> impl Iterator<Item = Sound<'_>> {
-    let policy = &queue.policy;
-    [
-        ("greeting", &queue.greeting),
-        ("greeting for members", &policy.member_greeting),
-        ("periodic announcement", &policy.announcements.periodic),
-    ]
-    .into_iter()
-    .filter(|(_, name)| !name.is_empty())
-    .map(|(purpose, name)| Sound { purpose, name })
 }
 
 async fn listener(key: &str, address: std::net::SocketAddr, report: &mut Report) {

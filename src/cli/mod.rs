@@ -184,16 +184,6 @@ fn explain(error: tokio_postgres::Error) -> anyhow::Error {
         }
         "queues_sticky_check" => "the time of the sticky agent is out of range: expected 0s to 365d",
         "queues_overflow_check" => "the overflow is not valid: expected dialplan, another queue or an extension",
-        "queues_position_every_check" => "--position-every is out of range: expected 5s to 1h, or 0s for never",
-        "queues_estimate_check" => "the expected wait is told with the place in line: set --position-every as well",
-        "queues_periodic_every_check" => "--periodic-every is out of range: expected 5s to 1h, or 0s for never",
-        "queues_periodic_check" => {
-            "--periodic-sound and --periodic-every belong together: set both, or take both away with '' and 0s"
-        }
-        "queues_periodic_sound_check" | "queues_member_greeting_check" => {
-            "the sound is not valid: expected one without extension such as usher/support_team, or nothing"
-        }
-        "queues_callback_tries_check" => "the tries to call back are out of range: expected 1 to 20",
         "memberships_penalty_check" => "the penalty is out of range: expected 0 to 1000000",
         "pauses_reason_check" => "the reason is too long: expected up to 200 characters",
         "pauses_extension_fkey" => "there is no such extension: see `usher extension list`",

@@ -59,8 +59,6 @@ pub struct Call {
     pub customer_name: String,
     /// Number of the caller; empty when withheld.
     pub caller_number: String,
-    /// File of the recording.
-    pub recording: Option<String>,
 }
 
 /// Why the history cannot be read.
@@ -122,7 +120,6 @@ fn call(row: &Row) -> Result<Call, Unread> {
         customer_code: row.try_get("customer_code")?,
         customer_name: row.try_get("customer_name")?,
         caller_number: row.try_get("caller_number")?,
-        recording: row.try_get("recording")?,
     })
 }
 

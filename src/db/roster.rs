@@ -15,7 +15,7 @@ use crate::{
     domain::{
         id::{Extension, Interface, QueueName},
         queue::{
-            policy::{Announcements, Policy, Recording},
+            policy::Policy,
             roster::{Agent, Membership, MembershipKind, Pause, PauseKind, Queue, Roster},
         },
     },
@@ -126,16 +126,6 @@ impl Reader {
                 auto_pause_after: at.optional_count("auto_pause_after")?,
                 sticky: at.seconds("sticky_seconds")?,
                 overflow: at.word("overflow")?,
-                announcements: Announcements {
-                    position_every: at.seconds("position_every_seconds")?,
-                    estimate: row.try_get("announce_estimate")?,
-                    periodic: row.try_get("periodic_sound")?,
-                    periodic_every: at.seconds("periodic_every_seconds")?,
-                },
-                member_greeting: row.try_get("member_greeting")?,
-                recording: if row.try_get("recording")? { Recording::On } else { Recording::Off },
-                callback_key: at.key("callback_key")?,
-                callback_tries: at.count("callback_tries")?,
             },
         })
     }
@@ -236,18 +226,5 @@ impl Place<'_> {
 
     fn seconds(&mut self, column: &'static str) -> Result<Duration, tokio_postgres::Error> {
         Ok(Duration::from_secs(self.count(column)?.into()))
-    }
-
-    /// A key of a telephone, or NULL.
-    fn key(&mut self, column: &'static str) -> Result<Option<char>, tokio_postgres::Error> {
-        let Some(text) = self.row.try_get::<_, Option<&str>>(column)? else { return Ok(None) };
-        let mut letters = text.chars();
-        match (letters.next(), letters.next()) {
-            (Some(key @ ('0'..='9' | '*' | '#')), None) => Ok(Some(key)),
-            (Some(_) | None, _) => {
-                self.complain(column, &text, "one of 0-9, * and #, or NULL".to_owned(), "NULL".to_owned());
-                Ok(None)
-            }
-        }
     }
 }

@@ -28,8 +28,7 @@ statements! {
     ROSTER_QUEUES = "-- roster::load()\n\
         SELECT name, label, announcement, greeting, moh_class, ring_time_seconds, queue_timeout_seconds, strategy, \
         retry_seconds, max_waiting, join_empty, leave_empty, weight, service_level_seconds, wrap_up_seconds, \
-        auto_pause_after, sticky_seconds, overflow, position_every_seconds, announce_estimate, periodic_sound, \
-        periodic_every_seconds, member_greeting, recording, callback_key, callback_tries \
+        auto_pause_after, sticky_seconds, overflow \
         FROM queues ORDER BY name COLLATE \"C\"";
     /// All memberships, likewise.
     ROSTER_MEMBERSHIPS = "-- roster::load()\n\

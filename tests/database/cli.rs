@@ -238,10 +238,9 @@ async fn every_setting_of_a_queue_can_be_set_shown_and_taken_back() {
         assert!(fresh.contains(expected), "{expected}: {fresh}");
     }
     let set = "queue change support --label Help --announcement {queue} --greeting beep --moh-class jazz --strategy ringall \
-        --ring-time 20s --retry 5s --wrap-up 90s --auto-pause-after 3 --weight 2 --sticky 24h --member-greeting usher/new \
+        --ring-time 20s --retry 5s --wrap-up 90s --auto-pause-after 3 --weight 2 --sticky 24h \
         --queue-timeout 5m --max-waiting 10 --join-empty paused,wrapup --leave-empty never --overflow queue/sales \
-        --position-every 30s --announce-estimate on --periodic-sound usher/ad --periodic-every 1m --callback-key * \
-        --callback-tries 2 --service-level 10s --recording on";
+        --service-level 10s";
     admin.done(&set.split_whitespace().collect::<Vec<_>>());
     let shown = admin.done(&["queue", "show", "support"]);
     for (option, value) in [
@@ -256,20 +255,15 @@ async fn every_setting_of_a_queue_can_be_set_shown_and_taken_back() {
         ("--join-empty", "paused,wrapup"),
         ("--leave-empty", "never"),
         ("--overflow", "queue/sales"),
-        ("--announce-estimate", "on"),
-        ("--periodic-every", "1m"),
-        ("--callback-key", "*"),
-        ("--recording", "on"),
     ] {
         let line =
             shown.lines().find(|line| line.contains(&format!(" {option} "))).unwrap_or_else(|| panic!("{shown}"));
         assert!(line.contains(&format!(" {value} ")), "{option} {value}: {line}");
     }
-    let back = "queue change support --auto-pause-after never --max-waiting none --callback-key none --overflow dialplan \
-        --announce-estimate off --recording off";
+    let back = "queue change support --auto-pause-after never --max-waiting none --overflow dialplan";
     admin.done(&back.split_whitespace().collect::<Vec<_>>());
     let queue: Value = serde_json::from_str(&admin.done(&["queue", "show", "support", "--json"])).unwrap();
-    for column in ["auto_pause_after", "max_waiting", "callback_key"] {
+    for column in ["auto_pause_after", "max_waiting"] {
         assert_eq!(queue[column], Value::Null, "{column}");
     }
     assert_eq!((&queue["overflow"], &queue["wrap_up_seconds"]), (&"dialplan".into(), &90.into()));
@@ -286,9 +280,7 @@ async fn a_wrong_setting_among_good_ones_changes_nothing_and_says_what_is_expect
         (2, &["--strategy", "newest"][..], "rrmemory"),
         (2, &["--join-empty", "paused,asleep"], "wrapup"),
         (2, &["--overflow", "sales"], "queue/NAME"),
-        (2, &["--callback-key", "12"], "0-9"),
         (2, &["--max-waiting", "many"], "none"),
-        (2, &["--recording", "yes"], "off"),
         (1, &["--overflow", "queue/nowhere"], "there is no nowhere"),
         (1, &["--overflow", "extension/7777"], "there is no 7777"),
         (1, &["--overflow", "queue/support"], "another queue"),
@@ -296,10 +288,7 @@ async fn a_wrong_setting_among_good_ones_changes_nothing_and_says_what_is_expect
         (1, &["--service-level", "0s"], "1s to 24h"),
         (1, &["--retry", "11m"], "0s to 10m"),
         (1, &["--wrap-up", "1500ms"], "whole seconds"),
-        (1, &["--announce-estimate", "on"], "--position-every"),
-        (1, &["--periodic-sound", "usher/ad"], "--periodic-every"),
-        (1, &["--callback-tries", "0"], "1 to 20"),
-        (1, &["--member-greeting", "a b"], "without extension"),
+        (1, &["--greeting", "a b"], "without extension"),
     ] {
         let complaint = admin.failed(status, &[&["queue", "change", "support", "--weight", "9"], arguments].concat());
         assert!(complaint.contains(expected), "{arguments:?}: {complaint}");

@@ -244,7 +244,7 @@ fn check(admin: &Admin, scripts: &[Script], levels: &BTreeMap<&str, i64>) {
             let expected = count(&|s| s.ended.is_some_and(|(it, _)| it.as_str() == outcome));
             assert_eq!(number(row, outcome), expected, "{outcome}");
         }
-        for outcome in ["transferred", "full", "empty", "overflowed", "callback", "unknown_queue"] {
+        for outcome in ["full", "empty", "overflowed", "unknown_queue"] {
             assert_eq!(number(row, outcome), 0, "{outcome}");
         }
         let percent = (number(row, "in_time") as f64 * 1000.0 / mine.len() as f64).round() / 10.0;

@@ -4,26 +4,38 @@ use tokio_postgres::Client;
 use usher::{
     config::Database,
     db::{
+        members::{self, Change},
         pool::{Connector, Pool},
+        records,
         roster::{self, Unreadable},
         statements,
     },
-    domain::queue::{
-        policy::{Policy, Strategy},
-        roster::{MembershipKind, PauseKind, Roster},
+    domain::{
+        fact::Fact,
+        id::{CallId, Extension, QueueName},
+        queue::{
+            policy::{Policy, Strategy},
+            roster::{MembershipKind, PauseKind, Roster},
+        },
     },
 };
 use uuid::Uuid;
 
 use crate::{
     fixture::{connect, shared},
-    ledger::Running,
+    ledger::{Running, stamp, support},
 };
 
 async fn read(database: &Database) -> (Roster, Vec<Unreadable>) {
     let pool = Pool::new(&Connector::new(database).unwrap(), 1).unwrap();
     let mut lease = pool.lease().await.unwrap();
     roster::read(&mut lease).await.unwrap()
+}
+
+/// Where, by whom and why the n-th agent is paused.
+fn pauses(roster: &Roster, agent: usize) -> Vec<(Option<&str>, PauseKind, &str)> {
+    let pauses = roster.agents[agent].pauses.iter();
+    pauses.map(|pause| (pause.queue.as_ref().map(QueueName::as_str), pause.kind, pause.reason.as_str())).collect()
 }
 
 async fn run(client: &Client, sql: &str) {
@@ -45,9 +57,7 @@ async fn everything_that_was_set_up_is_read_back() {
     let single = connect(&database).await;
     let sql = "UPDATE queues SET strategy = 'wrandom', retry_seconds = 5, max_waiting = 7, join_empty = 'paused,wrapup', \
         leave_empty = 'never', weight = 3, service_level_seconds = 30, wrap_up_seconds = 10, auto_pause_after = 2, \
-        sticky_seconds = 3600, overflow = 'extension/3000', position_every_seconds = 30, announce_estimate = true, \
-        periodic_sound = 'usher/ad', periodic_every_seconds = 60, member_greeting = 'beep', recording = true, \
-        callback_key = '#', callback_tries = 5; \
+        sticky_seconds = 3600, overflow = 'extension/3000'; \
         INSERT INTO memberships (queue, extension, logged_on, penalty, place, joined_at, calls_taken, wrap_up_until, kind) \
         VALUES ('support', '1000', true, 2, -1, '2026-01-01 10:00Z', 9, '2026-01-01 11:00Z', 'static'); \
         INSERT INTO pauses (extension, queue, kind, reason, since) VALUES \
@@ -57,20 +67,13 @@ async fn everything_that_was_set_up_is_read_back() {
     assert_eq!(unreadable, []);
     let expected = "Policy { strategy: WRandom, retry: 5s, max_waiting: Some(7), join_empty: Unless({Paused, WrapUp}), \
         leave_empty: Never, weight: 3, service_level: 30s, wrap_up: 10s, auto_pause_after: Some(2), sticky: 3600s, \
-        overflow: Extension(extension 3000), announcements: Announcements { position_every: 30s, estimate: true, \
-        periodic: \"usher/ad\", periodic_every: 60s }, member_greeting: \"beep\", recording: On, callback_key: Some('#'), \
-        callback_tries: 5 }";
+        overflow: Extension(extension 3000) }";
     assert_eq!(format!("{:?}", roster.queues[0].policy), expected);
     let member = &roster.memberships[0];
     assert_eq!((member.penalty, member.place, member.calls_taken, member.kind), (2, -1, 9, MembershipKind::Static));
     assert_eq!(member.joined_at, "2026-01-01T10:00Z".parse().unwrap());
     assert_eq!(member.wrap_up_until, "2026-01-01T11:00Z".parse().ok());
-    let pauses: Vec<_> = roster.agents[0]
-        .pauses
-        .iter()
-        .map(|pause| (pause.queue.as_ref().map(|queue| queue.as_str()), pause.kind, pause.reason.as_str()))
-        .collect();
-    assert_eq!(pauses, [(None, PauseKind::Manual, "lunch"), (Some("support"), PauseKind::Auto, "")]);
+    assert_eq!(pauses(&roster, 0), [(None, PauseKind::Manual, "lunch"), (Some("support"), PauseKind::Auto, "")]);
     assert_eq!(roster.agents[1].pauses, []);
 }
 
@@ -79,6 +82,7 @@ async fn a_word_that_the_program_does_not_know_is_refused_by_the_database() {
     let single = connect(&shared().await.database().await).await;
     run(&single.client, "INSERT INTO memberships (queue, extension) VALUES ('support', '1000')").await;
     for sql in [
+        "UPDATE queues SET greeting = 'a,b'",
         "UPDATE queues SET strategy = 'roundrobin'",
         "UPDATE queues SET retry_seconds = -1",
         "UPDATE queues SET max_waiting = 0",
@@ -91,13 +95,6 @@ async fn a_word_that_the_program_does_not_know_is_refused_by_the_database() {
         "UPDATE queues SET sticky_seconds = -1",
         "UPDATE queues SET overflow = 'sales'",
         "UPDATE queues SET overflow = 'queue/support'",
-        "UPDATE queues SET position_every_seconds = 1",
-        "UPDATE queues SET announce_estimate = true",
-        "UPDATE queues SET periodic_sound = 'usher/ad'",
-        "UPDATE queues SET periodic_every_seconds = 60",
-        "UPDATE queues SET member_greeting = 'a,b'",
-        "UPDATE queues SET callback_key = '12'",
-        "UPDATE queues SET callback_tries = 0",
         "UPDATE memberships SET penalty = -1",
         "UPDATE memberships SET kind = 'agent'",
         "INSERT INTO pauses (extension, kind) VALUES ('1000', 'coffee')",
@@ -181,4 +178,58 @@ async fn a_wrap_up_only_moves_forward_and_an_auto_pause_that_was_ended_does_not_
     client.execute(written, &[&event]).await.unwrap();
     run(client, "DELETE FROM pauses").await;
     assert_eq!(pause().await, 0, "written before, and resumed since");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_whom_the_service_has_paused_is_offered_calls_again_by_logging_on_although_they_never_logged_off() {
+    let database = shared().await.database().await;
+    let single = connect(&database).await;
+    let sql = "INSERT INTO queues (name, label) VALUES ('sales', 'Sales'); \
+        INSERT INTO memberships (queue, extension, logged_on, joined_at) VALUES \
+        ('sales', '1000', true, '2026-01-01 09:00Z'), ('support', '1000', true, '2026-01-01 09:00Z'), \
+        ('support', '2000', true, '2026-01-01 09:00Z'); \
+        INSERT INTO pauses (extension, queue, kind, reason) VALUES \
+        ('1000', NULL, 'manual', 'lunch'), ('1000', 'support', 'manual', 'training')";
+    run(&single.client, sql).await;
+    let at = |text: &str| text.parse::<jiff::Timestamp>().unwrap();
+    let (call, unanswered) = (CallId(Uuid::now_v7()), 3);
+    let paused = |queue: &str, extension: &str| {
+        let (queue, extension) = (QueueName::new(queue), Extension::new(extension));
+        stamp(at("2026-01-01T10:00Z"), Fact::AutoPaused { call, extension, queue, unanswered })
+    };
+    let (extension, queue, until) = (Extension::new("1000"), support(), at("2026-01-01T10:05Z"));
+    let wrap_up = Fact::WrapUp { call, extension: extension.clone(), queue: queue.clone(), until };
+    let facts = [
+        paused("support", "1000"),
+        paused("sales", "1000"),
+        paused("support", "2000"),
+        stamp(at("2026-01-01T10:04Z"), wrap_up),
+    ];
+    let pool = Pool::new(&Connector::new(&database).unwrap(), 1).unwrap();
+    let mut lease = pool.lease().await.unwrap();
+    records::write(&mut lease, &facts).await.unwrap();
+
+    let (roster, _) = read(&database).await;
+    let auto = "3 unanswered in a row";
+    let by_hand = [(None, PauseKind::Manual, "lunch"), (Some("support"), PauseKind::Manual, "training")];
+    let sales = (Some("sales"), PauseKind::Auto, auto);
+    assert_eq!(pauses(&roster, 0), [by_hand[0], sales, (Some("support"), PauseKind::Auto, auto), by_hand[1]]);
+    assert_eq!(roster.agents[0].pauses[1].since, at("2026-01-01T10:00Z"));
+    assert_eq!(pauses(&roster, 1), [(Some("support"), PauseKind::Auto, auto)]);
+    let wrap_ups: Vec<_> = roster.memberships.iter().map(|member| member.wrap_up_until).collect();
+    assert_eq!(wrap_ups, [None, Some(until), None], "of this member in this queue");
+
+    assert_eq!(members::log_on(&lease, &queue, &extension).await.unwrap(), Change::Done);
+    let (after, _) = read(&database).await;
+    assert_eq!(
+        pauses(&after, 0),
+        [by_hand[0], sales, by_hand[1]],
+        "over in this queue, and what was set by hand stays"
+    );
+    assert_eq!(pauses(&after, 1), pauses(&roster, 1), "another member stays paused");
+    assert_eq!(after.memberships, roster.memberships, "was logged on all the time, since the same moment");
+    // What was written before does not come back when it is written again, as after a lost answer of the server.
+    records::write(&mut lease, &facts).await.unwrap();
+    assert_eq!(pauses(&read(&database).await.0, 0), pauses(&after, 0));
+    lease.done();
 }

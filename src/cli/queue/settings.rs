@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, anyhow};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde_json::{Map, Value};
 
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// The names of all options.
-pub(super) const WORDS: [&str; 25] = [
+pub(super) const WORDS: [&str; 17] = [
     "label",
     "announcement",
     "greeting",
@@ -27,20 +27,12 @@ pub(super) const WORDS: [&str; 25] = [
     "auto_pause_after",
     "weight",
     "sticky",
-    "member_greeting",
     "queue_timeout",
     "max_waiting",
     "join_empty",
     "leave_empty",
     "overflow",
-    "position_every",
-    "announce_estimate",
-    "periodic_sound",
-    "periodic_every",
-    "callback_key",
-    "callback_tries",
     "service_level",
-    "recording",
 ];
 
 #[derive(Debug, Args)]
@@ -80,9 +72,6 @@ pub(in crate::cli) struct Settings {
     /// How long the member whom a customer spoke with last is preferred for them, such as 24h; 0s: not at all.
     #[arg(long, help_heading = "Members", value_name = "DURATION", value_parser = parse_duration)]
     sticky: Option<Duration>,
-    /// Sound that the member hears before being joined with the caller, without extension; '' for none.
-    #[arg(long, help_heading = "Members", value_name = "SOUND")]
-    member_greeting: Option<String>,
 
     /// How long a caller waits before the overflow, such as 60s or 5m.
     #[arg(long, help_heading = "Callers", value_name = "DURATION", value_parser = parse_duration)]
@@ -100,46 +89,15 @@ pub(in crate::cli) struct Settings {
     /// Where callers go whom the queue does not take or keep: dialplan, queue/NAME or extension/NUMBER.
     #[arg(long, help_heading = "Callers", value_name = "TARGET")]
     pub(super) overflow: Option<Overflow>,
-    /// How often those who wait are told their place in line, such as 30s; 0s: never.
-    #[arg(long, help_heading = "Callers", value_name = "DURATION", value_parser = parse_duration)]
-    position_every: Option<Duration>,
-    /// Whether they are told how long it may take, with their place.
-    #[arg(long, help_heading = "Callers", value_name = "SWITCH")]
-    announce_estimate: Option<Switch>,
-    /// Sound that those who wait hear now and then, without extension; '' for none. With --periodic-every.
-    #[arg(long, help_heading = "Callers", value_name = "SOUND")]
-    periodic_sound: Option<String>,
-    /// How often, such as 60s; 0s: never.
-    #[arg(long, help_heading = "Callers", value_name = "DURATION", value_parser = parse_duration)]
-    periodic_every: Option<Duration>,
-    /// Key by which a waiting caller asks to be called back: one of 0-9, * and #, or none.
-    #[arg(long, help_heading = "Callers", value_name = "KEY", value_parser = telephone_key)]
-    callback_key: Option<Key>,
-    /// How often such a caller is called before it is given up.
-    #[arg(long, help_heading = "Callers", value_name = "NUMBER")]
-    callback_tries: Option<i32>,
 
     /// An answer within this time counts as in time in reports.
     #[arg(long, help_heading = "Record", value_name = "DURATION", value_parser = parse_duration)]
     service_level: Option<Duration>,
-    /// Whether talks are recorded. Callers are told.
-    #[arg(long, help_heading = "Record", value_name = "SWITCH")]
-    recording: Option<Switch>,
 }
 
 /// A number, or none.
 #[derive(Debug, Clone, Copy)]
 struct Limit(Option<i32>);
-
-/// A key of a telephone, or none.
-#[derive(Debug, Clone)]
-struct Key(Option<String>);
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Switch {
-    On,
-    Off,
-}
 
 fn or_none(text: &str) -> Result<Limit, String> {
     limit(text, "none")
@@ -154,14 +112,6 @@ fn limit(text: &str, none: &str) -> Result<Limit, String> {
         return Ok(Limit(None));
     }
     text.parse().map(|number| Limit(Some(number))).map_err(|_| format!("expected a number, or {none}"))
-}
-
-fn telephone_key(text: &str) -> Result<Key, String> {
-    match text.as_bytes() {
-        b"none" => Ok(Key(None)),
-        [b'0'..=b'9' | b'*' | b'#'] => Ok(Key(Some(text.to_owned()))),
-        _ => Err("expected one of 0-9, * and #, or none".to_owned()),
-    }
 }
 
 impl Settings {
@@ -187,26 +137,14 @@ impl Settings {
         put("auto_pause_after", self.auto_pause_after.map(|Limit(number)| number.into()));
         put("weight", self.weight.map(Value::from));
         put("sticky_seconds", seconds("--sticky", self.sticky)?);
-        put("member_greeting", self.member_greeting.map(Value::from));
         put("queue_timeout_seconds", seconds("--queue-timeout", self.queue_timeout)?);
         put("max_waiting", self.max_waiting.map(|Limit(number)| number.into()));
         put("join_empty", self.join_empty.map(|words| words.to_string().into()));
         put("leave_empty", self.leave_empty.map(|words| words.to_string().into()));
         put("overflow", self.overflow.map(|target| target.to_string().into()));
-        put("position_every_seconds", seconds("--position-every", self.position_every)?);
-        put("announce_estimate", self.announce_estimate.map(is_on));
-        put("periodic_sound", self.periodic_sound.map(Value::from));
-        put("periodic_every_seconds", seconds("--periodic-every", self.periodic_every)?);
-        put("callback_key", self.callback_key.map(|Key(key)| key.into()));
-        put("callback_tries", self.callback_tries.map(Value::from));
         put("service_level_seconds", seconds("--service-level", self.service_level)?);
-        put("recording", self.recording.map(is_on));
         Ok(Value::Object(object))
     }
-}
-
-fn is_on(switch: Switch) -> Value {
-    matches!(switch, Switch::On).into()
 }
 
 fn seconds(option: &str, time: Option<Duration>) -> Result<Option<Value>> {

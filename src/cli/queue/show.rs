@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::cli::table::cell;
 
 /// Option, column, what it says when there is no value, and the meaning.
-const SETTINGS: [(&str, &str, &str, &str); 25] = [
+const SETTINGS: [(&str, &str, &str, &str); 17] = [
     ("--label", "label", "", "name as people read it"),
     ("--announcement", "announcement", "", "message to every logged-on member"),
     ("--greeting", "greeting", "", "sound that a caller hears on entering"),
@@ -18,20 +18,12 @@ const SETTINGS: [(&str, &str, &str, &str); 25] = [
     ("--auto-pause-after", "auto_pause_after", "never", "unanswered offers in a row until a member is paused"),
     ("--weight", "weight", "", "whose callers get a member of several queues: the higher first"),
     ("--sticky", "sticky_seconds", "", "how long the member whom a customer spoke with last is preferred"),
-    ("--member-greeting", "member_greeting", "", "sound that the member hears before being joined"),
     ("--queue-timeout", "queue_timeout_seconds", "", "how long a caller waits before the overflow"),
     ("--max-waiting", "max_waiting", "none", "how many may wait"),
     ("--join-empty", "join_empty", "", "when nobody may enter"),
     ("--leave-empty", "leave_empty", "", "when those who wait are sent on"),
     ("--overflow", "overflow", "", "where callers go whom the queue does not take or keep"),
-    ("--position-every", "position_every_seconds", "", "how often the place in line is told; 0s: never"),
-    ("--announce-estimate", "announce_estimate", "", "whether the expected wait is told with it"),
-    ("--periodic-sound", "periodic_sound", "", "sound for those who wait"),
-    ("--periodic-every", "periodic_every_seconds", "", "how often it is played; 0s: never"),
-    ("--callback-key", "callback_key", "none", "key by which a waiting caller asks to be called back"),
-    ("--callback-tries", "callback_tries", "", "how often they are called before it is given up"),
     ("--service-level", "service_level_seconds", "", "an answer within this time counts as in time"),
-    ("--recording", "recording", "", "whether talks are recorded"),
 ];
 
 /// The settings of a row of `queues`.
@@ -49,11 +41,9 @@ pub(super) fn table(queue: &Value) -> String {
 fn value(column: &str, value: &Value, none: &str) -> String {
     match value {
         Value::Null => none.to_owned(),
-        Value::Bool(true) => "on".to_owned(),
-        Value::Bool(false) => "off".to_owned(),
         Value::String(text) if text.is_empty() => "''".to_owned(),
         Value::Number(number) if column.ends_with("_seconds") => spell(number.as_i64().unwrap_or_default()),
-        Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => cell(value),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => cell(value),
     }
 }
 

@@ -221,29 +221,6 @@ impl FromStr for Overflow {
     }
 }
 
-/// Whether calls are recorded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Recording {
-    /// No.
-    #[default]
-    Off,
-    /// From the moment caller and member hear each other, and the caller is told.
-    On,
-}
-
-/// What callers are told while they wait.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Announcements {
-    /// Their place in line, so often; zero: never.
-    pub position_every: Duration,
-    /// With the place, how long they will wait by what callers of late have waited.
-    pub estimate: bool,
-    /// A sound, without extension; empty: none,
-    pub periodic: String,
-    /// so often; zero: never.
-    pub periodic_every: Duration,
-}
-
 /// The policy of a queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
@@ -269,16 +246,6 @@ pub struct Policy {
     pub sticky: Duration,
     /// Where callers go who may not enter, have waited too long, or wait in an empty queue.
     pub overflow: Overflow,
-    /// What those who wait are told.
-    pub announcements: Announcements,
-    /// Sound that the member hears before they are joined, without extension; empty: none.
-    pub member_greeting: String,
-    /// Whether calls are recorded.
-    pub recording: Recording,
-    /// The key that a waiting caller presses to be called back; `None`: not offered.
-    pub callback_key: Option<char>,
-    /// How often a caller who asked for it is called back before it is given up.
-    pub callback_tries: u32,
 }
 
 impl Default for Policy {
@@ -295,11 +262,6 @@ impl Default for Policy {
             auto_pause_after: None,
             sticky: Duration::ZERO,
             overflow: Overflow::default(),
-            announcements: Announcements::default(),
-            member_greeting: String::new(),
-            recording: Recording::default(),
-            callback_key: None,
-            callback_tries: 3,
         }
     }
 }

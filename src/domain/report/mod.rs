@@ -97,8 +97,6 @@ macro_rules! outcomes {
 outcomes! {
     /// Answered, talked, over.
     Completed = "completed";
-    /// Answered, and went on elsewhere.
-    Transferred = "transferred";
     /// The caller hung up while waiting.
     Abandoned = "abandoned";
     /// The caller has waited for the queue timeout.
@@ -111,8 +109,6 @@ outcomes! {
     Empty = "empty";
     /// Sent to another place.
     Overflowed = "overflowed";
-    /// The caller asked to be called back.
-    Callback = "callback";
     /// There is no such queue.
     UnknownQueue = "unknown_queue";
     /// The service was stopping.
