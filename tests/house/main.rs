@@ -18,6 +18,7 @@ mod load;
 mod member;
 mod outbox;
 mod over;
+mod policies;
 mod pops;
 mod standby;
 mod start;
