@@ -63,6 +63,7 @@ impl Prosody {
             &config,
             format!(
                 r#"-- The rig's. Memory for what nobody reads after the end, no limits: both cap a measurement long before Prosody does.
+-- network_settings as shipped in dist/prosody.
 admins = {{}}
 daemonize = false
 pidfile = "{folder}/prosody.pid"
@@ -79,6 +80,7 @@ c2s_require_encryption = true
 storage = {{ accounts = "internal"; roster = "memory"; pep = "memory"; pep_data = "memory"; smacks_h = "memory" }}
 default_storage = "internal"
 log = {{ info = "*console" }}
+network_settings = {{ nagle = false; opportunistic_writes = true }}
 ssl = {{ certificate = "{certificate}"; key = "{key}" }}
 VirtualHost "{DOMAIN}"
 Component "{PUBSUB}" "pubsub"

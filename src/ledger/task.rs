@@ -23,6 +23,8 @@ use crate::{
 
 /// Facts in one transaction: enough to write tens of thousands a second, few enough to be written well within the timeout.
 const BATCH: usize = 1_000;
+/// How long the first of a batch waits for others.
+const GATHER: Duration = Duration::from_millis(20);
 /// How long the disk may take at the end.
 const KEEP: Duration = Duration::from_secs(2);
 /// Wait after a failure while the link stands; a new link ends it.
@@ -87,7 +89,7 @@ impl Task {
                     }
                 }
                 () = async {}, if customers_due => self.refresh_customers(now.customers).await,
-                true = any(&mut waiting), if can => self.write().await,
+                true = gathered(&mut waiting), if can => self.write().await,
                 Ok(()) = self.changes.changed() => {}
             }
         }
@@ -264,8 +266,12 @@ impl Task {
 }
 
 /// Returns when something waits; `false` if nothing ever will.
-async fn any(waiting: &mut watch::Receiver<usize>) -> bool {
-    waiting.wait_for(|count| *count > 0).await.is_ok()
+/// Waits until there are records, and a moment more: those of one call come together and are one transaction, and they are not
+/// written in the very milliseconds in which a phone waits to ring.
+async fn gathered(waiting: &mut watch::Receiver<usize>) -> bool {
+    let are_there = waiting.wait_for(|count| *count > 0).await.is_ok();
+    tokio::time::sleep(GATHER).await;
+    are_there
 }
 
 async fn at(moment: Option<Instant>) {
