@@ -1,6 +1,10 @@
 //! What happens while nobody sees it: the link to Asterisk is down, or the service is dead or does not read (F2, F17).
 
-use std::time::{Duration, Instant};
+use std::{
+    fs,
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use usher_rig::{
     phones::{Behaviour, Ears, Side},
@@ -130,7 +134,18 @@ async fn f2_a_member_who_answered_while_the_service_was_dead_is_not_left_in_sile
 
 #[tokio::test(flavor = "multi_thread")]
 async fn f2_a_caller_whose_data_were_on_their_way_when_the_link_fell_is_served() {
-    let rig = house("f2read").logged_on(&["1000"]).sql(&times(15, 60)).proxies().start().await.unwrap();
+    // An Asterisk whose events do not carry the data: they are asked for.
+    let conf = tempfile::tempdir().unwrap();
+    let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/asterisk-conf/.");
+    assert!(Command::new("cp").arg("-r").arg(shipped).arg(conf.path()).status().unwrap().success());
+    let file = conf.path().join("ari.conf");
+    let text = fs::read_to_string(&file).unwrap();
+    let without: String =
+        text.lines().filter(|line| !line.starts_with("channelvars=")).map(|l| format!("{l}\n")).collect();
+    assert_ne!(text, without);
+    fs::write(&file, without).unwrap();
+    let rig =
+        house("f2read").conf(conf.path()).logged_on(&["1000"]).sql(&times(15, 60)).proxies().start().await.unwrap();
     let ari = &rig.proxies.as_ref().unwrap().ari;
     let member = rig.phones.phone("1000").unwrap();
     answers(member);
@@ -211,7 +226,8 @@ async fn f2_a_leg_that_asterisk_hangs_up_because_of_a_gap_is_not_held_against_th
     // What Asterisk does to a leg that was answered while the application was away, only later.
     answers(member);
     let channels = rig.pbx.channels().await.unwrap();
-    let leg = channels.iter().filter_map(|channel| channel["id"].as_str()).find(|id| id.starts_with("usher-")).unwrap();
+    let leg = channels.iter().find(|c| c["name"].as_str().is_some_and(|name| name.starts_with("PJSIP/1000-"))).unwrap();
+    let leg = leg["id"].as_str().unwrap();
     rig.pbx.ari().delete(&format!("channels/{leg}"), &[("reason_code", "16")]).await.unwrap();
     let leg = member.rung(2, SOON).await.unwrap();
     leg.answered(SOON).await.unwrap();

@@ -256,6 +256,7 @@ async fn a_member_is_not_rung_during_the_wrap_up_and_is_after_it_also_across_kil
         assert!(waited < WRAP_UP + Duration::from_secs(4), "round {round}: rung after {waited:?} only");
         caller = next;
     }
+    wait_for_value(&rig, "SELECT count(*) FROM calls WHERE answered_by IS NOT NULL", "3").await;
     caller.hang_up().await.unwrap();
     rig.pbx.wait_until_empty(SOON).await.unwrap();
     story(&rig, "5550003").await;
