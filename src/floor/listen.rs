@@ -69,26 +69,29 @@ async fn retry(ari: &Ari) -> Option<resync::Snapshot> {
     None
 }
 
-/// Reads what the dialplan says of a new caller, marks the channel as ours, and tells the floor.
-pub(super) async fn welcome(ari: Ari, channel: wire::Channel, call: CallId, inputs: mpsc::Sender<Input>) {
+/// A new caller, if the event itself says all that the dialplan says of them.
+pub(super) fn arrival(ari: &Ari, channel: &wire::Channel, call: CallId) -> Option<Arrival> {
+    let found = found(ari, channel, call, &carried(channel)?);
+    // Whoever comes in again is a new call, whatever mark an earlier one has left.
+    Some(Arrival { call, ..found.arrival })
+}
+
+/// Marks the channel as ours, and answers it if the dialplan has not.
+pub(super) fn mark(ari: &Ari, channel: &wire::Channel, call: CallId) {
     let id = ChannelId::new(&channel.id);
-    let told = carried(&channel);
-    let reading = told.is_none().then(|| Reading::start(&ari, &id));
-    let marks = [
-        ari.send(Request::set_variable(&id, CALL, &call.to_string())),
-        ari.send(Request::set_variable(&id, ENTERED, &Timestamp::now().to_string())),
-    ];
+    drop(ari.send(Request::set_variable(&id, CALL, &call.to_string())));
+    drop(ari.send(Request::set_variable(&id, ENTERED, &Timestamp::now().to_string())));
     if channel.state != "Up" {
         drop(ari.send(Request::answer(&id)));
     }
-    let found = match (told, reading) {
-        (Some(values), _) => Ok(found(&ari, &channel, call, &values)),
-        (None, Some(reading)) => reading.finish(&ari, &channel, call).await,
-        (None, None) => return,
-    };
-    drop(marks);
-    match found {
-        // Whoever comes in again is a new call, whatever mark an earlier one has left.
+}
+
+/// Reads what the dialplan says of a new caller, marks the channel as ours, and tells the floor.
+pub(super) async fn welcome(ari: Ari, channel: wire::Channel, call: CallId, inputs: mpsc::Sender<Input>) {
+    let id = ChannelId::new(&channel.id);
+    let reading = Reading::start(&ari, &id);
+    mark(&ari, &channel, call);
+    match reading.finish(&ari, &channel, call).await {
         Ok(found) => drop(inputs.send(Input::Arrived { arrival: Arrival { call, ..found.arrival } }).await),
         // They hung up, or the link fell and the next snapshot has them.
         Err(error) => tracing::debug!(channel.id = %id, %error, "a caller was gone before their data were read"),

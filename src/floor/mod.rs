@@ -262,6 +262,10 @@ impl Service {
         }
         let call = CallId(uuid::Uuid::now_v7());
         self.callers.insert(key, call);
+        if let Some(arrival) = listen::arrival(ari, channel, call) {
+            listen::mark(ari, channel, call);
+            return self.step(Event::CallerEntered(arrival));
+        }
         tokio::spawn(listen::welcome(ari.clone(), channel.clone(), call, self.inputs.clone()));
     }
 
