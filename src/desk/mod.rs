@@ -11,6 +11,7 @@
 
 mod outbox;
 pub mod payload;
+mod quiet;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
@@ -36,7 +37,10 @@ use xmpp_parsers::{
 
 use crate::{
     config,
-    desk::outbox::{Life, NOTICE_LIFE, Note, Outbox},
+    desk::{
+        outbox::{Life, NOTICE_LIFE, Note, Outbox},
+        quiet::Quiet,
+    },
     domain::{
         id::{CallId, Extension},
         pop::{Pop, PopOutcome, PopState},
@@ -58,9 +62,6 @@ use crate::{
 const REQUESTS: usize = 16_384;
 /// How often a node that could not be set up is tried again.
 const TICK: Duration = Duration::from_secs(30);
-/// How long announcements stand back at most while phones wait for their pops. The server takes what it is sent in its order,
-/// and twenty messages take it longer than a pop.
-const STAND_BACK: Duration = Duration::from_millis(100);
 /// How long what is under way may take to finish when the service stops.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 /// XEP-0334: a message that means nothing later is not to be kept for later.
@@ -182,7 +183,9 @@ pub fn spawn(config: &config::Xmpp, fence: Fence, stop: CancellationToken) -> (H
             bounds: VecDeque::new(),
             needs: HashMap::new(),
             jids: HashMap::new(),
-            standing_back: None,
+            quiet: Quiet::default(),
+            quiet_until: None,
+            ringing: BTreeMap::new(),
         };
         desk.run(inbox, events, stop, goodbye).await
     });
@@ -210,8 +213,11 @@ struct Desk {
     bounds: VecDeque<(Instant, Ticket)>,
     needs: HashMap<Ticket, oneshot::Sender<Result<(), NodeError>>>,
     jids: HashMap<Extension, BareJid>,
-    /// Since when announcements have stood back.
-    standing_back: Option<Instant>,
+    quiet: Quiet,
+    /// When what stands back is looked at again.
+    quiet_until: Option<Instant>,
+    /// Offers whose phones ring, to be shown then.
+    ringing: BTreeMap<(CallId, Extension), Pop>,
 }
 
 impl Desk {
@@ -226,8 +232,7 @@ impl Desk {
         let mut last: Option<tokio::time::Instant> = None;
         loop {
             let bound = self.bounds.front().map(|(at, _)| tokio::time::Instant::from_std(*at));
-            let enough = self.standing_back.map(|since| since + STAND_BACK).filter(|at| *at > Instant::now());
-            let enough = enough.map(tokio::time::Instant::from_std);
+            let quiet = self.quiet_until.map(tokio::time::Instant::from_std);
             // In order: what the link does first, so that nothing is sent into a gap that is already known.
             tokio::select! {
                 biased;
@@ -237,7 +242,7 @@ impl Desk {
                     None => return Err(Fatal::Broken),
                 },
                 () = until(bound) => self.expire(),
-                () = until(enough) => {}
+                () = until(quiet) => self.quiet_until = None,
                 Some(report) = self.reports.next() => self.report(report),
                 () = stop.cancelled(), if last.is_none() => {
                     last = Some(tokio::time::Instant::now() + LAST_WORDS);
@@ -257,7 +262,7 @@ impl Desk {
                 () = std::future::ready(()), if last.is_some() && self.is_idle() => break,
                 _ = tick.tick() => self.step(BoardEvent::Tick),
             }
-            self.send_messages();
+            self.send_rest();
         }
         goodbye.cancel();
         while let Ok(Some(_)) = tokio::time::timeout(LAST_WORDS, events.recv()).await {}
@@ -266,15 +271,21 @@ impl Desk {
 
     fn is_idle(&self) -> bool {
         let is_down = matches!(*self.link.borrow(), Link::Down { .. });
-        is_down || (self.board.is_idle() && self.outbox.is_idle())
+        is_down || (self.board.is_idle() && self.outbox.is_idle() && self.ringing.is_empty())
     }
 
     fn handle(&mut self, request: Request) {
         match request {
             Request::Show { pop, answer } => {
-                if answer.is_some() && pop.state == PopState::Offered {
-                    self.announce_to(&pop);
+                let offer = (pop.call, pop.extension.clone());
+                // Overtaken by this one.
+                self.ringing.remove(&offer);
+                let awaited = answer.as_ref().is_some_and(|answer| !answer.is_closed());
+                if pop.state == PopState::Ringing && !awaited && self.quiet_until.is_some() {
+                    self.ringing.insert(offer, *pop);
+                    return;
                 }
+                let announced = (answer.is_some() && pop.state == PopState::Offered).then_some(offer);
                 let ticket = answer.map(|answer| {
                     let ticket = self.ticket();
                     self.publishes.insert(ticket, answer);
@@ -282,6 +293,9 @@ impl Desk {
                     ticket
                 });
                 self.step(BoardEvent::Show { pop: *pop, ticket });
+                if let Some((call, extension)) = announced {
+                    self.announce_to(call, &extension);
+                }
             }
             Request::Say { to, body, life } => {
                 for jid in to {
@@ -404,28 +418,30 @@ impl Desk {
     }
 
     /// Whoever is offered the call reads of it before the phone rings; the others when the pop is there.
-    fn announce_to(&mut self, pop: &Pop) {
-        let jid = self.jids.get(&pop.extension).filter(|_| self.link.borrow().is_up());
-        if let Some(note) = jid.and_then(|jid| self.outbox.pick(pop.call, jid)) {
+    fn announce_to(&mut self, call: CallId, extension: &Extension) {
+        let jid = self.jids.get(extension).filter(|_| self.link.borrow().is_up());
+        if let Some(note) = jid.and_then(|jid| self.outbox.pick(call, jid)) {
             self.send(note);
         }
     }
 
-    fn send_messages(&mut self) {
-        if !self.link.borrow().is_up() {
+    /// What stands back while a phone is about to ring.
+    fn send_rest(&mut self) {
+        let now = Instant::now();
+        let is_up = self.link.borrow().is_up();
+        // Of those whom nobody waits for any more the receiver is gone: they hold nobody up.
+        let pops = self.publishes.values().any(|answer| !answer.is_closed());
+        self.quiet_until = self.quiet.until(pops, self.outbox.waiting(), now).filter(|_| is_up);
+        if self.quiet_until.is_some() {
             return;
         }
-        let now = Instant::now();
-        // Of those whom nobody waits for any more the receiver is gone: they hold nobody up.
-        if self.publishes.values().any(|answer| !answer.is_closed()) {
-            if now < *self.standing_back.get_or_insert(now) + STAND_BACK {
-                return;
-            }
-        } else {
-            self.standing_back = None;
+        while let Some((_, pop)) = self.ringing.pop_first() {
+            self.step(BoardEvent::Show { pop, ticket: None });
         }
-        while let Some(note) = self.outbox.next(now) {
-            self.send(note);
+        if is_up {
+            while let Some(note) = self.outbox.next(now) {
+                self.send(note);
+            }
         }
     }
 

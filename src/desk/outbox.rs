@@ -114,6 +114,11 @@ impl Outbox {
         }
     }
 
+    /// How many wait to be sent.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// Whether nothing waits and nothing is under way.
     pub fn is_idle(&self) -> bool {
         self.waiting.is_empty() && self.under_way == 0

@@ -199,6 +199,22 @@ async fn a_pop_is_seen_through_its_whole_life_with_its_name_intact_and_by_scram(
 }
 
 #[tokio::test]
+async fn that_a_phone_rings_stands_back_and_is_shown_unless_it_was_answered_already() {
+    let prosody = Prosody::start().await;
+    let desk = Desk::up(&prosody, prosody.address()).await;
+    let mut crm = crm(&prosody, prosody.address(), "1000");
+    until(&mut crm, |event| *event == Event::Subscribed).await;
+    assert_eq!(desk.publish(&pop(1, 1, PopState::Offered, "one")).await, PopOutcome::Confirmed);
+    drop(desk.handle.publish(pop(1, 2, PopState::Ringing, "one")));
+    assert_eq!(story(&mut crm, "ringing").await, ["offered", "ringing"]);
+    assert_eq!(desk.publish(&pop(2, 1, PopState::Offered, "two")).await, PopOutcome::Confirmed);
+    drop(desk.handle.publish(pop(2, 2, PopState::Ringing, "two")));
+    assert_eq!(desk.publish(&pop(2, 3, PopState::Answered, "two")).await, PopOutcome::Confirmed);
+    desk.handle.retire(pop(2, 4, PopState::Ended, "two"));
+    assert_eq!(story(&mut crm, "closed").await, ["offered", "answered", "ended", "closed"]);
+}
+
+#[tokio::test]
 async fn a_wrong_password_ends_the_service_with_a_clear_word() {
     let prosody = Prosody::start().await;
     let mut config = config(&prosody, prosody.address());
