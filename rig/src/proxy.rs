@@ -9,7 +9,7 @@ use anyhow::Result;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream, tcp},
-    sync::watch,
+    sync::{oneshot, watch},
     task::{JoinHandle, JoinSet},
 };
 
@@ -23,7 +23,16 @@ const CHUNK: usize = 16 * 1024;
 pub struct Proxy {
     port: u16,
     shared: Arc<Shared>,
-    task: JoinHandle<()>,
+    task: Runs,
+}
+
+/// Where it runs.
+#[derive(Debug)]
+enum Runs {
+    /// Beside what started it.
+    Here(JoinHandle<()>),
+    /// On a thread of its own, until this is dropped.
+    Apart(#[expect(dead_code, reason = "its drop is what counts")] oneshot::Sender<()>),
 }
 
 #[derive(Debug)]
@@ -96,13 +105,33 @@ impl Proxy {
     pub async fn start(instance: &Instance, server: &str) -> Result<Self> {
         let port = instance.port()?;
         let listener = TcpListener::bind(("127.0.0.1", port)).await?;
-        let shared = Arc::new(Shared {
-            cuts: watch::channel((0, Cut::Close)).0,
-            mode: watch::channel(Mode::default()).0,
-            state: Mutex::default(),
-        });
-        let task = tokio::spawn(accept(listener, server.to_owned(), Arc::clone(&shared)));
+        let shared = Arc::new(Shared::new());
+        let task = Runs::Here(tokio::spawn(accept(listener, server.to_owned(), Arc::clone(&shared))));
         Ok(Self { port, shared, task })
+    }
+
+    /// The same on a thread of its own, so that what passes does not wait for others of this process: for measurements.
+    ///
+    /// # Errors
+    /// When no port is free, or no thread.
+    pub fn start_apart(instance: &Instance, server: &str) -> Result<Self> {
+        let port = instance.port()?;
+        let listener = std::net::TcpListener::bind(("127.0.0.1", port))?;
+        listener.set_nonblocking(true)?;
+        let shared = Arc::new(Shared::new());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (alive, dropped) = oneshot::channel();
+        let (server, sharing) = (server.to_owned(), Arc::clone(&shared));
+        std::thread::Builder::new().name("proxy".into()).spawn(move || {
+            runtime.block_on(async {
+                let Ok(listener) = TcpListener::from_std(listener) else { return };
+                tokio::select! {
+                    () = accept(listener, server, sharing) => {}
+                    _ = dropped => {}
+                }
+            });
+        })?;
+        Ok(Self { port, shared, task: Runs::Apart(alive) })
     }
 
     /// `127.0.0.1:PORT`.
@@ -163,11 +192,22 @@ impl Proxy {
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        self.task.abort();
+        match &self.task {
+            Runs::Here(task) => task.abort(),
+            Runs::Apart(_) => {}
+        }
     }
 }
 
 impl Shared {
+    fn new() -> Self {
+        Self {
+            cuts: watch::channel((0, Cut::Close)).0,
+            mode: watch::channel(Mode::default()).0,
+            state: Mutex::default(),
+        }
+    }
+
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

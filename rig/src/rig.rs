@@ -24,6 +24,8 @@ pub struct Rig {
     pub usher: Option<Usher>,
     /// Proxies before the servers, if wished.
     pub proxies: Option<Proxies>,
+    /// What listens in on ARI, if wished.
+    pub tap: Option<Proxy>,
     /// The desk phones and callers.
     pub phones: Phones,
     /// The switchboard.
@@ -84,6 +86,7 @@ pub struct Builder {
     statements: Vec<String>,
     own_postgres: Choice,
     proxies: Choice,
+    tap: Choice,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,6 +109,7 @@ impl Rig {
             statements: Vec::new(),
             own_postgres: Choice::No,
             proxies: Choice::No,
+            tap: Choice::No,
         }
     }
 
@@ -205,6 +209,14 @@ impl Builder {
         self
     }
 
+    /// Only one that listens in on ARI, on a thread of its own, and nothing between the service and the others: for
+    /// measurements. See [`Rig::tap`].
+    #[must_use]
+    pub fn tap(mut self) -> Self {
+        self.tap = Choice::Yes;
+        self
+    }
+
     /// Starts everything and waits until it answers and the phones are registered.
     ///
     /// # Errors
@@ -229,8 +241,18 @@ impl Builder {
             anyhow::Ok((pbx, phones))
         };
         let (pg, prosody, (pbx, phones)) = tokio::try_join!(postgres, Prosody::start(&instance), sip)?;
-        let mut rig =
-            Rig { usher: None, proxies: None, phones, pbx, prosody, pg, database: None, spec: None, instance };
+        let mut rig = Rig {
+            usher: None,
+            proxies: None,
+            tap: None,
+            phones,
+            pbx,
+            prosody,
+            pg,
+            database: None,
+            spec: None,
+            instance,
+        };
         let ari = format!("127.0.0.1:{}", rig.pbx.http_port());
         if self.proxies == Choice::Yes {
             rig.proxies = Some(Proxies {
@@ -238,6 +260,9 @@ impl Builder {
                 xmpp: Proxy::start(&rig.instance, &rig.prosody.address()).await?,
                 postgres: Proxy::start(&rig.instance, &format!("127.0.0.1:{}", rig.pg.port())).await?,
             });
+        }
+        if self.tap == Choice::Yes {
+            rig.tap = Some(Proxy::start_apart(&rig.instance, &ari)?);
         }
         if let Some(binary) = &self.binary {
             let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../sql/seed/demo.sql");
@@ -248,7 +273,8 @@ impl Builder {
             for statement in &self.statements {
                 client.batch_execute(statement).await.with_context(|| statement.clone())?;
             }
-            let address = rig.proxies.as_ref().map_or(ari, |proxies| proxies.ari.address());
+            let before = rig.tap.as_ref().or(rig.proxies.as_ref().map(|proxies| &proxies.ari));
+            let address = before.map_or(ari, Proxy::address);
             if let Some(proxies) = &rig.proxies {
                 let address = proxies.postgres.address();
                 database.port = address.rsplit_once(':').context("a port")?.1.parse()?;

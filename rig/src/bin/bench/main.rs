@@ -57,9 +57,10 @@ const END: Duration = Duration::from_secs(20);
 const FIRST: u32 = 7_000_000;
 /// Where callers dial in: straight into the queue, because the menu is not measured, and takes seconds.
 const ENTRY: &str = "8000";
-/// Without spaces: they would end an argument of the command.
-const DIALPLAN: [&str; 7] = [
+/// Without spaces: they would end an argument of the command. A caller who has gone through the menu was answered long before.
+const DIALPLAN: [&str; 8] = [
     "Answer()",
+    "Wait(0.05)",
     "Set(USHER_QUEUE=support)",
     "Set(CUSTOMER_ID=1)",
     "Set(CUSTOMER_CODE=1111)",
@@ -88,7 +89,7 @@ async fn run(arguments: &Arguments) -> Result<()> {
         .own_postgres()
         .members(numbers.len())
         .logged_on(&logged_on)
-        .proxies()
+        .tap()
         .start()
         .await?;
     for (number, application) in (1..).zip(DIALPLAN) {
@@ -114,8 +115,8 @@ async fn run(arguments: &Arguments) -> Result<()> {
         phone.set_ears(Ears::Closed);
         phone.behave(Behaviour::AnswerThenHangUp { ringing: RINGING, talking: TALKING });
     }
-    let proxies = rig.proxies.as_ref().context("built with proxies")?;
-    proxies.ari.tap();
+    let ari = rig.tap.as_ref().context("built with a tap")?;
+    ari.tap();
 
     let count = arguments.rate * arguments.seconds;
     say(&format!(
@@ -127,7 +128,7 @@ async fn run(arguments: &Arguments) -> Result<()> {
     rig.pbx.wait_until_empty(END).await?;
     drop(clients);
 
-    let tapped = frames::read(&proxies.ari.tapped())?;
+    let tapped = frames::read(&ari.tapped())?;
     let invites: Vec<_> = rig.phones.all().flat_map(usher_rig::phones::Phone::invites).collect();
     let pops = crm.messages();
     let calls: Vec<Call> = (FIRST + WARM_UP..FIRST + WARM_UP + count)
