@@ -32,7 +32,10 @@ use crate::{
     agi, ari,
     config::Config,
     desk,
-    domain::{lease::Token, queue::roster::Roster},
+    domain::{
+        lease::Token,
+        queue::roster::{Register, Roster},
+    },
     duty::{self, Office},
     fence::Fence,
     floor,
@@ -122,7 +125,7 @@ async fn serve(
         .with_context(|| format!("cannot listen on {} (agi.listen)", config.agi.listen))?;
     let ledger_stop = CancellationToken::new();
     let terms = ledger::Terms { token: Some(token), fence: fence.clone(), folder: Some(config.service.state.clone()) };
-    let (ledger, mut rosters, ledger_task) = ledger::spawn(&config.database, terms, ledger_stop.clone()).await?;
+    let (ledger, mut news, ledger_task) = ledger::spawn(&config.database, terms, ledger_stop.clone()).await?;
     let desk_stop = CancellationToken::new();
     let (desk, mut desk_task) = desk::spawn(&config.xmpp, fence.clone(), desk_stop.clone());
     let mut links = Links::new();
@@ -132,7 +135,7 @@ async fn serve(
     links.extend(asterisk_receivers);
 
     let door_stop = CancellationToken::new();
-    let (known, roster) = watch::channel(Arc::new(Roster::default()));
+    let (known, roster) = watch::channel(Register::default());
     let ivr = Arc::new(Ivr { ledger: ledger.clone(), desk: desk.clone(), roster });
     let limits = agi::Limits { deadline: config.agi.deadline, most: config.agi.most };
     let counters = Arc::new(agi::Counters::default());
@@ -150,7 +153,7 @@ async fn serve(
 
     let mut running = None;
     let first = tokio::select! {
-        first = rosters.recv() => Ok(first),
+        first = first(&mut news) => Ok(first),
         why = &mut asked => { tracing::info!("{why}: stopping"); Err(Ok(Left::Asked)) }
         _ = &mut *keeper => Err(Ok(Left::Relieved)),
         ended = &mut desk_task => return fatal(ended),
@@ -165,9 +168,10 @@ async fn serve(
             let asterisks = connect_asterisks(config, &fence, asterisk_links, &ari_stop)?;
             // Set once: the floor is started once.
             let _ = counted.asterisks.set(asterisks.iter().map(|(ari, _)| ari.clone()).collect());
-            let mirror = mirror::spawn(asterisks.iter().map(|(ari, _)| ari.clone()), &first, &known.subscribe());
+            known.send_modify(|known| known.replace(&first));
+            let mirror = mirror::spawn(asterisks.iter().map(|(ari, _)| ari.clone()), &known.subscribe());
             let (desk, ledger, publish_bound) = (desk.clone(), ledger.clone(), config.xmpp.publish_bound);
-            let floor = floor::spawn(floor::Outlets { asterisks, desk, ledger, first, rosters, known, publish_bound });
+            let floor = floor::spawn(floor::Outlets { asterisks, desk, ledger, first, news, known, publish_bound });
             running = Some((floor, mirror, ari_stop));
             tokio::select! {
                 why = &mut asked => { tracing::info!("{why}: stopping"); Ok(Left::Asked) }
@@ -207,6 +211,16 @@ async fn serve(
         in_time(deadline, "the desk", desk_task).await;
     }
     left
+}
+
+/// The whole roster, which comes first.
+async fn first(news: &mut mpsc::Receiver<ledger::News>) -> Option<Arc<Roster>> {
+    loop {
+        match news.recv().await? {
+            ledger::News::Whole(roster) => return Some(roster),
+            ledger::News::Change(_) | ledger::News::PastTalks(_) => {}
+        }
+    }
 }
 
 /// Who counts.

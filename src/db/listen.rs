@@ -2,7 +2,7 @@
 //!
 //! Holds one connection of its own with `LISTEN usher_changed`, asks on it now and then whether the server still answers, and
 //! makes a new one when it does not. After every (re)connect everything counts as changed: what happened in the gap was not
-//! heard. What changed is told as counters, so that a burst of changes is one piece of news to whoever looks later.
+//! heard. What was announced is gathered by key, so that a burst of changes is one piece of news to whoever looks later.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -20,7 +20,9 @@ use uuid::Uuid;
 
 use crate::{
     db::{
-        Error, describe, migrate,
+        Error, describe,
+        heard::Heard,
+        migrate,
         pool::{Connector, Messages, Statements},
         statements,
     },
@@ -34,20 +36,13 @@ const BACKOFF_FIRST: Duration = Duration::from_millis(100);
 /// The longest wait between attempts: short, because a local server is back within seconds and a refused attempt is cheap.
 const BACKOFF_MOST: Duration = Duration::from_secs(5);
 
-/// Counts what changed. Compare with an earlier value: what differs has changed since.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Changes {
-    /// Extensions, queues, memberships or pauses.
-    pub roster: u64,
-    /// Customers.
-    pub customers: u64,
-}
-
 /// What the listener tells.
 #[derive(Debug)]
 pub struct Listener {
-    /// What changed.
-    pub changes: watch::Receiver<Changes>,
+    /// What was announced; whoever acts upon it takes it out.
+    pub heard: watch::Sender<Heard>,
+    /// Of this listener, in the marks that it hears: `ID NUMBER` on `usher_loaded`.
+    pub id: Uuid,
     /// Whether the server is there.
     pub link: watch::Receiver<Link>,
     /// Where others say that an answer was overdue, so that the listener looks at once.
@@ -58,16 +53,17 @@ pub struct Listener {
 
 /// Starts listening; never gives up until told to stop.
 pub fn spawn(connector: Connector, stop: CancellationToken) -> Listener {
-    let (changes, changes_rx) = watch::channel(Changes::default());
+    let (heard, id) = (watch::Sender::new(Heard::default()), Uuid::new_v4());
     let (link, link_rx) = watch::channel(Link::Down { since: Timestamp::now(), why: "not connected yet".into() });
     let suspect = Arc::new(Notify::new());
-    let task = Task { connector, changes, link, suspect: Arc::clone(&suspect), stop };
-    Listener { changes: changes_rx, link: link_rx, suspect, task: tokio::spawn(task.run()) }
+    let task = Task { connector, heard: heard.clone(), id, link, suspect: Arc::clone(&suspect), stop };
+    Listener { heard, id, link: link_rx, suspect, task: tokio::spawn(task.run()) }
 }
 
 struct Task {
     connector: Connector,
-    changes: watch::Sender<Changes>,
+    heard: watch::Sender<Heard>,
+    id: Uuid,
     link: watch::Sender<Link>,
     suspect: Arc<Notify>,
     stop: CancellationToken,
@@ -108,12 +104,13 @@ impl Task {
             Err(error) => return Lost::NeverUp(error),
         };
         let (ended, mut end) = oneshot::channel();
-        let driver = hear(messages, self.changes.clone(), ended);
+        let driver = hear(messages, self.heard.clone(), self.id, ended);
         let _driver = AbortOnDropHandle::new(tokio::spawn(driver));
 
         let bound = self.connector.timeout();
         let ready = async {
             client.batch_execute(statements::LISTEN).await?;
+            client.batch_execute(statements::LISTEN_FOR_MARKS).await?;
             migrate::check(&client).await
         };
         match timeout(bound, ready).await {
@@ -123,10 +120,7 @@ impl Task {
         }
         // Up first: whoever hears of the change may ask at once.
         self.up();
-        self.changes.send_modify(|changes| {
-            changes.roster += 1;
-            changes.customers += 1;
-        });
+        self.heard.send_modify(Heard::missed);
         loop {
             tokio::select! {
                 error = &mut end => return Lost::Broken(error.unwrap_or_else(|_| closed())),
@@ -169,19 +163,19 @@ impl fmt::Debug for Task {
     }
 }
 
-/// Moves the connection, and counts what it tells, until it ends.
-async fn hear(mut messages: Messages, changes: watch::Sender<Changes>, ended: oneshot::Sender<Error>) {
+/// Moves the connection, and takes in what it tells, until it ends.
+async fn hear(mut messages: Messages, heard: watch::Sender<Heard>, id: Uuid, ended: oneshot::Sender<Error>) {
     let error = loop {
         match messages.next().await {
-            Some(Ok(AsyncMessage::Notification(notice))) => changes.send_modify(|changes| match notice.payload() {
-                "customers" => changes.customers += 1,
-                "extensions" | "queues" | "memberships" | "pauses" => changes.roster += 1,
-                // From a migration that this program does not know: look at everything.
-                _ => {
-                    changes.roster += 1;
-                    changes.customers += 1;
+            Some(Ok(AsyncMessage::Notification(notice))) if notice.channel() == "usher_loaded" => {
+                let mark = notice.payload().split_once(' ').filter(|(of, _)| *of == id.to_string());
+                if let Some(mark) = mark.and_then(|(_, number)| number.parse().ok()) {
+                    heard.send_modify(|heard| heard.marked(mark));
                 }
-            }),
+            }
+            Some(Ok(AsyncMessage::Notification(notice))) => {
+                heard.send_modify(|heard| heard.announced(notice.payload()));
+            }
             Some(Ok(_)) => {}
             Some(Err(error)) => break Error::Connection(describe(&error)),
             None => break closed(),

@@ -3,16 +3,17 @@
 //! * [`pool`]: connections, one alone or pooled.
 //! * [`migrate`]: brings the schema up to date, and refuses one that is newer than the program.
 //! * [`statements`]: all SQL.
-//! * [`roster`], [`customers`], [`members`], [`records`]: rows to and from domain types.
+//! * [`roster`], [`customers`], [`members`], [`records`], [`talks`]: rows to and from domain types.
 //! * [`report`]: the history of calls, row by row.
 //! * [`lease`]: which of two services is active.
-//! * [`listen`]: hears of changes, and knows whether the server is there.
+//! * [`listen`]: hears of changes, and knows whether the server is there; [`heard`]: what it heard.
 
 use std::time::Duration;
 
 use tokio_postgres::error::SqlState;
 
 pub mod customers;
+pub mod heard;
 pub mod lease;
 pub mod listen;
 pub mod members;
@@ -22,6 +23,7 @@ pub mod records;
 pub mod report;
 pub mod roster;
 pub mod statements;
+pub mod talks;
 
 /// Why something could not be asked of the database.
 #[derive(Debug, thiserror::Error)]

@@ -1,4 +1,4 @@
-//! Reads who works where, as one consistent snapshot.
+//! Reads who works where, all of it or certain rows, as one consistent snapshot.
 //!
 //! The schema's checks keep out what the program cannot read. Should such a value appear all the same (a check was dropped, or
 //! a newer program wrote it), the rest is still served: the value counts as its default, and what is wrong is said.
@@ -6,7 +6,7 @@
 use std::{collections::BTreeMap, fmt, str::FromStr, time::Duration};
 
 use deadpool_postgres::Object;
-use futures_util::future::try_join4;
+use futures_util::future::{try_join4, try_join5};
 use tokio_postgres::{IsolationLevel, Row};
 use tracing::error;
 
@@ -16,7 +16,7 @@ use crate::{
         id::{Extension, Interface, QueueName},
         queue::{
             policy::Policy,
-            roster::{Agent, Membership, MembershipKind, Pause, PauseKind, Queue, Roster},
+            roster::{Agent, Keys, Membership, MembershipKind, Pause, PauseKind, Queue, Roster, RosterChange},
         },
     },
 };
@@ -71,17 +71,58 @@ pub async fn read(client: &mut Object) -> Result<(Roster, Vec<Unreadable>), Erro
     .await?;
     transaction.commit().await?;
     let mut reader = Reader::default();
-    let mut paused: BTreeMap<Extension, Vec<Pause>> = BTreeMap::new();
-    for row in &pauses {
-        let extension = Extension::new(row.try_get::<_, &str>("extension")?);
-        paused.entry(extension).or_default().push(reader.pause(row)?);
-    }
+    let mut paused = reader.paused(&pauses)?;
     let roster = Roster {
         agents: agents.iter().map(|row| agent(row, &mut paused)).collect::<Result<_, _>>()?,
         queues: queues.iter().map(|row| reader.queue(row)).collect::<Result<_, _>>()?,
         memberships: memberships.iter().map(|row| reader.membership(row)).collect::<Result<_, _>>()?,
     };
     Ok((roster, reader.unreadable))
+}
+
+/// Loads these rows alone, as they were at one moment, and has `mark` sent to who listens on `usher_loaded`: with it, every
+/// change has been announced that these rows can hold. Values that cannot be read are logged.
+///
+/// # Errors
+/// What the server said.
+pub async fn load_rows(client: &mut Object, keys: Keys, mark: &str) -> Result<RosterChange, Error> {
+    let transaction = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).start().await?;
+    let agents = transaction.prepare_cached(statements::CHANGED_AGENTS).await?;
+    let queues = transaction.prepare_cached(statements::CHANGED_QUEUES).await?;
+    let memberships = transaction.prepare_cached(statements::CHANGED_MEMBERSHIPS).await?;
+    let pauses = transaction.prepare_cached(statements::CHANGED_PAUSES).await?;
+    let notify = transaction.prepare_cached(statements::ROSTER_MARK).await?;
+    let numbers: Vec<&str> = keys.agents.iter().map(Extension::as_str).collect();
+    let names: Vec<&str> = keys.queues.iter().map(QueueName::as_str).collect();
+    let (of, who): (Vec<&str>, Vec<&str>) = keys.memberships.iter().map(|(q, e)| (q.as_str(), e.as_str())).unzip();
+    let (agents, queues, memberships, pauses, _) = try_join5(
+        transaction.query(&agents, &[&numbers]),
+        transaction.query(&queues, &[&names]),
+        transaction.query(&memberships, &[&of, &who]),
+        transaction.query(&pauses, &[&numbers]),
+        transaction.query(&notify, &[&mark]),
+    )
+    .await?;
+    transaction.commit().await?;
+    let mut change = RosterChange::without(keys);
+    let mut reader = Reader::default();
+    let mut paused = reader.paused(&pauses)?;
+    for row in &agents {
+        let agent = agent(row, &mut paused)?;
+        change.agents.insert(agent.extension.clone(), Some(agent));
+    }
+    for row in &queues {
+        let queue = reader.queue(row)?;
+        change.queues.insert(queue.name.clone(), Some(queue));
+    }
+    for row in &memberships {
+        let membership = reader.membership(row)?;
+        change.memberships.insert((membership.queue.clone(), membership.extension.clone()), Some(membership));
+    }
+    for value in reader.unreadable {
+        error!("{value}");
+    }
+    Ok(change)
 }
 
 fn agent(row: &Row, paused: &mut BTreeMap<Extension, Vec<Pause>>) -> Result<Agent, tokio_postgres::Error> {
@@ -145,6 +186,15 @@ impl Reader {
             wrap_up_until: row.try_get("wrap_up_until")?,
             kind: at.one_of("kind", &[("dynamic", MembershipKind::Dynamic), ("static", MembershipKind::Static)])?,
         })
+    }
+
+    fn paused(&mut self, rows: &[Row]) -> Result<BTreeMap<Extension, Vec<Pause>>, tokio_postgres::Error> {
+        let mut paused: BTreeMap<Extension, Vec<Pause>> = BTreeMap::new();
+        for row in rows {
+            let extension = Extension::new(row.try_get::<_, &str>("extension")?);
+            paused.entry(extension).or_default().push(self.pause(row)?);
+        }
+        Ok(paused)
     }
 
     fn pause(&mut self, row: &Row) -> Result<Pause, tokio_postgres::Error> {

@@ -3,6 +3,36 @@
 //! The first line of each names the function that runs it, which the server's log and `pg_stat_activity` then show.
 //! A test migrates a fresh database and has it prepare them all.
 
+/// What is read of an agent; likewise the next ones.
+macro_rules! agents {
+    () => {
+        "SELECT number, name, jid, interface FROM extensions"
+    };
+}
+macro_rules! queues {
+    () => {
+        "SELECT name, label, announcement, greeting, moh_class, ring_time_seconds, queue_timeout_seconds, strategy, \
+         retry_seconds, max_waiting, join_empty, leave_empty, weight, service_level_seconds, wrap_up_seconds, \
+         auto_pause_after, sticky_seconds, overflow FROM queues"
+    };
+}
+macro_rules! memberships {
+    () => {
+        "SELECT queue, extension, logged_on, last_call_at, penalty, place, joined_at, calls_taken, wrap_up_until, kind \
+         FROM memberships"
+    };
+}
+macro_rules! pauses {
+    () => {
+        "SELECT extension, queue, kind, reason, since FROM pauses"
+    };
+}
+macro_rules! in_order_of_pauses {
+    () => {
+        " ORDER BY extension COLLATE \"C\", queue COLLATE \"C\" NULLS FIRST, kind"
+    };
+}
+
 macro_rules! statements {
     ($($(#[$doc:meta])* $name:ident = $sql:expr;)*) => {
         $($(#[$doc])* pub const $name: &str = $sql;)*
@@ -23,21 +53,29 @@ statements! {
     MIGRATIONS_APPLIED = "-- migrate::pending()\nSELECT version FROM refinery_schema_history ORDER BY version";
 
     /// All agents, in the order of [`crate::domain::queue::roster::Roster`].
-    ROSTER_AGENTS = "-- roster::load()\nSELECT number, name, jid, interface FROM extensions ORDER BY number COLLATE \"C\"";
+    ROSTER_AGENTS = concat!("-- roster::load()\n", agents!(), " ORDER BY number COLLATE \"C\"");
     /// All queues, likewise.
-    ROSTER_QUEUES = "-- roster::load()\n\
-        SELECT name, label, announcement, greeting, moh_class, ring_time_seconds, queue_timeout_seconds, strategy, \
-        retry_seconds, max_waiting, join_empty, leave_empty, weight, service_level_seconds, wrap_up_seconds, \
-        auto_pause_after, sticky_seconds, overflow \
-        FROM queues ORDER BY name COLLATE \"C\"";
+    ROSTER_QUEUES = concat!("-- roster::load()\n", queues!(), " ORDER BY name COLLATE \"C\"");
     /// All memberships, likewise.
-    ROSTER_MEMBERSHIPS = "-- roster::load()\n\
-        SELECT queue, extension, logged_on, last_call_at, penalty, place, joined_at, calls_taken, wrap_up_until, kind \
-        FROM memberships ORDER BY queue COLLATE \"C\", extension COLLATE \"C\"";
+    ROSTER_MEMBERSHIPS =
+        concat!("-- roster::load()\n", memberships!(), " ORDER BY queue COLLATE \"C\", extension COLLATE \"C\"");
     /// All pauses.
-    ROSTER_PAUSES = "-- roster::load()\n\
-        SELECT extension, queue, kind, reason, since FROM pauses \
-        ORDER BY extension COLLATE \"C\", queue COLLATE \"C\" NULLS FIRST, kind";
+    ROSTER_PAUSES = concat!("-- roster::load()\n", pauses!(), in_order_of_pauses!());
+    /// Agents by their numbers.
+    CHANGED_AGENTS = concat!("-- roster::load_rows()\n", agents!(), " WHERE number = ANY ($1)");
+    /// Queues by their names.
+    CHANGED_QUEUES = concat!("-- roster::load_rows()\n", queues!(), " WHERE name = ANY ($1)");
+    /// Memberships by the names of queues and the numbers of agents, in pairs.
+    CHANGED_MEMBERSHIPS = concat!(
+        "-- roster::load_rows()\n", memberships!(),
+        " WHERE (queue, extension) IN (SELECT * FROM unnest($1::text[], $2::text[]))"
+    );
+    /// The pauses of agents.
+    CHANGED_PAUSES = concat!("-- roster::load_rows()\n", pauses!(), " WHERE extension = ANY ($1)", in_order_of_pauses!());
+    /// Has the listener told when everything was announced that these rows can hold.
+    ROSTER_MARK = "-- roster::load_rows()\nSELECT pg_notify('usher_loaded', $1)";
+    /// With whom each customer spoke last.
+    LAST_TALKS = include_str!("../../sql/queries/last_talks.sql");
 
     /// One customer by code.
     CUSTOMER_BY_CODE = "-- customers::find()\nSELECT id, code, name FROM customers WHERE code = $1";
@@ -167,6 +205,8 @@ statements! {
 
     /// Hear of changes.
     LISTEN = "-- listen::session()\nLISTEN usher_changed";
+    /// Hear of marks.
+    LISTEN_FOR_MARKS = "-- listen::session()\nLISTEN usher_loaded";
 }
 
 /// The statements of an import. They need its temporary table, so they cannot be prepared without it.

@@ -17,7 +17,10 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     pin::Pin,
     str::FromStr,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -46,7 +49,7 @@ use crate::{
         pop::{Pop, PopOutcome, PopState},
         queue::{
             board::{Board, Done, Effect, Event as BoardEvent, NodeState, Task, Ticket},
-            roster::{Agent, Roster},
+            roster::{Agent, Roster, RosterChange},
         },
     },
     fence::Fence,
@@ -83,6 +86,7 @@ enum Request {
     Say { to: Vec<String>, body: String, life: Life },
     Forget(CallId),
     Roster(Arc<Roster>),
+    RosterChanged(Arc<RosterChange>),
     Need { extension: Extension, answer: oneshot::Sender<Result<(), NodeError>> },
 }
 
@@ -91,6 +95,8 @@ enum Request {
 pub struct Handle {
     requests: mpsc::Sender<Request>,
     link: watch::Receiver<Link>,
+    /// Whether a roster, or a change of it, could not be handed over.
+    behind: Arc<AtomicBool>,
 }
 
 impl Handle {
@@ -129,7 +135,20 @@ impl Handle {
 
     /// Says whose nodes must exist, and who may see them. Only differences to the last one do work.
     pub fn roster(&self, roster: Arc<Roster>) {
-        let _dropped = self.send(Request::Roster(roster));
+        let dropped = self.send(Request::Roster(roster)).is_err();
+        self.behind.store(dropped, Ordering::Relaxed);
+    }
+
+    /// The same of those only whose rows have changed.
+    pub fn roster_changed(&self, change: Arc<RosterChange>) {
+        if self.send(Request::RosterChanged(change)).is_err() {
+            self.behind.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether something of the roster could not be handed over: the next time all of it has to be.
+    pub fn has_missed_the_roster(&self) -> bool {
+        self.behind.load(Ordering::Relaxed)
     }
 
     /// Asks whether the extension's node exists with the right access, and makes it if not. Has no bound of its own.
@@ -189,7 +208,7 @@ pub fn spawn(config: &config::Xmpp, fence: Fence, stop: CancellationToken) -> (H
         };
         desk.run(inbox, events, stop, goodbye).await
     });
-    (Handle { requests, link: seen }, task)
+    (Handle { requests, link: seen, behind: Arc::default() }, task)
 }
 
 enum Report {
@@ -313,6 +332,16 @@ impl Desk {
                 let nodes: BTreeMap<_, _> =
                     roster.agents.iter().map(|a| (a.extension.clone(), BTreeSet::from([a.jid.clone()]))).collect();
                 self.step(BoardEvent::Access { nodes, everywhere: self.everywhere.clone() });
+            }
+            Request::RosterChanged(change) => {
+                for (extension, row) in &change.agents {
+                    match row.as_ref().and_then(|row| BareJid::from_str(&row.jid).ok()) {
+                        Some(jid) => drop(self.jids.insert(extension.clone(), jid)),
+                        None => drop(self.jids.remove(extension)),
+                    }
+                    let readers = row.iter().map(|row| row.jid.clone()).collect();
+                    self.step(BoardEvent::AccessChanged { extension: extension.clone(), readers });
+                }
             }
             Request::Need { extension, answer } => {
                 let ticket = self.ticket();

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   Asterisk ──Incoming──▶ listen (1x a server) ──Input──┐
-//!   ledger ────Roster──────────────────────────────────▶├─▶ floor (1x) ──requests──▶ ari
+//!   ledger ────News────────────────────────────────────▶├─▶ floor (1x) ──requests──▶ ari
 //!   answers, pop outcomes (Nx) ──Event──────────────────┘        │ ├──pops, announcements──▶ desk
 //!                                                                │ └──facts──▶ ledger
 //!                                                         deadline()
@@ -39,7 +39,7 @@ use crate::{
             effect::{Event, LegEnd},
             floor::Floor,
             member::Device,
-            roster::Roster,
+            roster::{Register, Roster},
         },
     },
     ledger,
@@ -98,10 +98,10 @@ pub struct Outlets {
     pub ledger: ledger::Handle,
     /// The state of agents, queues and memberships to begin with: callers are refused for want of it otherwise.
     pub first: Arc<Roster>,
-    /// Its later states.
-    pub rosters: mpsc::Receiver<Arc<Roster>>,
-    /// Where others see the state that the floor has taken in.
-    pub known: watch::Sender<Arc<Roster>>,
+    /// What has changed of it since.
+    pub news: mpsc::Receiver<ledger::News>,
+    /// Where others look up the state that the floor has taken in; holds the first one already.
+    pub known: watch::Sender<Register>,
     /// How long a phone waits for its pop to be confirmed.
     pub publish_bound: Duration,
 }
@@ -128,7 +128,7 @@ pub fn spawn(outlets: Outlets) -> Handle {
         ledger: outlets.ledger,
         inputs,
         inbox,
-        rosters: outlets.rosters,
+        news: outlets.news,
         known: outlets.known,
     };
     let task = tokio::spawn(service.run(outlets.first, watchers, stop.clone()));
@@ -155,8 +155,8 @@ struct Service {
     ledger: ledger::Handle,
     inputs: mpsc::Sender<Input>,
     inbox: mpsc::Receiver<Input>,
-    rosters: mpsc::Receiver<Arc<Roster>>,
-    known: watch::Sender<Arc<Roster>>,
+    news: mpsc::Receiver<ledger::News>,
+    known: watch::Sender<Register>,
 }
 
 impl Service {
@@ -166,7 +166,8 @@ impl Service {
         watchers: Vec<(Ari, mpsc::Receiver<ari::Incoming>)>,
         stop: CancellationToken,
     ) {
-        self.roster(first);
+        self.desk.roster(Arc::clone(&first));
+        self.step(Event::Roster(first));
         let mut watching = tokio::task::JoinSet::new();
         for (ari, incoming) in watchers {
             watching.spawn(listen::run(ari, incoming, self.inputs.clone()));
@@ -176,7 +177,7 @@ impl Service {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                Some(roster) = self.rosters.recv() => self.roster(roster),
+                Some(news) = self.news.recv() => self.hear(news),
                 Some(reply) = self.replies.next() => reply.into_iter().for_each(|event| self.step(event)),
                 Some(input) = self.inbox.recv() => self.handle(input),
                 () = sleep_until(wake.unwrap_or_else(far)), if wake.is_some() => self.step(Event::Tick),
@@ -194,10 +195,25 @@ impl Service {
         }
     }
 
-    fn roster(&mut self, roster: Arc<Roster>) {
-        self.desk.roster(Arc::clone(&roster));
-        self.known.send_replace(Arc::clone(&roster));
-        self.step(Event::Roster(roster));
+    /// The desk first: it must know whose nodes there are before it is handed pops.
+    fn hear(&mut self, news: ledger::News) {
+        match news {
+            ledger::News::Whole(roster) => {
+                self.known.send_modify(|known| known.replace(&roster));
+                self.desk.roster(Arc::clone(&roster));
+                self.step(Event::Roster(roster));
+            }
+            ledger::News::Change(change) => {
+                self.known.send_modify(|known| known.apply(&change));
+                if self.desk.has_missed_the_roster() {
+                    self.desk.roster(Arc::new(self.known.borrow().to_roster()));
+                } else {
+                    self.desk.roster_changed(Arc::clone(&change));
+                }
+                self.step(Event::RosterChanged(change));
+            }
+            ledger::News::PastTalks(talks) => self.step(Event::PastTalks(talks)),
+        }
     }
 
     fn handle(&mut self, input: Input) {

@@ -2,7 +2,7 @@
 //!
 //! The paths and the variables are the contract with `asterisk-conf/extensions.conf`.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use tokio::{sync::watch, time::timeout};
 
@@ -11,7 +11,7 @@ use crate::{
     desk,
     domain::{
         id::{CustomerCode, Extension, QueueName},
-        queue::roster::Roster,
+        queue::roster::Register,
     },
     ledger,
 };
@@ -27,7 +27,7 @@ pub struct Ivr {
     /// Nodes, notices.
     pub desk: desk::Handle,
     /// Whose JID belongs to an extension.
-    pub roster: watch::Receiver<Arc<Roster>>,
+    pub roster: watch::Receiver<Register>,
 }
 
 impl Handler for Ivr {
@@ -100,8 +100,8 @@ impl Ivr {
     /// Tells the member by message.
     fn confirm(&self, verb: Verb, extension: &Extension, queue: &QueueName) {
         let roster = self.roster.borrow();
-        let label = roster.queues.iter().find(|q| q.name == *queue).map_or(queue.as_str(), |q| q.label.as_str());
-        let Some(agent) = roster.agents.iter().find(|agent| agent.extension == *extension) else { return };
+        let label = roster.queue(queue).map_or(queue.as_str(), |q| q.label.as_str());
+        let Some(agent) = roster.agent(extension) else { return };
         let word = match verb {
             Verb::On => "logged on to",
             Verb::Off => "logged off from",

@@ -58,6 +58,12 @@ impl Cache {
         halves.old.remove(code);
     }
 
+    /// Whether this code is remembered.
+    pub fn holds(&self, code: &CustomerCode) -> bool {
+        let halves = self.lock();
+        halves.young.contains_key(code) || halves.old.contains_key(code)
+    }
+
     /// Which codes are remembered.
     pub fn codes(&self) -> Vec<CustomerCode> {
         let halves = self.lock();

@@ -3,12 +3,14 @@
 //! ```text
 //!  any service ── record(fact) ──▶ outbox ─┐   (and a spool on disk, by a thread of its own)
 //!  floor, agi ─── log_on, log_off ─────────┤──▶ task ──▶ PostgreSQL
-//!  listener ───── what changed ────────────┘     └─────▶ Roster ──▶ floor
+//!  listener ───── which rows changed ──────┘     └─────▶ News ──▶ floor
 //!  agi ────────── customer(code) ──────────────────────▶ PostgreSQL, or the cache while it is away
 //! ```
 //!
-//! One task owns what is written and its order, and hands out every [`Roster`], so that an older one never overtakes a newer
-//! one. Calls go on without the database: facts wait in the outbox and are written once, customers who called lately are known.
+//! One task owns what is written and its order, and hands out every piece of [`News`], so that an older one never overtakes a
+//! newer one. At the start and after a gap it is the whole roster; otherwise the rows that were announced, by their keys and as
+//! they were at one moment. Rows of a transaction never come apart: what is loaded carries a mark through the listener, and what
+//! was announced before the mark came back is loaded with it. Calls go on without the database: facts wait in the outbox and are written once, customers who called lately are known.
 //! It holds no rule of the call centre.
 
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
@@ -20,20 +22,23 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tracing::{info, warn};
+use uuid::Uuid;
 
 pub use self::{outbox::Counts, spool::check as check_folder};
 pub use crate::db::members::Change;
 use crate::{
     config,
     db::{
-        Error, Remedy, customers, listen, migrate,
+        Error, Remedy, customers,
+        heard::Heard,
+        listen, migrate,
         pool::{Connector, Pool, Statements},
     },
     domain::{
         fact::Stamped,
         id::{CustomerCode, Extension, QueueName},
         lease::Token,
-        queue::roster::{Customer, Roster},
+        queue::roster::{Customer, PastTalk, Roster, RosterChange},
     },
     fence::Fence,
     link::Link,
@@ -46,8 +51,8 @@ mod task;
 
 /// Log-ons and log-offs under way. Few people press a key within one answer time of the database; more than this is a fault.
 const COMMANDS: usize = 256;
-/// Snapshots handed over and not yet read. More than one only while the reader is busy; then reloads wait and become one.
-const ROSTERS: usize = 4;
+/// Pieces handed over and not yet read. More than one only while the reader is busy; then changes wait and become one.
+const NEWS: usize = 4;
 /// Customers remembered for an outage: about a day's distinct callers of a large floor, and some megabytes.
 const CACHED_CUSTOMERS: usize = 10_000;
 
@@ -64,6 +69,17 @@ pub struct Fatal {
 #[error("the database is not available: {why}")]
 pub struct Unavailable {
     why: String,
+}
+
+/// What the floor has to know of the database.
+#[derive(Debug, Clone)]
+pub enum News {
+    /// Everything: the first piece of all, and again after a gap.
+    Whole(Arc<Roster>),
+    /// With whom customers spoke last before the start: once, right after the first.
+    PastTalks(Arc<Vec<PastTalk>>),
+    /// What differs from the state that was told before.
+    Change(Arc<RosterChange>),
 }
 
 /// What other services hold of the ledger.
@@ -86,7 +102,9 @@ struct Shared {
     outbox: outbox::Outbox,
     cache: cache::Cache,
     link: watch::Receiver<Link>,
-    changes: watch::Receiver<listen::Changes>,
+    heard: watch::Sender<Heard>,
+    /// Who hears the marks.
+    listener: Uuid,
     suspect: Arc<tokio::sync::Notify>,
 }
 
@@ -140,7 +158,7 @@ pub async fn probe(config: &config::Database) -> Result<(), Fatal> {
 
 /// Starts the ledger. A server that cannot be reached is waited for: the link is down, and stays under trial.
 ///
-/// The receiver gets a [`Roster`] after each (re)connect and each change of it, whoever made the change.
+/// The receiver gets the whole [`Roster`] first and after each reconnect, and each change of it, whoever made the change.
 ///
 /// # Errors
 /// [`Fatal`] when waiting would not help: wrong password, no such database, certificate not trusted, a schema that is newer or
@@ -149,7 +167,7 @@ pub async fn spawn(
     config: &config::Database,
     terms: Terms,
     stop: CancellationToken,
-) -> Result<(Handle, mpsc::Receiver<Arc<Roster>>, JoinHandle<()>), Fatal> {
+) -> Result<(Handle, mpsc::Receiver<News>, JoinHandle<()>), Fatal> {
     let fatal = |source| Fatal { target: config.target(), source };
     probe(config).await?;
     let mut connector = Connector::new(config).map_err(fatal)?;
@@ -164,12 +182,13 @@ pub async fn spawn(
         outbox: outbox(config.outbox, &terms),
         cache: cache::Cache::new(CACHED_CUSTOMERS),
         link: listener.link,
-        changes: listener.changes,
+        heard: listener.heard,
+        listener: listener.id,
         suspect: listener.suspect,
     });
     let (commands, commands_rx) = mpsc::channel(COMMANDS);
-    let (rosters, rosters_rx) = mpsc::channel(ROSTERS);
-    let task = task::Task::new(Arc::clone(&shared), commands_rx, rosters, stop);
+    let (news, news_rx) = mpsc::channel(NEWS);
+    let task = task::Task::new(Arc::clone(&shared), commands_rx, news, stop);
     let believer = Arc::clone(&shared);
     let believing = AbortOnDropHandle::new(tokio::spawn(async move { believer.outbox.believe().await }));
     let task = tokio::spawn(async move {
@@ -180,7 +199,7 @@ pub async fn spawn(
             warn!(%error, "the database listener ended badly");
         }
     });
-    Ok((Handle { shared, commands }, rosters_rx, task))
+    Ok((Handle { shared, commands }, news_rx, task))
 }
 
 /// What waits, with what an earlier process has left. Without a folder that can be written, calls go on all the same.
@@ -239,11 +258,11 @@ impl Handle {
 
     /// Logs a member on, once or again. [`Change::Refused`]: no such extension or queue.
     ///
-    /// Returns after the [`Roster`] that says so was handed to the receiver, within `database.timeout`. So the task that reads the
+    /// Returns after the [`News`] that says so was handed to the receiver, within `database.timeout`. So the task that reads the
     /// receiver must not wait for this itself: it would wait for its own reading.
     ///
     /// # Errors
-    /// [`Unavailable`] when the database is away; it may have been done all the same, and then a roster will say so.
+    /// [`Unavailable`] when the database is away; it may have been done all the same, and then the news will say so.
     pub async fn log_on(&self, queue: &QueueName, extension: &Extension) -> Result<Change, Unavailable> {
         self.member(Verb::LogOn, queue, extension).await
     }
@@ -307,7 +326,7 @@ impl Shared {
     }
 
     async fn find(&self, code: &CustomerCode) -> Result<Option<Customer>, Error> {
-        let heard = self.changes.borrow().customers;
+        let heard = self.heard.borrow().customer_changes();
         let asked = self.pool.bounded(async {
             let lease = self.pool.lease().await?;
             let found = customers::find(&lease, code).await?;
@@ -317,7 +336,7 @@ impl Shared {
         let found = asked.await.inspect_err(|_| self.suspect.notify_one())?;
         match &found {
             // Not after a change meanwhile: the answer may be from before it, and nobody would correct it.
-            Some(customer) if self.changes.borrow().customers == heard => self.cache.put(customer.clone()),
+            Some(customer) if self.heard.borrow().customer_changes() == heard => self.cache.put(customer.clone()),
             Some(_) => {}
             None => self.cache.forget(code),
         }

@@ -1,10 +1,15 @@
 //! The one task that writes, reloads and answers.
 
-use std::{collections::VecDeque, future::pending, sync::Arc, time::Duration};
+use std::{
+    collections::{HashSet, VecDeque},
+    future::pending,
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{
     sync::{mpsc, watch},
-    time::{Instant, sleep_until},
+    time::{Instant, sleep, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
@@ -12,12 +17,19 @@ use tracing::{debug, error, info, warn};
 use crate::{
     db::{
         Error, Remedy, customers,
-        listen::Changes,
+        heard::{Due, Heard},
         members::{self, Change},
-        records, roster,
+        records, roster, talks,
     },
-    domain::{fact::Stamped, queue::roster::Roster},
-    ledger::{Command, Shared, Unavailable, Verb, outbox::Settled},
+    domain::{
+        fact::Stamped,
+        id::{CustomerCode, Extension, QueueName},
+        queue::{
+            floor::REMEMBERED,
+            roster::{Keys, RosterChange},
+        },
+    },
+    ledger::{Command, News, Shared, Unavailable, Verb, outbox::Settled},
     link::Link,
 };
 
@@ -30,15 +42,29 @@ const KEEP: Duration = Duration::from_secs(2);
 /// Wait after a failure while the link stands; a new link ends it.
 const RETRY: Duration = Duration::from_millis(500);
 
+/// How long the first of several changed rows waits for others.
+const MOMENT: Duration = Duration::from_millis(3);
+/// How often rows are loaded with more of them before it is simpler to load all.
+const ROUNDS: usize = 8;
+
+/// Whether the floor has been told everything once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Begun {
+    Yes,
+    NotYet,
+}
+
 pub(super) struct Task {
     shared: Arc<Shared>,
     commands: mpsc::Receiver<Command>,
-    rosters: mpsc::Sender<Arc<Roster>>,
+    news: mpsc::Sender<News>,
     stop: CancellationToken,
     link: watch::Receiver<Link>,
-    changes: watch::Receiver<Changes>,
-    /// What was acted upon; what differs from `changes` is due.
-    seen: Changes,
+    heard: watch::Receiver<Heard>,
+    /// Whether the floor has been told everything once.
+    begun: Begun,
+    /// Numbers the marks.
+    marks: u64,
     /// Taken from the outbox and not written, oldest first; in pieces after a refusal, until the refused fact is alone.
     chunks: VecDeque<Vec<Stamped>>,
     retry_at: Option<Instant>,
@@ -49,18 +75,19 @@ impl Task {
     pub(super) fn new(
         shared: Arc<Shared>,
         commands: mpsc::Receiver<Command>,
-        rosters: mpsc::Sender<Arc<Roster>>,
+        news: mpsc::Sender<News>,
         stop: CancellationToken,
     ) -> Self {
-        let (link, changes) = (shared.link.clone(), shared.changes.clone());
+        let (link, heard) = (shared.link.clone(), shared.heard.subscribe());
         Self {
             shared,
             commands,
-            rosters,
+            news,
             stop,
             link,
-            changes,
-            seen: Changes::default(),
+            heard,
+            begun: Begun::NotYet,
+            marks: 0,
             chunks: VecDeque::new(),
             retry_at: None,
             trouble: None,
@@ -71,9 +98,10 @@ impl Task {
         let mut waiting = self.shared.outbox.pending();
         loop {
             let can = self.shared.standing().is_ok() && self.retry_at.is_none();
-            let now = *self.changes.borrow_and_update();
-            let roster_due = can && now.roster != self.seen.roster;
-            let customers_due = can && now.customers != self.seen.customers;
+            let (roster_due, customers_due) = {
+                let heard = self.heard.borrow_and_update();
+                (can && heard.is_roster_due(), can && heard.are_customers_due())
+            };
             let retry_at = self.retry_at;
             tokio::select! {
                 biased;
@@ -81,16 +109,15 @@ impl Task {
                 Some(command) = self.commands.recv() => self.member(command).await,
                 Ok(()) = self.link.changed() => self.retry_at = None,
                 () = at(retry_at) => self.retry_at = None,
-                Ok(permit) = self.rosters.clone().reserve_owned(), if roster_due => {
-                    // What waits first, so that the snapshot knows the calls that ended; one batch, so that it is not put off.
-                    self.write().await;
-                    if let Some(roster) = self.load().await {
-                        permit.send(roster);
+                Ok(permit) = self.news.clone().reserve_owned(), if roster_due => {
+                    if let Some(news) = self.hear().await {
+                        permit.send(news);
+                        self.recall().await;
                     }
                 }
-                () = async {}, if customers_due => self.refresh_customers(now.customers).await,
+                () = async {}, if customers_due => self.refresh_customers().await,
                 true = gathered(&mut waiting), if can => self.write().await,
-                Ok(()) = self.changes.changed() => {}
+                Ok(()) = self.heard.changed() => {}
             }
         }
         let left = *waiting.borrow();
@@ -149,10 +176,43 @@ impl Task {
         pool.bounded(work).await
     }
 
-    /// Loads a snapshot and takes note of what it covers.
-    async fn load(&mut self) -> Option<Arc<Roster>> {
-        // Before asking: a change that arrives while the answer is on its way is loaded again.
-        let covers = self.changes.borrow().roster;
+    /// Loads what is due.
+    async fn hear(&mut self) -> Option<News> {
+        let everything = self.begun == Begun::NotYet || *self.heard.borrow().roster() == Due::Everything;
+        if everything {
+            // What waits first, so that the snapshot knows the calls that ended; one batch, so that it is not put off.
+            self.write().await;
+            return self.load().await;
+        }
+        // The rows of one command come within moments.
+        sleep(MOMENT).await;
+        match self.take_roster() {
+            Due::These(keys) => self.load_rows(keys).await,
+            Due::Everything => self.load().await,
+        }
+    }
+
+    fn take_roster(&self) -> Due<Keys> {
+        let mut taken = Due::default();
+        self.shared.heard.send_if_modified(|heard| {
+            taken = heard.take_roster();
+            false
+        });
+        taken
+    }
+
+    /// These rows must be loaded yet, or all.
+    fn put_back(&self, due: &Due<Keys>) {
+        self.shared.heard.send_modify(|heard| match due {
+            Due::These(keys) => heard.rows_changed(keys),
+            Due::Everything => heard.all_rows_changed(),
+        });
+    }
+
+    /// Loads everything.
+    async fn load(&mut self) -> Option<News> {
+        // Before asking: a change that is announced while the answer is on its way is loaded again.
+        drop(self.take_roster());
         let pool = &self.shared.pool;
         let work = async {
             let mut lease = pool.lease().await?;
@@ -162,21 +222,106 @@ impl Task {
         };
         match pool.bounded(work).await {
             Ok(roster) => {
-                self.seen.roster = covers;
                 self.well();
                 debug!(agents = roster.agents.len(), queues = roster.queues.len(), "roster loaded");
-                Some(Arc::new(roster))
+                Some(News::Whole(Arc::new(roster)))
             }
             Err(failure) => {
+                self.put_back(&Due::Everything);
                 self.failed(&failure);
                 None
             }
         }
     }
 
-    /// Asks again for the customers that are remembered: what changed about them must be known when the database is away.
-    async fn refresh_customers(&mut self, covers: u64) {
-        let codes = self.shared.cache.codes();
+    /// Loads these rows, and with them those that are announced before it can be known that they do not belong together; if there
+    /// is no end to these, everything.
+    async fn load_rows(&mut self, mut keys: Keys) -> Option<News> {
+        for _ in 0..ROUNDS {
+            if self.begun == Begun::NotYet {
+                break;
+            }
+            match self.load_marked(keys.clone()).await {
+                Ok(change) => {
+                    let more = match self.heard.borrow().roster() {
+                        Due::Everything => break,
+                        // They may have been announced before they were loaded, or since: in that case they are loaded again.
+                        Due::These(more) if more.is_within(&keys) => None,
+                        Due::These(more) => Some(more.clone()),
+                    };
+                    let Some(more) = more else {
+                        self.well();
+                        debug!(rows = keys.len(), "roster loaded, the rows that changed");
+                        return Some(News::Change(Arc::new(change)));
+                    };
+                    drop(self.take_roster());
+                    keys.extend(&more);
+                }
+                Err(failure) => {
+                    self.put_back(&Due::These(keys));
+                    self.failed(&failure);
+                    return None;
+                }
+            }
+        }
+        self.load().await
+    }
+
+    /// Loads these rows, and waits until everything was heard that was announced before.
+    async fn load_marked(&mut self, keys: Keys) -> Result<RosterChange, Error> {
+        self.marks += 1;
+        let (mark, pool, mut heard) = (self.marks, &self.shared.pool, self.heard.clone());
+        let work = async {
+            let mut lease = pool.lease().await?;
+            let change = roster::load_rows(&mut lease, keys, &format!("{} {mark}", self.shared.listener)).await?;
+            lease.done();
+            // The sender is in our own hands.
+            let _ = heard.wait_for(|heard| heard.mark() >= mark).await;
+            Ok(change)
+        };
+        pool.bounded(work).await
+    }
+
+    /// After the first roster: tells with whom customers spoke last.
+    async fn recall(&mut self) {
+        if self.begun == Begun::Yes {
+            return;
+        }
+        self.begun = Begun::Yes;
+        let pool = &self.shared.pool;
+        let work = async {
+            let lease = pool.lease().await?;
+            let talks = talks::last(&lease, REMEMBERED).await?;
+            lease.done();
+            Ok(talks)
+        };
+        let talks = match pool.bounded(work).await {
+            Ok(talks) => talks,
+            Err(error) => {
+                warn!(%error, "the last talks could not be read: no customer is given the same agent again, until their next talk");
+                return;
+            }
+        };
+        debug!(talks = talks.len(), "last talks loaded");
+        // Nobody reads any more when the service stops.
+        let _ = self.news.send(News::PastTalks(Arc::new(talks))).await;
+    }
+
+    /// Asks again for customers that are remembered: what changed about them must be known when the database is away.
+    async fn refresh_customers(&mut self) {
+        let mut due = Due::default();
+        self.shared.heard.send_if_modified(|heard| {
+            due = heard.take_customers();
+            false
+        });
+        let cache = &self.shared.cache;
+        let codes: Vec<CustomerCode> = match &due {
+            Due::These(codes) => codes.iter().filter(|code| cache.holds(code)).cloned().collect(),
+            Due::Everything => cache.codes(),
+        };
+        if codes.is_empty() {
+            return;
+        }
         let pool = &self.shared.pool;
         let work = async {
             let lease = pool.lease().await?;
@@ -186,13 +331,15 @@ impl Task {
         };
         match pool.bounded(work).await {
             Ok(found) => {
-                self.seen.customers = covers;
+                let known: HashSet<_> = found.iter().map(|customer| customer.code.clone()).collect();
+                codes.iter().filter(|code| !known.contains(*code)).for_each(|code| cache.forget(code));
+                found.into_iter().for_each(|customer| cache.put(customer));
                 self.well();
-                let known: std::collections::HashSet<_> = found.iter().map(|customer| customer.code.clone()).collect();
-                codes.iter().filter(|code| !known.contains(*code)).for_each(|code| self.shared.cache.forget(code));
-                found.into_iter().for_each(|customer| self.shared.cache.put(customer));
             }
-            Err(failure) => self.failed(&failure),
+            Err(failure) => {
+                self.shared.heard.send_modify(|heard| heard.customers_changed(due));
+                self.failed(&failure);
+            }
         }
     }
 
@@ -226,23 +373,34 @@ impl Task {
         info!(queue.name = %queue, extension = %extension, ?verb, ?change, "membership");
         let answer = match change {
             Change::Refused => Ok(Change::Refused),
-            Change::Done => self.hand_over().await.map(|()| Change::Done),
+            Change::Done => self.hand_over(queue, extension).await.map(|()| Change::Done),
         };
         let _ = reply.send(answer);
     }
 
-    /// Loads the roster and hands it over now; if that fails it stays due, by the notice that the change itself caused.
-    async fn hand_over(&mut self) -> Result<(), Unavailable> {
-        let Some(roster) = self.load().await else {
+    /// Loads the member's rows and hands them over now; if that fails they stay due.
+    async fn hand_over(&mut self, queue: QueueName, extension: Extension) -> Result<(), Unavailable> {
+        let news = match self.take_roster() {
+            Due::These(mut keys) => {
+                keys.extend(&Keys::of_agent(extension.clone()));
+                keys.extend(&Keys::of_membership(queue, extension));
+                self.load_rows(keys).await
+            }
+            Due::Everything => self.load().await,
+        };
+        let Some(news) = news else {
             return Err(Unavailable { why: "the change is made, but could not be read back".into() });
         };
-        let sent = tokio::time::timeout(self.shared.timeout, self.rosters.send(roster)).await;
+        let sent = tokio::time::timeout(self.shared.timeout, self.news.send(news)).await;
         match sent {
-            Ok(Ok(())) => Ok(()),
+            Ok(Ok(())) => {
+                self.recall().await;
+                Ok(())
+            }
             Ok(Err(_)) => Err(Unavailable { why: "the service is stopping".into() }),
             Err(_) => {
-                // It was taken for handed over: have it loaded again.
-                self.seen.roster = self.seen.roster.wrapping_sub(1);
+                // It was taken for handed over: have all of it loaded again.
+                self.put_back(&Due::Everything);
                 Err(Unavailable { why: "the floor is busy".into() })
             }
         }

@@ -2,18 +2,19 @@
 //! members there while the service is away.
 //!
 //! ```text
-//!   floor ──Roster──▶ keeper (1x a server) ──"what have you got?"──▶ ari
+//!   floor ─Register─▶ keeper (1x a server) ──"what have you got?"──▶ ari
 //!                        │    ▲                                       │
 //!                        │    └──members, penalties, pauses───────────┤
 //!                        └──add, change, remove: context usher-mirror─┘
 //! ```
 //!
-//! After each connect all queues are compared, later those that the roster changed; now and then all again. Nothing is
+//! After each connect all queues are compared, later those that were touched by a change; now and then all again. A queue is
+//! compared with all its members, since app_queue tells them only together. Nothing is
 //! taken for done because it was sent: app_queue is asked again until it is in step.
 
 mod queues;
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 use tokio::{
     sync::watch,
@@ -28,7 +29,7 @@ use crate::{
         id::QueueName,
         queue::{
             mirror::{self, Queues},
-            roster::Roster,
+            roster::Register,
         },
     },
     link::Link,
@@ -69,18 +70,15 @@ impl Handle {
     }
 }
 
-/// Starts with the roster `first`; later ones come from `rosters`.
-pub fn spawn(
-    asterisks: impl Iterator<Item = Ari>,
-    first: &Arc<Roster>,
-    rosters: &watch::Receiver<Arc<Roster>>,
-) -> Handle {
+/// Starts with what `roster` holds, and follows it.
+pub fn spawn(asterisks: impl Iterator<Item = Ari>, roster: &watch::Receiver<Register>) -> Handle {
     let stop = CancellationToken::new();
     let keeper = |ari: Ari| Keeper {
         link: ari.link(),
         asterisk: AppQueue::new(ari),
-        rosters: rosters.clone(),
-        wanted: mirror::wanted(first),
+        roster: roster.clone(),
+        seen: 0,
+        wanted: Queues::new(),
         told: Queues::new(),
         complaints: BTreeSet::new(),
         stop: stop.clone(),
@@ -93,7 +91,9 @@ pub fn spawn(
 struct Keeper {
     asterisk: AppQueue,
     link: watch::Receiver<Link>,
-    rosters: watch::Receiver<Arc<Roster>>,
+    roster: watch::Receiver<Register>,
+    /// The revision of the roster that is wanted.
+    seen: u64,
     wanted: Queues,
     /// What was asked for on this connection.
     told: Queues,
@@ -140,7 +140,7 @@ impl Keeper {
     /// From a connect to the end of that connection.
     async fn connected(&mut self) -> Going {
         let mut sweep = Instant::now();
-        let mut due = BTreeSet::new();
+        let mut due = self.take_in();
         loop {
             if sweep <= Instant::now() {
                 sweep = Instant::now() + SWEEP;
@@ -156,20 +156,25 @@ impl Keeper {
             tokio::select! {
                 biased;
                 fell = self.link.changed() => return if fell.is_ok() { Going::On } else { Going::Stopped },
-                Ok(()) = self.rosters.changed() => {
-                    self.wanted = mirror::wanted(&self.rosters.borrow_and_update());
-                    due = self.changed();
-                }
+                Ok(()) = self.roster.changed() => due = self.take_in(),
                 () = stop.cancelled() => return Going::Stopped,
                 () = sleep_until(sweep) => {}
             }
         }
     }
 
-    /// Queues that are wanted otherwise than they were asked for.
-    fn changed(&self) -> BTreeSet<QueueName> {
-        let names = self.wanted.keys().chain(self.told.keys());
-        names.filter(|name| self.wanted.get(*name) != self.told.get(*name)).cloned().collect()
+    /// Looks at the queues that were touched; yields those that are wanted otherwise than they were asked for.
+    fn take_in(&mut self) -> BTreeSet<QueueName> {
+        let roster = self.roster.borrow_and_update();
+        let touched: Vec<QueueName> = roster.touched_since(self.seen).cloned().collect();
+        self.seen = roster.revision();
+        for queue in &touched {
+            match mirror::wanted(&roster, queue) {
+                Some(members) => drop(self.wanted.insert(queue.clone(), members)),
+                None => drop(self.wanted.remove(queue)),
+            }
+        }
+        touched.into_iter().filter(|name| self.wanted.get(name) != self.told.get(name)).collect()
     }
 
     /// Changes and looks again until these queues are in step, or as often as [`LOOKS`] says.

@@ -37,6 +37,13 @@ pub enum Event {
         /// Readers of every node.
         everywhere: BTreeSet<String>,
     },
+    /// Who may see this node besides those who may see every one; nobody when its agent is not there any more.
+    AccessChanged {
+        /// Whose.
+        extension: Extension,
+        /// Its readers.
+        readers: BTreeSet<String>,
+    },
     /// The node has to exist.
     Need {
         /// Whose.
@@ -221,6 +228,7 @@ impl Board {
         match event {
             Event::Show { pop, ticket } => self.show(pop, ticket, &mut effects),
             Event::Access { nodes, everywhere } => self.access(&nodes, everywhere),
+            Event::AccessChanged { extension, readers } => self.open_to(&extension, readers),
             Event::Need { extension, ticket } => self.need(extension, ticket, &mut effects),
             Event::Online => self.online(),
             Event::Resumed => self.resumed(),
@@ -291,16 +299,19 @@ impl Board {
         self.everywhere = everywhere;
         let extensions: BTreeSet<Extension> = self.nodes.keys().chain(nodes.keys()).cloned().collect();
         for extension in extensions {
-            let mut readers = self.everywhere.clone();
-            readers.extend(nodes.get(&extension).into_iter().flatten().cloned());
-            let is_new = !self.nodes.contains_key(&extension);
-            let node = self.node(&extension);
-            if is_new || node.readers != readers {
-                node.readers = readers;
-                node.failures = 0;
-                node.known = Known::Nothing;
-                self.queue(&extension, Urgency::Later);
-            }
+            self.open_to(&extension, nodes.get(&extension).cloned().unwrap_or_default());
+        }
+    }
+
+    fn open_to(&mut self, extension: &Extension, mut readers: BTreeSet<String>) {
+        readers.extend(self.everywhere.iter().cloned());
+        let is_new = !self.nodes.contains_key(extension);
+        let node = self.node(extension);
+        if is_new || node.readers != readers {
+            node.readers = readers;
+            node.failures = 0;
+            node.known = Known::Nothing;
+            self.queue(extension, Urgency::Later);
         }
     }
 

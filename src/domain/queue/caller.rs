@@ -106,7 +106,7 @@ pub struct Offer {
 }
 
 /// A caller.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
     /// As they came.
     pub arrival: Arrival,

@@ -9,7 +9,7 @@ use crate::domain::{
     queue::{
         caller::Arrival,
         member::Device,
-        roster::{CallerId, Roster},
+        roster::{CallerId, PastTalk, Roster, RosterChange},
     },
 };
 
@@ -18,6 +18,10 @@ use crate::domain::{
 pub enum Event {
     /// The database has a new state of agents, queues and memberships.
     Roster(Arc<Roster>),
+    /// Some rows of it have changed.
+    RosterChanged(Arc<RosterChange>),
+    /// Talks of the last time before the start, for queues that give customers the same member again.
+    PastTalks(Arc<Vec<PastTalk>>),
     /// A caller entered the application.
     CallerEntered(Arrival),
     /// A waiting caller from before a restart or a gap was found, this long after they entered.

@@ -28,7 +28,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub use self::alarms::Deadline;
+pub use self::{alarms::Deadline, partners::REMEMBERED};
 use self::{
     alarms::{Alarm, Alarms},
     lines::Line,
@@ -63,7 +63,7 @@ enum Leg {
 }
 
 /// The floor.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Floor {
     publish_bound: Duration,
     lines: BTreeMap<QueueName, Line>,
@@ -114,6 +114,8 @@ impl Floor {
         let mut out = Vec::new();
         match event {
             Event::Roster(roster) => self.roster(&roster, now, &mut out),
+            Event::RosterChanged(change) => self.roster_changed(&change, now, &mut out),
+            Event::PastTalks(talks) => self.past_talks(&talks),
             Event::CallerEntered(arrival) => self.caller_entered(arrival, now, &mut out),
             Event::CallerFound(arrival, age) => self.caller_found(arrival, age, now, &mut out),
             Event::TalkFound { arrival, age, offer, extension } => {

@@ -47,7 +47,7 @@ pub enum Work {
 }
 
 /// An agent.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Agent {
     /// From the database.
     pub row: roster::Agent,

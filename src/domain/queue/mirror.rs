@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::domain::{
     id::{Extension, Interface, QueueName},
-    queue::roster::{Agent, Roster},
+    queue::roster::{Agent, Register},
 };
 
 /// What app_queue knows of a member, as far as it is ours to say.
@@ -72,21 +72,19 @@ pub enum Step {
     Remove(Interface),
 }
 
-/// What app_queue is to hold: those who are logged on. Where two agents share a phone, the first one counts.
-pub fn wanted(roster: &Roster) -> Queues {
-    let mut queues: Queues = roster.queues.iter().map(|queue| (queue.name.clone(), Members::new())).collect();
-    let agents: BTreeMap<_, _> = roster.agents.iter().map(|agent| (&agent.extension, agent)).collect();
-    for membership in roster.memberships.iter().filter(|membership| membership.logged_on) {
-        let (Some(members), Some(agent)) = (queues.get_mut(&membership.queue), agents.get(&membership.extension))
-        else {
-            continue;
-        };
-        let paused = if pauses(agent, &membership.queue) { Paused::Yes } else { Paused::No };
+/// What app_queue is to hold in that queue: those who are logged on. Where two agents share a phone, the first one counts.
+/// `None`: the queue is not ours.
+pub fn wanted(roster: &Register, queue: &QueueName) -> Option<Members> {
+    roster.queue(queue)?;
+    let mut members = Members::new();
+    for membership in roster.members(queue).filter(|membership| membership.logged_on) {
+        let Some(agent) = roster.agent(&membership.extension) else { continue };
+        let paused = if pauses(agent, queue) { Paused::Yes } else { Paused::No };
         let entry = Entry { penalty: membership.penalty, paused };
         let member = Member { extension: agent.extension.clone(), entry };
         members.entry(agent.interface.clone()).or_insert(member);
     }
-    queues
+    Some(members)
 }
 
 fn pauses(agent: &Agent, queue: &QueueName) -> bool {
@@ -119,7 +117,7 @@ mod tests {
     use super::*;
     use crate::domain::queue::{
         policy::Policy,
-        roster::{Membership, MembershipKind, Pause, PauseKind, Queue},
+        roster::{Membership, MembershipKind, Pause, PauseKind, Queue, Roster},
     };
 
     fn agent(extension: &str, pauses: &[Option<&str>]) -> Agent {
@@ -179,7 +177,10 @@ mod tests {
                 membership("gone", "1000", true, 0),
             ],
         };
-        let wanted = wanted(&roster);
+        let register = Register::from(&roster);
+        assert_eq!(wanted(&register, &QueueName::new("gone")), None);
+        let wanted: Queues =
+            register.queues().map(|queue| (queue.name.clone(), wanted(&register, &queue.name).unwrap())).collect();
         let shown: Vec<_> = wanted
             .iter()
             .flat_map(|(queue, members)| members.iter().map(move |(i, m)| (queue, i, m.entry)))
@@ -190,12 +191,12 @@ mod tests {
 
     #[test]
     fn a_queue_whose_last_member_logged_off_is_emptied() {
-        let roster = Roster { queues: vec![queue("support")], ..Roster::default() };
+        let register = Register::from(&Roster { queues: vec![queue("support")], ..Roster::default() });
         let left = Found {
             members: BTreeMap::from([(Interface::new("PJSIP/1000"), Entry { penalty: 0, paused: Paused::No })]),
             listing: Listing::Whole,
         };
-        let steps = steps(&wanted(&roster)[&QueueName::new("support")], &Members::new(), &left);
+        let steps = steps(&wanted(&register, &QueueName::new("support")).unwrap(), &Members::new(), &left);
         assert_eq!(steps, [Step::Remove(Interface::new("PJSIP/1000"))]);
     }
 

@@ -1,10 +1,17 @@
 //! Who works where, as the database says: agents, queues, and who is a member of which.
 
+mod change;
+mod register;
+
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use self::{
+    change::{Keys, RosterChange},
+    register::Register,
+};
 use crate::domain::{
     id::{CustomerCode, Extension, Interface, QueueName},
     queue::policy::Policy,
@@ -125,6 +132,17 @@ pub struct Roster {
     pub queues: Vec<Queue>,
     /// By queue, then extension, ascending.
     pub memberships: Vec<Membership>,
+}
+
+/// A talk of a customer with an agent that is over, from before the start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PastTalk {
+    /// Key of the customer.
+    pub customer: i64,
+    /// Who spoke with them.
+    pub extension: Extension,
+    /// When it ended.
+    pub ended: Timestamp,
 }
 
 /// A customer: one row of `customers`.

@@ -53,7 +53,7 @@ impl Alarm {
 }
 
 /// All that are set. Each is there once.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Alarms {
     in_order: BTreeSet<(Instant, Alarm)>,
     set: BTreeMap<Alarm, Instant>,

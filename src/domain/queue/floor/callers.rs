@@ -10,7 +10,7 @@ use crate::domain::{
     queue::{
         caller::{Arrival, Caller, Offer, OfferState, Penalties, Stage},
         effect::{Effect, Farewell},
-        floor::{Doors, Floor, Leg, alarms::Alarm, earlier},
+        floor::{Doors, Floor, Leg, alarms::Alarm, earlier, lines::Line},
         member::Work,
         policy::{Emptiness, Overflow},
     },
@@ -315,7 +315,13 @@ impl Floor {
         let place = caller.place();
         line.waiting.remove(&place);
         line.choosy.remove(&place);
-        if line.is_forgotten() {
+        let queue = queue.clone();
+        self.forget_line(&queue);
+    }
+
+    /// Forgets a queue that the database has no more, as soon as nobody waits in it.
+    pub(super) fn forget_line(&mut self, queue: &QueueName) {
+        if self.lines.get(queue).is_some_and(Line::is_forgotten) {
             self.lines.remove(queue);
         }
     }

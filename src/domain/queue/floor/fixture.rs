@@ -1,6 +1,7 @@
 //! What the tests of the floor have in common: a moment to count from, a roster, callers, and effects put into words.
 
 use std::{
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -16,7 +17,7 @@ use crate::domain::{
         caller::{Arrival, Penalties},
         effect::{Effect, Farewell, Notice},
         policy::Policy,
-        roster::{Agent, CallerId, Customer, Membership, MembershipKind, Queue, Roster},
+        roster::{Agent, CallerId, Customer, Membership, MembershipKind, Queue, Roster, RosterChange},
     },
 };
 
@@ -137,6 +138,39 @@ pub(super) fn words(effect: &Effect) -> String {
             Fact::CallEnded { call, outcome, .. } => format!("[ended {}: {}]", short(*call), outcome.as_str()),
         },
     }
+}
+
+/// What leads from one roster to another, as the database announces it: not by what the service itself writes with each call.
+pub(super) fn difference(before: &Roster, after: &Roster) -> RosterChange {
+    let announced =
+        |row: &Membership| Membership { last_call_at: None, calls_taken: 0, wrap_up_until: None, ..row.clone() };
+    let memberships = |roster: &Roster| {
+        let key = |row: &Membership| (row.queue.clone(), row.extension.clone());
+        roster.memberships.iter().map(|row| (key(row), row.clone())).collect::<BTreeMap<_, _>>()
+    };
+    RosterChange {
+        agents: changed(
+            &before.agents.iter().map(|row| (row.extension.clone(), row.clone())).collect(),
+            &after.agents.iter().map(|row| (row.extension.clone(), row.clone())).collect(),
+            Clone::clone,
+        ),
+        queues: changed(
+            &before.queues.iter().map(|row| (row.name.clone(), row.clone())).collect(),
+            &after.queues.iter().map(|row| (row.name.clone(), row.clone())).collect(),
+            Clone::clone,
+        ),
+        memberships: changed(&memberships(before), &memberships(after), announced),
+    }
+}
+
+fn changed<K: Ord + Clone, R: Clone + PartialEq>(
+    before: &BTreeMap<K, R>,
+    after: &BTreeMap<K, R>,
+    shown: impl Fn(&R) -> R,
+) -> BTreeMap<K, Option<R>> {
+    let keys = before.keys().chain(after.keys());
+    let differs = |key: &&K| before.get(*key).map(&shown) != after.get(*key).map(&shown);
+    keys.filter(differs).map(|key| (key.clone(), after.get(key).cloned())).collect()
 }
 
 pub(super) fn shared(roster: Roster) -> Arc<Roster> {

@@ -8,7 +8,7 @@ use crate::domain::{
 };
 
 /// A queue. One that the database has no more stays until nobody waits in it.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Line {
     /// From the database.
     pub(super) row: Option<roster::Queue>,

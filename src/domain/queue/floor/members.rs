@@ -1,7 +1,7 @@
 //! Who works on the floor: what the database says of agents, queues and memberships, and what keeps each from being offered.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use crate::domain::{
     fact::{Fact, OfferEnd},
-    id::{CallId, Extension, OfferNo, QueueName},
+    id::{CallId, Extension, Interface, OfferNo, QueueName},
     now::Now,
     queue::{
         caller::{OfferState, Penalties},
@@ -18,27 +18,71 @@ use crate::domain::{
         floor::{Floor, Leg, alarms::Alarm},
         member::{Agent, Device, Listed, Seat, Work},
         policy::Absence,
-        roster::{self, Membership, PauseKind, Roster},
+        roster::{self, Membership, PastTalk, PauseKind, Roster, RosterChange},
     },
 };
 
 impl Floor {
+    /// Everything anew.
     pub(super) fn roster(&mut self, roster: &Arc<Roster>, now: Now, out: &mut Vec<Effect>) {
         self.queues_listed(&roster.queues);
         self.agents_listed(&roster.agents);
         for membership in &roster.memberships {
             self.membership_listed(membership, now);
         }
-        let agents: Vec<Extension> = self.agents.keys().cloned().collect();
-        for extension in &agents {
+        let engaged = self.engaged.keys().filter(|extension| !self.agents.contains_key(*extension));
+        let concerned: Vec<Extension> = self.agents.keys().chain(engaged).cloned().collect();
+        self.settle(&concerned, now, out);
+        self.lines.retain(|_, line| !line.is_forgotten());
+    }
+
+    /// What differs, and no more: whoever is not named stays as they are. Only a queue that comes, goes or gets another
+    /// timeout costs a look at all callers, since each of its own is given another end.
+    pub(super) fn roster_changed(&mut self, change: &RosterChange, now: Now, out: &mut Vec<Effect>) {
+        for (key, row) in &change.memberships {
+            if row.is_none() {
+                self.membership_unlisted(key);
+            }
+        }
+        let mut retimed = BTreeSet::new();
+        for (name, row) in &change.queues {
+            let timeout = self.queue(name).map(|row| row.queue_timeout);
+            self.lines.entry(name.clone()).or_default().row.clone_from(row);
+            self.touched.insert(name.clone());
+            if timeout != row.as_ref().map(|row| row.queue_timeout) {
+                retimed.insert(name);
+            }
+        }
+        self.reschedule_callers_of(&retimed);
+        for (extension, row) in &change.agents {
+            match row {
+                Some(row) => self.agent_listed(row),
+                None => self.agent_unlisted(extension),
+            }
+        }
+        for row in change.memberships.values().flatten() {
+            self.membership_listed(row, now);
+        }
+        self.touched.extend(change.memberships.keys().map(|(queue, _)| queue.clone()));
+        let concerned: Vec<Extension> = change.concerned().into_iter().cloned().collect();
+        self.settle(&concerned, now, out);
+        for name in change.queues.keys() {
+            self.forget_line(name);
+        }
+    }
+
+    /// Draws the conclusions from new rows of these people.
+    fn settle(&mut self, concerned: &[Extension], now: Now, out: &mut Vec<Effect>) {
+        for extension in concerned {
             self.confirm_auto_pauses(extension);
         }
-        self.withdraw_from_the_logged_off(now, out);
-        self.look_after_all();
-        for extension in &agents {
+        self.withdraw_from_the_logged_off(concerned, now, out);
+        for extension in concerned {
+            self.look_after(extension);
+        }
+        for extension in concerned {
             self.forget_if_unlisted(extension);
         }
-        self.lines.retain(|_, line| !line.is_forgotten());
     }
 
     fn queues_listed(&mut self, rows: &[roster::Queue]) {
@@ -53,14 +97,16 @@ impl Floor {
             self.lines.entry(row.name.clone()).or_default().row = Some(row.clone());
         }
         self.touched.extend(self.lines.keys().cloned());
-        // Only their callers have to be given another end.
         before.retain(|name, timeout| self.queue(name).map(|row| row.queue_timeout) != *timeout);
-        let calls: Vec<CallId> = self
-            .callers
-            .values()
-            .filter(|caller| before.contains_key(&caller.arrival.queue))
-            .map(|caller| caller.arrival.call)
-            .collect();
+        self.reschedule_callers_of(&before.keys().collect());
+    }
+
+    fn reschedule_callers_of(&mut self, queues: &BTreeSet<&QueueName>) {
+        if queues.is_empty() {
+            return;
+        }
+        let theirs = self.callers.values().filter(|caller| queues.contains(&caller.arrival.queue));
+        let calls: Vec<CallId> = theirs.map(|caller| caller.arrival.call).collect();
         for call in calls {
             self.reschedule(call);
         }
@@ -72,28 +118,65 @@ impl Floor {
         }
         self.owners.clear();
         for row in rows {
-            self.owners.entry(row.interface.clone()).or_default().insert(row.extension.clone());
-            if let Some(agent) = self.agents.get_mut(&row.extension) {
-                agent.row = row.clone();
-                agent.listed = Listed::Yes;
-                continue;
-            }
-            // They may be in a talk that was found while they were not listed.
-            let talk = self.engaged.get(&row.extension).and_then(|out| out.first());
-            let agent = Agent {
-                row: row.clone(),
-                seats: BTreeMap::new(),
-                auto_pauses: Default::default(),
-                wrap_up: None,
-                last_call: None,
-                last_refusal: None,
-                work: talk.map_or(Work::Free, |(call, offer)| Work::Busy { call: *call, offer: *offer }),
-                listed: Listed::Yes,
-            };
-            self.agents.insert(row.extension.clone(), agent);
+            self.agent_listed(row);
         }
         for agent in self.agents.values_mut().filter(|agent| agent.listed == Listed::No) {
             agent.seats.clear();
+        }
+    }
+
+    fn agent_listed(&mut self, row: &roster::Agent) {
+        let before = self.agents.get(&row.extension).map(|agent| agent.row.interface.clone());
+        if let Some(before) = before.filter(|before| *before != row.interface) {
+            self.disown(&before, &row.extension);
+        }
+        self.owners.entry(row.interface.clone()).or_default().insert(row.extension.clone());
+        if let Some(agent) = self.agents.get_mut(&row.extension) {
+            agent.row = row.clone();
+            agent.listed = Listed::Yes;
+            return;
+        }
+        // They may be in a talk that was found while they were not listed.
+        let talk = self.engaged.get(&row.extension).and_then(|out| out.first());
+        let agent = Agent {
+            row: row.clone(),
+            seats: BTreeMap::new(),
+            auto_pauses: Default::default(),
+            wrap_up: None,
+            last_call: None,
+            last_refusal: None,
+            work: talk.map_or(Work::Free, |(call, offer)| Work::Busy { call: *call, offer: *offer }),
+            listed: Listed::Yes,
+        };
+        self.agents.insert(row.extension.clone(), agent);
+    }
+
+    /// Their memberships are gone as well.
+    fn agent_unlisted(&mut self, extension: &Extension) {
+        let Some(agent) = self.agents.get_mut(extension) else { return };
+        agent.listed = Listed::No;
+        agent.seats.clear();
+        let interface = agent.row.interface.clone();
+        self.disown(&interface, extension);
+    }
+
+    fn disown(&mut self, interface: &Interface, extension: &Extension) {
+        if let Some(owners) = self.owners.get_mut(interface) {
+            owners.remove(extension);
+            if owners.is_empty() {
+                self.owners.remove(interface);
+            }
+        }
+    }
+
+    fn membership_unlisted(&mut self, (queue, extension): &(QueueName, Extension)) {
+        if let Some(line) = self.lines.get_mut(queue) {
+            line.members.remove(extension);
+            line.away.remove(extension);
+            line.free.remove(extension);
+        }
+        if let Some(agent) = self.agents.get_mut(extension) {
+            agent.seats.remove(queue);
         }
     }
 
@@ -112,9 +195,12 @@ impl Floor {
         }
         if !row.logged_on {
             agent.seats.remove(&row.queue);
+            line.members.remove(&row.extension);
+            line.free.remove(&row.extension);
             line.away.insert(row.extension.clone());
             return;
         }
+        line.away.remove(&row.extension);
         line.members.insert(row.extension.clone());
         let seat = agent.seats.entry(row.queue.clone()).or_insert_with(|| Seat {
             penalty: 0,
@@ -141,9 +227,10 @@ impl Floor {
         });
     }
 
-    fn withdraw_from_the_logged_off(&mut self, now: Now, out: &mut Vec<Effect>) {
+    fn withdraw_from_the_logged_off(&mut self, concerned: &[Extension], now: Now, out: &mut Vec<Effect>) {
         let mut withdrawn: Vec<(CallId, OfferNo)> = Vec::new();
-        for (extension, offers) in &self.engaged {
+        for extension in concerned {
+            let Some(offers) = self.engaged.get(extension) else { continue };
             let seats = self.agents.get(extension).map(|agent| &agent.seats);
             withdrawn.extend(offers.iter().filter(|(call, _)| {
                 let caller = self.callers.get(call).filter(|caller| caller.is_unanswered());
@@ -254,6 +341,13 @@ impl Floor {
     }
 
     // ---- after a talk, and after none ------------------------------------------------------------------------------
+
+    /// Talks of the last time before the start. What was heard since counts for more.
+    pub(super) fn past_talks(&mut self, talks: &[PastTalk]) {
+        for talk in talks {
+            self.partners.recall(talk);
+        }
+    }
 
     /// A member's talk in a queue has ended.
     pub(super) fn talk_ended(&mut self, call: CallId, extension: &Extension, now: Now, out: &mut Vec<Effect>) {

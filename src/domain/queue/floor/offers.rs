@@ -132,7 +132,9 @@ impl Floor {
             line.offered = line.offered.saturating_sub(1);
         }
         caller.stage = Stage::Joining;
+        let queue = caller.arrival.queue.clone();
         let others: Vec<OfferNo> = caller.offers.keys().filter(|other| **other != number).copied().collect();
+        self.forget_line(&queue);
         self.join(call, now, out);
         for other in others {
             self.end_offer(call, other, OfferEnd::Taken, Leg::ToBeDropped(Farewell::Taken), now, out);

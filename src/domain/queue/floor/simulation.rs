@@ -107,6 +107,7 @@ fn whatever_a_shift_brings_the_floor_keeps_its_promises_and_comes_to_rest() {
         "calls to a full queue",
         "calls to an empty queue",
         "members paused by the floor",
+        "offers to the last partner",
         "offers taken by another member",
         "wrap-ups",
     ] {

@@ -1,7 +1,7 @@
 //! Chance inside the machine: from a seed, so that the same events make the same choices.
 
 /// A generator (SplitMix64; Steele, Lea, Flood 2014): small, and a good spread from any seed.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dice(u64);
 
 impl Dice {

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::Duration,
 };
 
@@ -116,6 +117,8 @@ pub(super) struct Shift {
     pub(super) known: BTreeSet<CallId>,
     members: Vec<Member>,
     queues: Vec<(roster::Queue, bool)>,
+    /// What the service has read of these last.
+    told: Roster,
     came: u64,
     pub(super) log: Option<Vec<String>>,
 }
@@ -161,6 +164,7 @@ impl Shift {
             known: BTreeSet::new(),
             members,
             queues,
+            told: Roster::default(),
             came: 0,
             log,
         };
@@ -169,7 +173,7 @@ impl Shift {
     }
 
     fn plan_the_day(&mut self) {
-        self.step(Event::Roster(fixture::shared(self.roster())));
+        self.load_all();
         for server in 0..self.world.servers.len() {
             let within = self.chance.between(0, 50);
             self.later(within, Plan::LinkReturns { server, epoch: 0 });
@@ -300,8 +304,9 @@ impl Shift {
             }
             Event::CallerEntered(arrival) => self.witness.comes(arrival.call, now.steady),
             Event::LegAnswered { call, offer, .. } => self.tally_answer(*call, *offer),
-            Event::Roster(roster) => self.witness.rules(roster),
-            Event::TalkOver { .. }
+            Event::Roster(_) | Event::RosterChanged(_) => self.witness.rules(&self.told),
+            Event::PastTalks(_)
+            | Event::TalkOver { .. }
             | Event::CallerGone { .. }
             | Event::LegGone { .. }
             | Event::Joined { .. }
@@ -486,7 +491,9 @@ impl Shift {
             let epoch = self.world.servers[server].epoch;
             self.later(after, Plan::LinkReturns { server, epoch });
         }
-        self.step(Event::Roster(fixture::shared(self.roster())));
+        self.write_what_waits();
+        self.load_all();
+        self.step(Event::PastTalks(Arc::new(self.witness.talks())));
     }
 
     fn roster(&self) -> Roster {
@@ -511,12 +518,49 @@ impl Shift {
         }
     }
 
-    fn tell_roster(&mut self) {
-        self.step(Event::Roster(fixture::shared(self.roster())));
+    fn load_all(&mut self) {
+        self.told = self.roster();
+        self.step(Event::Roster(fixture::shared(self.told.clone())));
     }
 
-    /// The ledger writes, and loads what it has written.
+    /// The rows that were changed are loaded, or for once all of them. Both ways lead to the same floor, by the same effects.
+    fn tell_roster(&mut self) {
+        let roster = self.roster();
+        let change = Event::RosterChanged(Arc::new(fixture::difference(&self.told, &roster)));
+        let whole = Event::Roster(fixture::shared(roster.clone()));
+        self.told = roster;
+        let [(by_change, first), (by_all, second)] = [change.clone(), whole.clone()].map(|event| {
+            let mut floor = self.floor.clone();
+            let effects = floor.step(event, self.now());
+            (floor, effects)
+        });
+        let lines = |effects: &[Effect]| effects.iter().map(fixture::words).collect::<Vec<_>>();
+        assert_eq!(lines(&first), lines(&second), "done otherwise for {change:?}");
+        assert!(by_change == by_all, "{change:?} leads to\n{by_change:?}\nand everything to\n{by_all:?}");
+        let event = if self.chance.percent(20) { whole } else { change };
+        self.step(event);
+    }
+
+    /// What an earlier run has recorded is written before anything is read.
+    fn write_what_waits(&mut self) {
+        let waits = |plan: &Plan| matches!(plan, Plan::Written(Fact::WrapUp { .. }));
+        let due: Vec<_> = self.agenda.iter().filter(|(_, plan)| waits(plan)).map(|(key, _)| *key).collect();
+        for key in due {
+            if let Some(Plan::Written(fact)) = self.agenda.remove(&key) {
+                self.write(&fact);
+            }
+        }
+    }
+
+    /// The ledger writes. What the service knows already is not announced, and so not read again.
     fn written(&mut self, fact: &Fact) {
+        self.write(fact);
+        if matches!(fact, Fact::AutoPaused { .. }) {
+            self.tell_roster();
+        }
+    }
+
+    fn write(&mut self, fact: &Fact) {
         match fact {
             Fact::AutoPaused { extension, queue, .. } => {
                 let since = self.now().utc;
@@ -538,7 +582,6 @@ impl Shift {
             | Fact::CallOverflowed { .. }
             | Fact::CallEnded { .. } => {}
         }
-        self.tell_roster();
     }
 
     fn roster_changes(&mut self) {

@@ -19,7 +19,7 @@ use crate::domain::{
         floor::{Doors, Floor},
         member::{Agent, Device, Listed, Work},
         policy::{Emptiness, Overflow, Policy},
-        roster::{Pause, PauseKind, Roster},
+        roster::{PastTalk, Pause, PauseKind, Roster},
     },
 };
 
@@ -83,6 +83,10 @@ pub(super) struct Witness {
     paused: BTreeMap<Extension, Vec<Pause>>,
     unanswered: BTreeMap<(Extension, QueueName), u32>,
     wrap_up: BTreeMap<Extension, Timestamp>,
+    /// Which customer calls.
+    customers: BTreeMap<CallId, i64>,
+    /// With whom each customer spoke last, and when that ended, as it is in the database.
+    partners: BTreeMap<i64, (Extension, Timestamp)>,
     /// When it last was each member's turn.
     turns: BTreeMap<Extension, Timestamp>,
 }
@@ -148,10 +152,20 @@ impl Witness {
 
     pub(super) fn talk_found(&mut self, arrival: &Arrival, offer: OfferNo, extension: &Extension) {
         let call = arrival.call;
+        self.customers.insert(call, arrival.customer.id);
         self.queue_of.insert(call, arrival.queue.clone());
         self.tally.count("talks found");
         self.on_the_floor.insert(call);
         self.open.insert((call, offer), extension.clone());
+    }
+
+    pub(super) fn talks(&self) -> Vec<PastTalk> {
+        let talk = |(customer, (extension, ended)): (&i64, &(Extension, Timestamp))| PastTalk {
+            customer: *customer,
+            extension: extension.clone(),
+            ended: *ended,
+        };
+        self.partners.iter().filter(|(customer, _)| **customer != 0).map(talk).collect()
     }
 
     // ---- effects -----------------------------------------------------------------------------------------------
@@ -201,7 +215,8 @@ impl Witness {
 
     pub(super) fn recorded(&mut self, fact: &Fact, now: Now) {
         match fact {
-            Fact::CallEntered { call, queue, .. } => {
+            Fact::CallEntered { call, queue, customer, .. } => {
+                self.customers.insert(*call, customer.id);
                 assert!(self.on_the_floor.insert(*call), "entered twice");
                 self.queue_of.insert(*call, queue.clone());
             }
@@ -228,6 +243,14 @@ impl Witness {
                 let wraps_up = self.wrap_up.get(extension).is_some_and(|until| *until > now.utc);
                 assert!(!wraps_up, "offered to one who is in wrap-up");
                 assert_eq!(choice.chosen, *extension);
+                if choice.rule == "sticky" {
+                    self.tally.count("offers to the last partner");
+                    assert_eq!(
+                        self.partners.get(&self.customers[call]).map(|(partner, _)| partner),
+                        Some(extension),
+                        "another one spoke with them last"
+                    );
+                }
                 if others == 0 {
                     let verdict = choice.candidates.iter().find(|c| c.extension == *extension).map(|c| &*c.verdict);
                     assert_eq!(verdict, Some("chosen"));
@@ -273,6 +296,9 @@ impl Witness {
                 self.tally.count(end_of_call(*outcome));
                 assert!(self.on_the_floor.remove(call), "ended twice");
                 self.forget(*call);
+                if let (Some(extension), Some(customer)) = (extension, self.customers.get(call)) {
+                    self.partners.insert(*customer, (extension.clone(), now.utc));
+                }
                 self.turns.extend(extension.iter().map(|extension| (extension.clone(), now.utc)));
                 let open: Vec<_> = self.open.keys().filter(|(of, _)| of == call).copied().collect();
                 let open: Vec<_> = open.into_iter().filter_map(|key| self.open.remove(&key)).collect();

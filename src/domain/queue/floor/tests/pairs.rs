@@ -1,6 +1,6 @@
 //! Every event in every stage: nothing panics, and what must hold holds.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::Bench;
 use crate::domain::{
@@ -11,10 +11,10 @@ use crate::domain::{
         effect::{Effect, Event, LegEnd},
         floor::{
             Floor,
-            fixture::{call, shared, support},
+            fixture::{call, difference, shared, support},
         },
         member::{Device, Work},
-        roster::Roster,
+        roster::{PastTalk, Roster},
     },
 };
 
@@ -49,12 +49,21 @@ fn brought(steps: usize) -> Bench {
     bench
 }
 
+/// From those logged on to these.
+fn change(before: &[&str], after: &[&str]) -> Event {
+    Event::RosterChanged(Arc::new(difference(&support(before), &support(after))))
+}
+
 fn events(bench: &Bench) -> Vec<Event> {
-    let (server, call) = (bench.server.clone(), call(1));
+    let (server, call, ended) = (bench.server.clone(), call(1), bench.now.utc);
     let mut events = vec![
         Event::Roster(shared(support(&["1000", "3000"]))),
         Event::Roster(shared(support(&["1000"]))),
         Event::Roster(shared(Roster::default())),
+        change(&["1000", "3000"], &["1000"]),
+        change(&["1000", "3000"], &[]),
+        change(&["1000"], &["1000", "4000"]),
+        Event::PastTalks(Arc::new(vec![PastTalk { customer: 1, extension: Extension::new("3000"), ended }])),
         Event::CallerEntered(bench.arrival(1)),
         Event::CallerEntered(bench.arrival(2)),
         Event::CallerFound(bench.arrival(1), Duration::from_secs(20)),
