@@ -59,9 +59,9 @@ async fn what_a_service_writes_whose_lease_another_one_has_taken_is_refused() {
     let stop = CancellationToken::new();
     let _stop = stop.clone().drop_guard();
     let terms = Terms { token: Some(Token(7)), fence: Fence::open(), folder: None };
-    let (handle, mut rosters, _task) = ledger::spawn(&database, terms, stop).await.unwrap();
-    soon("a roster", rosters.recv()).await.unwrap();
-    tokio::spawn(async move { while rosters.recv().await.is_some() {} });
+    let (handle, mut news, _task) = ledger::spawn(&database, terms, stop).await.unwrap();
+    soon("a roster", news.recv()).await.unwrap();
+    tokio::spawn(async move { while news.recv().await.is_some() {} });
     let (before, after) = (CallId(Uuid::now_v7()), CallId(Uuid::now_v7()));
     handle.record(stamp(Timestamp::now(), entered(before, "1")));
     eventually("the holder of the lease writes", || async { *handle.pending().borrow() == 0 }).await;

@@ -14,10 +14,10 @@ use usher::{
         pop::PopOutcome,
         queue::{
             choice::Choice,
-            roster::{CallerId, Customer, Roster},
+            roster::{CallerId, Customer, Register, Roster},
         },
     },
-    ledger::{self, Change, Handle},
+    ledger::{self, Change, Handle, News},
     link::Link,
 };
 use uuid::Uuid;
@@ -27,7 +27,9 @@ use crate::fixture::{connect, eventually, shared, soon};
 /// A running ledger, stopped when dropped.
 pub struct Running {
     pub handle: Handle,
-    pub rosters: mpsc::Receiver<Arc<Roster>>,
+    pub news: mpsc::Receiver<News>,
+    /// What the news so far come to.
+    pub register: Register,
     pub task: JoinHandle<()>,
     stop: CancellationToken,
 }
@@ -35,8 +37,8 @@ pub struct Running {
 impl Running {
     pub async fn start(database: &Database) -> Self {
         let stop = CancellationToken::new();
-        let (handle, rosters, task) = ledger::spawn(database, ledger::Terms::alone(), stop.clone()).await.unwrap();
-        Self { handle, rosters, task, stop }
+        let (handle, news, task) = ledger::spawn(database, ledger::Terms::alone(), stop.clone()).await.unwrap();
+        Self { handle, news, register: Register::default(), task, stop }
     }
 
     /// Started and connected, with its first snapshot.
@@ -46,8 +48,24 @@ impl Running {
         (this, roster)
     }
 
+    /// The roster after the next piece of news of it.
     pub async fn roster(&mut self) -> Arc<Roster> {
-        soon("a roster", self.rosters.recv()).await.expect("the ledger runs")
+        loop {
+            let news = soon("news of the roster", self.news.recv()).await.expect("the ledger runs");
+            if self.hear(news) {
+                return Arc::new(self.register.to_roster());
+            }
+        }
+    }
+
+    /// Whether it is news of the roster.
+    pub fn hear(&mut self, news: News) -> bool {
+        match news {
+            News::Whole(roster) => self.register.replace(&roster),
+            News::Change(change) => self.register.apply(&change),
+            News::PastTalks(_) => return false,
+        }
+        true
     }
 
     /// The first snapshot of which this is true.
@@ -63,7 +81,7 @@ impl Running {
     /// Throws the snapshots away, so that they never wait for a reader.
     fn read_by_nobody(mut self) -> (Handle, JoinHandle<()>) {
         let handle = self.handle.clone();
-        (handle, tokio::spawn(async move { while self.rosters.recv().await.is_some() {} }))
+        (handle, tokio::spawn(async move { while self.news.recv().await.is_some() {} }))
     }
 
     pub async fn link_is_up(&self) {
@@ -324,8 +342,10 @@ async fn when_log_on_returns_the_floor_has_been_told_and_no_older_roster_follows
         };
         assert_eq!(change, Ok(Change::Done));
         let mut last = None;
-        while let Ok(roster) = running.rosters.try_recv() {
-            last = logged_on(&roster, "1000");
+        while let Ok(news) = running.news.try_recv() {
+            if running.hear(news) {
+                last = logged_on(&running.register.to_roster(), "1000");
+            }
         }
         assert_eq!(last, Some(on), "round {round}");
     }
@@ -434,5 +454,5 @@ async fn a_ledger_that_is_told_to_stop_ends_and_says_what_it_could_not_write() {
     running.handle.record(stamp(at(0), entered(CallId(Uuid::now_v7()), "2000")));
     assert_eq!(running.handle.flush(Duration::from_millis(1)).await, 1);
     assert!(running.handle.log_on(&support(), &Extension::new("1000")).await.is_err());
-    eventually("closed rosters", async || running.rosters.is_closed()).await;
+    eventually("no more news", async || running.news.is_closed()).await;
 }

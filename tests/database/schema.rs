@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use futures_util::StreamExt;
-use tokio_postgres::AsyncMessage;
 use usher::db::{
     Error,
     migrate::{self, Failure, Mismatch},
@@ -11,7 +9,7 @@ use usher::db::{
     statements,
 };
 
-use crate::fixture::{connect, shared, soon};
+use crate::fixture::{connect, shared};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fresh_database_can_prepare_every_statement_of_the_program() {
@@ -98,37 +96,6 @@ async fn the_demo_data_can_be_loaded_twice_and_company_1_stays_customer_1() {
     let row =
         single.client.query_one("SELECT jid, interface FROM extensions WHERE number = '1000'", &[]).await.unwrap();
     assert_eq!((row.get(0), row.get(1)), ("user1@example.org", "PJSIP/1000"));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_end_of_a_call_alone_is_not_announced_as_a_change() {
-    let database = shared().await.database().await;
-    let single = connect(&database).await;
-    single
-        .client
-        .batch_execute("INSERT INTO memberships (queue, extension, logged_on) VALUES ('support', '1000', true)")
-        .await
-        .unwrap();
-    let (client, mut messages) = Connector::new(&database).unwrap().open(Statements::Bounded).await.unwrap();
-    let (heard, mut notices) = tokio::sync::mpsc::unbounded_channel();
-    let driver = tokio::spawn(async move {
-        while let Some(Ok(message)) = messages.next().await {
-            if let AsyncMessage::Notification(notice) = message {
-                let _ = heard.send(notice.payload().to_owned());
-            }
-        }
-    });
-    client.batch_execute("LISTEN usher_changed").await.unwrap();
-    for sql in [
-        "UPDATE memberships SET last_call_at = now(), calls_taken = 1, wrap_up_until = now()",
-        "UPDATE queues SET label = 'Help'",
-        "UPDATE memberships SET logged_on = false",
-    ] {
-        single.client.batch_execute(sql).await.unwrap();
-    }
-    assert_eq!(soon("first notice", notices.recv()).await.as_deref(), Some("queues"));
-    assert_eq!(soon("second notice", notices.recv()).await.as_deref(), Some("memberships"));
-    driver.abort();
 }
 
 #[tokio::test(flavor = "multi_thread")]
