@@ -35,7 +35,7 @@ use self::{
     partners::Partners,
 };
 use crate::domain::{
-    fact::{CallOutcome, OfferEnd},
+    fact::CallOutcome,
     id::{CallId, Extension, Interface, OfferNo, QueueName, ServerId},
     now::Now,
     pop::PopOutcome,
@@ -168,10 +168,7 @@ impl Floor {
     fn ring_alarm(&mut self, alarm: Alarm, now: Now, out: &mut Vec<Effect>) {
         match alarm {
             Alarm::Pop(call, offer) => self.pop_settled(call, offer, PopOutcome::TimedOut, now, out),
-            Alarm::RingTime(call, offer) => {
-                let leg = Leg::ToBeDropped(Farewell::None);
-                self.end_offer(call, offer, OfferEnd::RingNoAnswer, leg, now, out);
-            }
+            Alarm::RingTime(call, offer) => self.ring_time_over(call, offer, now, out),
             Alarm::QueueTimeout(call) => self.send_away(call, CallOutcome::TimedOut, now, out),
             Alarm::Clearing(extension) => self.set_work(&extension, Work::Free),
             Alarm::Join(call) => self.join(call, now, out),

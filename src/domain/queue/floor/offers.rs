@@ -96,6 +96,14 @@ impl Floor {
         })
     }
 
+    /// The phone has rung as long as it may. What its owner did is not known without a link: then nobody is blamed.
+    pub(super) fn ring_time_over(&mut self, call: CallId, number: OfferNo, now: Now, out: &mut Vec<Effect>) {
+        let Some(caller) = self.callers.get(&call) else { return };
+        let linked = self.up.contains(&caller.arrival.server);
+        let why = if linked { OfferEnd::RingNoAnswer } else { OfferEnd::Withdrawn };
+        self.end_offer(call, number, why, Leg::ToBeDropped(Farewell::None), now, out);
+    }
+
     pub(super) fn leg_answered(
         &mut self,
         server: ServerId,

@@ -93,6 +93,7 @@ fn whatever_a_shift_brings_the_floor_keeps_its_promises_and_comes_to_rest() {
         "offers whose caller went",
         "offers whose member went",
         "offers withdrawn",
+        "offers withdrawn without a link",
         "orphaned legs",
         "pops not settled in time",
         "restarts",

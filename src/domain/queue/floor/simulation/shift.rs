@@ -337,6 +337,9 @@ impl Shift {
         let server = match &effect {
             Effect::Announce { .. } | Effect::ForgetAnnouncement { .. } | Effect::TellMember { .. } => return,
             Effect::Record(fact) => {
+                if let Fact::OfferEnded { call, why, .. } = fact {
+                    self.witness.offer_ends(&self.world.servers[self.world.server_of[call]].id, *why);
+                }
                 if matches!(fact, Fact::AutoPaused { .. } | Fact::WrapUp { .. }) {
                     let after = self.chance.between(0, 500);
                     self.later(after, Plan::Written(fact.clone()));

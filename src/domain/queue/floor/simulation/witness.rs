@@ -309,6 +309,15 @@ impl Witness {
         }
     }
 
+    /// Nobody is held to have let it ring whom the floor could not hear.
+    pub(super) fn offer_ends(&mut self, server: &ServerId, why: OfferEnd) {
+        let heard = self.up.contains(server);
+        assert!(heard || why != OfferEnd::RingNoAnswer, "blamed for a ring over a link that is down");
+        if !heard && why == OfferEnd::Withdrawn {
+            self.tally.count("offers withdrawn without a link");
+        }
+    }
+
     fn let_go_by(&mut self, call: CallId, extension: &Extension, now: Now, why: OfferEnd) {
         self.skipped.insert((call, extension.clone()));
         self.turns.insert(extension.clone(), now.utc);

@@ -46,6 +46,19 @@ fn f2_a_phone_that_rang_when_the_link_fell_is_not_taken_for_free_while_it_may_st
 }
 
 #[test]
+fn a_member_whose_ring_time_ends_while_the_link_is_down_is_not_blamed_for_it() {
+    let mut bench = Bench::with(&["1000"]);
+    bench.rings(1);
+    bench.link_down();
+    let effects = bench.due(Deadline::RingTime);
+    assert!(has(&effects, "[offer ended 1: withdrawn]") && has(&effects, "withdrawn 1000 for 1"), "{effects:?}");
+    assert_eq!(bench.floor.agents()["1000"].last_refusal, None);
+    // Nor are they skipped: they are offered the same caller again.
+    bench.due(Deadline::Clearing);
+    assert!(has(&bench.link_up(&["PJSIP/1000"]), "publish 1000 for 1"));
+}
+
+#[test]
 fn a_ring_that_was_never_asked_for_is_not_held_against_the_member() {
     let mut bench = Bench::with(&["1000"]);
     bench.rings(1);
