@@ -87,8 +87,8 @@ pub async fn run_until(config: Config, asked: impl Future<Output = &'static str>
             office = candidate.elected(resign.clone()) => office,
             why = &mut asked => { tracing::info!("{why}: stopping"); break }
         };
-        let Office { token, fence, mut task } = office;
-        let ended = serve(&config, token, fence, &shown, &mut task, asked.as_mut()).await;
+        let Office { token, mark, fence, mut task } = office;
+        let ended = serve(&config, token, &mark, fence, &shown, &mut task, asked.as_mut()).await;
         resign.cancel();
         if !task.is_finished() && task.await.is_err() {
             tracing::error!("the keeper of the lease ended badly");
@@ -115,6 +115,7 @@ enum Left {
 async fn serve(
     config: &Config,
     token: Token,
+    mark: &str,
     fence: Fence,
     shown: &watch::Sender<Sources>,
     keeper: &mut JoinHandle<duty::End>,
@@ -165,7 +166,7 @@ async fn serve(
             // A caller who is found waiting is to have their pop as well; an XMPP server that is away holds nobody up.
             let _ = timeout(FIRST_LINK, desk.link().wait_for(crate::link::Link::is_up)).await;
             let ari_stop = CancellationToken::new();
-            let asterisks = connect_asterisks(config, &fence, asterisk_links, &ari_stop)?;
+            let asterisks = connect_asterisks(config, &fence, mark, asterisk_links, &ari_stop)?;
             // Set once: the floor is started once.
             let _ = counted.asterisks.set(asterisks.iter().map(|(ari, _)| ari.clone()).collect());
             known.send_modify(|known| known.replace(&first));
@@ -288,13 +289,18 @@ type Asterisks = Vec<(ari::Ari, mpsc::Receiver<ari::Incoming>)>;
 fn connect_asterisks(
     config: &Config,
     fence: &Fence,
+    mark: &str,
     links: LinkSenders,
     stop: &CancellationToken,
 ) -> Result<Asterisks> {
-    let globals: Vec<ari::Global> = config.agi.announce.iter().map(|address| ("USHER_AGI", address.clone())).collect();
+    let terms = ari::Terms {
+        fence: fence.clone(),
+        mark: mark.to_owned(),
+        globals: config.agi.announce.iter().map(|address| ("USHER_AGI", address.clone())).collect(),
+    };
     let mut asterisks = Vec::new();
     for (server, shown) in config.asterisk.iter().zip(links) {
-        let (ari, incoming, _task) = ari::spawn(server.clone(), globals.clone(), fence.clone(), stop.clone())
+        let (ari, incoming, _task) = ari::spawn(server.clone(), terms.clone(), stop.clone())
             .with_context(|| format!("cannot use the settings of asterisk {}", server.name))?;
         tokio::spawn(forward(ari.link(), shown));
         asterisks.push((ari, incoming));

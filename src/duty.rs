@@ -61,6 +61,8 @@ pub struct Candidate {
 pub struct Office {
     /// Grows with each change of hands.
     pub token: Token,
+    /// Names this process and this term of it: no two are alike.
+    pub mark: String,
     /// Whether it may act.
     pub fence: Fence,
     /// Ends when the office is lost, or given back when asked to stop.
@@ -154,7 +156,7 @@ impl Candidate {
         let (gate, fence) = Gate::new(asked + crate::domain::lease::LEASE);
         let keeper = Keeper { connector: self.connector.clone(), holder: self.holder, token, hold, gate };
         let task = tokio::spawn(keeper.run(single, asked, stop));
-        Office { token, fence, task }
+        Office { token, mark: format!("{}-{}", self.holder, token.0), fence, task }
     }
 }
 

@@ -37,8 +37,19 @@ enum Until {
 #[derive(Debug, Default)]
 struct Signals {
     replaced: Notify,
-    /// For each connection that is up and exclusive: when the latest question was asked that it has answered.
-    proofs: Mutex<BTreeMap<String, Instant>>,
+    /// For each exclusive connection: what is known of whose it is.
+    places: Mutex<BTreeMap<String, Place>>,
+}
+
+/// What is known of an exclusive connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// Nothing since its last end.
+    Unknown,
+    /// Ours: it has answered what was asked then.
+    Ours { asked: Instant },
+    /// The other side could not be reached when it was asked then.
+    Unreachable { asked: Instant },
 }
 
 impl Gate {
@@ -59,9 +70,16 @@ impl Gate {
         self.signals.replaced.notified().await;
     }
 
-    /// The moment since which every exclusive connection has proven to be ours still; `None` if there is none.
+    /// The moment at which every exclusive connection was ours still, but for those whose other side could not be reached then.
+    /// `None` while nothing is known of one, and when none is ours.
     pub fn proven(&self) -> Option<Instant> {
-        self.signals.proofs().values().min().copied()
+        let places = self.signals.places();
+        let ours = places.values().any(|place| matches!(place, Place::Ours { .. }));
+        let asked = places.values().map(|place| match *place {
+            Place::Unknown => None,
+            Place::Ours { asked } | Place::Unreachable { asked } => Some(asked),
+        });
+        asked.min().flatten().filter(|_| ours)
     }
 }
 
@@ -97,18 +115,27 @@ impl Fence {
 
     /// An exclusive connection is ours: it has answered what was asked at that moment.
     pub fn report_proof(&self, connection: &str, asked: Instant) {
-        self.signals.proofs().insert(connection.to_owned(), asked);
+        self.report(connection, Place::Ours { asked });
     }
 
-    /// An exclusive connection is no more.
-    pub fn report_end(&self, connection: &str) {
-        self.signals.proofs().remove(connection);
+    /// Whose an exclusive connection is could not be asked at that moment: the other side cannot be reached.
+    pub fn report_unreachable(&self, connection: &str, asked: Instant) {
+        self.report(connection, Place::Unreachable { asked });
+    }
+
+    /// There is an exclusive connection of which nothing is known: not made yet, or no more.
+    pub fn report_unknown(&self, connection: &str) {
+        self.report(connection, Place::Unknown);
+    }
+
+    fn report(&self, connection: &str, place: Place) {
+        self.signals.places().insert(connection.to_owned(), place);
     }
 }
 
 impl Signals {
-    fn proofs(&self) -> MutexGuard<'_, BTreeMap<String, Instant>> {
-        self.proofs.lock().unwrap_or_else(PoisonError::into_inner)
+    fn places(&self) -> MutexGuard<'_, BTreeMap<String, Place>> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -141,12 +168,17 @@ mod tests {
     #[test]
     fn connections_prove_as_much_as_the_one_that_was_heard_last_of_all() {
         let now = Instant::now();
+        let later = |seconds| now + Duration::from_secs(seconds);
         let (gate, fence) = Gate::new(now);
         assert_eq!(gate.proven(), None);
-        fence.report_proof("one", now + Duration::from_secs(2));
+        fence.report_proof("one", later(2));
         fence.report_proof("two", now);
         assert_eq!(gate.proven(), Some(now));
-        fence.report_end("two");
-        assert_eq!(gate.proven(), Some(now + Duration::from_secs(2)));
+        fence.report_unknown("two");
+        assert_eq!(gate.proven(), None, "another one may be at work there");
+        fence.report_unreachable("two", later(1));
+        assert_eq!(gate.proven(), Some(later(1)), "nobody is at work where nobody can be reached");
+        fence.report_unreachable("one", later(3));
+        assert_eq!(gate.proven(), None, "nobody has said that we are still the one");
     }
 }

@@ -24,6 +24,7 @@ use crate::{
     ari::{
         Error, Incoming, Request, Response,
         event::WANTED,
+        globals::{Asked, Global, Globals, Looks},
         http::Http,
         socket::{self, Ended, Heard, Job, Proof, Waiting},
         wire::Info,
@@ -118,14 +119,24 @@ impl Answer {
     }
 }
 
-/// Name and value of a global variable of the dialplan.
-pub type Global = (&'static str, String);
+/// On what terms a server is served.
+#[derive(Debug, Clone)]
+pub struct Terms {
+    /// Requests wait while it is closed.
+    pub fence: Fence,
+    /// Left on the server by whoever serves it; no two processes have the same.
+    pub mark: String,
+    /// To be kept in its dialplan.
+    pub globals: Vec<Global>,
+}
 
-/// Starts to keep a server connected, and to set `globals` in its dialplan. Never gives up; what it sees goes to the receiver. Requests wait while the fence is closed.
+/// Starts to keep a server connected. Never gives up; what it sees goes to the receiver.
+///
+/// # Errors
+/// When the settings cannot be used.
 pub fn spawn(
     config: config::Asterisk,
-    globals: Vec<Global>,
-    fence: Fence,
+    terms: Terms,
     stop: CancellationToken,
 ) -> Result<(Ari, mpsc::Receiver<Incoming>, JoinHandle<()>), reqwest::Error> {
     let (jobs, job_queue) = mpsc::channel(REQUEST_BACKLOG);
@@ -134,13 +145,16 @@ pub fn spawn(
     let unknown = Arc::new(AtomicU64::new(0));
     let http = Http::new(&config)?;
     let ari = Ari { server: config.server(), app: config.app.as_str().into(), jobs, link, unknown: unknown.clone() };
+    let Terms { fence, mark, globals } = terms;
+    fence.report_unknown(&config.name);
+    let globals = Globals::new(mark, globals);
     let keeper = Keeper { config, globals, http, fence, held: None, jobs: job_queue, backlog, state, unknown, stop };
     Ok((ari, incoming, tokio::spawn(keeper.run())))
 }
 
 struct Keeper {
     config: config::Asterisk,
-    globals: Vec<Global>,
+    globals: Globals,
     http: Http,
     fence: Fence,
     /// Was about to be sent when the fence was found closed.
@@ -157,7 +171,7 @@ impl Keeper {
         let mut pause = FIRST_PAUSE;
         loop {
             let (ended, was_up) = self.connection().await;
-            self.fence.report_end(&self.config.name);
+            self.fence.report_unknown(&self.config.name);
             if matches!(ended, Ended::Replaced) {
                 self.fence.report_replaced();
             }
@@ -178,6 +192,7 @@ impl Keeper {
                 | Ended::Socket(_)
                 | Ended::Silent
                 | Ended::Closed
+                | Ended::Doubtful
                 | Ended::Overflow(_)
                 | Ended::WriteTimeout
                 | Ended::Stopped => pause.mul_f64(rand::rng().random_range(0.5..1.0)),
@@ -208,10 +223,8 @@ impl Keeper {
 
     /// One connection, from its making to its end.
     async fn connection(&mut self) -> (Ended, WasUp) {
-        let mut fence = self.fence.clone();
         let connected = tokio::select! {
-            // Connecting takes the application from whoever has it.
-            connected = async { fence.opened().await; socket::connect(&self.config).await } => connected,
+            connected = self.take_place() => connected,
             () = self.stop.cancelled() => return (Ended::Stopped, WasUp::No),
         };
         let (mut sink, stream) = match connected {
@@ -240,6 +253,9 @@ impl Keeper {
         proof: &Proof,
         reader: &mut JoinHandle<Ended>,
     ) -> (Ended, WasUp) {
+        if let Err(ended) = self.until_open(sink, proof, reader).await {
+            return (ended, WasUp::No);
+        }
         let way = match self.choose_way(sink, waiting).await {
             Ok(way) => way,
             Err(ended) => return (ended, WasUp::No),
@@ -254,6 +270,7 @@ impl Keeper {
             return (Ended::Stopped, WasUp::Yes);
         }
         let mut ping = socket::next_ping();
+        let mut looks = Looks::default();
         loop {
             let mut fence = self.fence.clone();
             let open = fence.holds();
@@ -266,8 +283,18 @@ impl Keeper {
                 }
                 () = sleep_until(ping) => {
                     ping = socket::next_ping();
-                    socket::put(sink, proof.ask()).await
+                    match self.look_at_globals(way, sink, waiting, &mut looks).await {
+                        Ok(()) => socket::put(sink, proof.ask()).await,
+                        Err(ended) => Err(ended),
+                    }
                 }
+                Some(wrong) = looks.next(&self.globals) => match wrong {
+                    Some((name, request)) if self.fence.holds() => {
+                        tracing::warn!(server.name = %self.config.name, "{name} was changed on this Asterisk: setting it again");
+                        self.ask(way, sink, waiting, request).await.map(|asked| looks.add(None, asked))
+                    }
+                    Some(_) | None => Ok(()),
+                },
                 // Asked for by a process that may have been stopped since: it waits until that is known to be of no harm.
                 () = fence.opened(), if !open => Ok(()),
                 job = next(&mut self.held, &mut self.jobs), if open => match job {
@@ -310,8 +337,7 @@ impl Keeper {
         }
         let app = &self.config.app;
         let set_up = [Request::filter_events(app, &WANTED), Request::subscribe(app, "endpoint:PJSIP")];
-        let globals = self.globals.iter().map(|(name, value)| Request::set_global(name, value));
-        for request in set_up.into_iter().chain(globals) {
+        for request in set_up.into_iter().chain(self.globals.set()) {
             let result = match way {
                 Way::Socket => self.over_socket(sink, waiting, request).await?.unwrap_or(Err(Error::OutcomeUnknown)),
                 Way::Http => self.http.send(&request).await,
@@ -329,6 +355,34 @@ impl Keeper {
         let version = version.and_then(|r| r.json::<Info>()).map(|info| info.system.version).unwrap_or_default();
         tracing::info!(server.name = %self.config.name, asterisk.version = version, requests = ?way, "the link to Asterisk is up");
         Ok(way)
+    }
+
+    async fn look_at_globals(
+        &self,
+        way: Way,
+        sink: &mut Sink,
+        waiting: &Waiting,
+        looks: &mut Looks,
+    ) -> Result<(), Ended> {
+        for (place, request) in self.globals.look() {
+            looks.add(Some(place), self.ask(way, sink, waiting, request).await?);
+        }
+        Ok(())
+    }
+
+    /// Asks something of the link's own, and does not wait for the answer.
+    async fn ask(&self, way: Way, sink: &mut Sink, waiting: &Waiting, request: Request) -> Result<Asked, Ended> {
+        match way {
+            Way::Socket => {
+                let (reply, answer) = oneshot::channel();
+                socket::write(sink, waiting, Job { request, reply }).await?;
+                Ok(Box::pin(async move { answer.await.unwrap_or(Err(Error::OutcomeUnknown)) }))
+            }
+            Way::Http => {
+                let http = self.http.clone();
+                Ok(Box::pin(async move { http.send(&request).await }))
+            }
+        }
     }
 
     async fn over_socket(
@@ -375,5 +429,6 @@ enum Way {
     Http,
 }
 
+mod place;
 #[cfg(test)]
 mod tests;

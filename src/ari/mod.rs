@@ -5,6 +5,7 @@
 
 mod error;
 mod event;
+mod globals;
 mod http;
 mod link;
 mod probe;
@@ -14,6 +15,7 @@ pub mod wire;
 
 pub use error::Error;
 pub use event::{Event, Incoming};
-pub use link::{Answer, Ari, EVENT_BACKLOG, Global, spawn};
+pub use globals::Global;
+pub use link::{Answer, Ari, EVENT_BACKLOG, Terms, spawn};
 pub use probe::{Findings, probe};
 pub use request::{Method, Originate, Request, Response};

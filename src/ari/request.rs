@@ -196,6 +196,11 @@ impl Request {
             .with_body(serde_json::json!({ "variable": name, "value": value }))
     }
 
+    /// Reads a global variable of the dialplan; empty when it is not set.
+    pub fn global(name: &str) -> Self {
+        Self::new(Method::Get, "asterisk/variable".into()).with("variable", name)
+    }
+
     /// Sets a global variable of the dialplan.
     pub fn set_global(name: &str, value: &str) -> Self {
         Self::new(Method::Post, "asterisk/variable".into()).with("variable", name).with("value", value)

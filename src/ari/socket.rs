@@ -53,7 +53,7 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// The longest time for the socket to take what is written to it.
 const WRITE: Duration = Duration::from_secs(3);
 
-type Ws = WebSocketStream<MaybeTlsStream<TcpStream>>;
+pub(super) type Ws = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// Where an answer goes.
 type Reply = oneshot::Sender<Result<Response, Error>>;
@@ -109,6 +109,8 @@ pub(super) enum Ended {
     Closed,
     #[error("another program has taken over the application: only one usher may serve an Asterisk")]
     Replaced,
+    #[error("whether it is our place is not known")]
+    Doubtful,
     #[error("{0} events are waiting to be handled; starting afresh")]
     Overflow(usize),
     #[error("the socket took nothing for {WRITE:?}")]

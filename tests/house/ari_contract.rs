@@ -38,6 +38,8 @@ fn requests() -> Vec<Request> {
         Request::filter_events("usher", &["StasisStart"]),
         Request::variable(&channel, "A"),
         Request::set_variable(&channel, "A", "b"),
+        Request::global("A"),
+        Request::set_global("A", "b"),
         Request::answer(&channel),
         Request::hang_up(&channel),
         Request::go_on(&channel),
