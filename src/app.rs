@@ -1,7 +1,7 @@
 //! The only file that knows everything, and holds no rule: starts the services in order, wires them, and stops them.
 //!
 //! ```text
-//!   config ─▶ health ─▶ duty (standby until elected) ─▶ agi, ledger, desk ─▶ first roster ─▶ ari (Nx) ─▶ mirror, floor
+//!   config ─▶ health ─▶ duty (standby until elected, with standby's log-ins) ─▶ agi, ledger, desk ─▶ first roster ─▶ ari (Nx) ─▶ mirror, floor
 //!   stop:     agi (no new requests) ─▶ floor (callers back to the dialplan) ─▶ mirror ─▶ ari ─▶ ledger (flush) ─▶ desk ─▶ lease given back
 //!   relieved: ari, floor, mirror (where they stand) ─▶ ledger ─▶ desk ─▶ duty (standby again)
 //! ```
@@ -41,7 +41,7 @@ use crate::{
     floor,
     health::{self, Duty, Links, Sources},
     ivr::Ivr,
-    ledger, mirror, xmpp,
+    ledger, mirror, standby, xmpp,
 };
 
 /// How long the start waits for the XMPP link before callers are taken.
@@ -70,7 +70,10 @@ pub async fn run(config: Config) -> Result<()> {
 pub async fn run_until(config: Config, asked: impl Future<Output = &'static str>) -> Result<()> {
     ledger::probe(&config.database).await?;
     let candidate = duty::Candidate::new(&config.database)?;
-    let standby = || Sources::standby(Links::from([("database".to_owned(), candidate.link())]));
+    let mut rehearsal = standby::Rehearsal::new(&config);
+    let mut links = rehearsal.links();
+    links.insert("database".into(), candidate.link());
+    let standby = || Sources::standby(links.clone());
     let shown = watch::Sender::new(standby());
     let last_stop = CancellationToken::new();
     if let Some(address) = config.service.health_listen {
@@ -85,6 +88,7 @@ pub async fn run_until(config: Config, asked: impl Future<Output = &'static str>
         let resign = CancellationToken::new();
         let office = tokio::select! {
             office = candidate.elected(resign.clone()) => office,
+            fatal = rehearsal.run(candidate.link()) => return Err(fatal.into()),
             why = &mut asked => { tracing::info!("{why}: stopping"); break }
         };
         let Office { token, mark, fence, mut task } = office;

@@ -5,7 +5,7 @@
 //! * [`domain`]: the rules, pure.
 //! * [`config`]: the configuration file; [`link`]: whether a connection stands; [`fence`]: whether this process may act.
 //! * Shells, one foreign protocol each: [`ari`], [`agi`], [`xmpp`], [`db`].
-//! * Services, one piece of state each: [`floor`], [`desk`], [`ledger`], [`mirror`], [`ivr`], [`duty`].
+//! * Services, one piece of state each: [`floor`], [`desk`], [`ledger`], [`mirror`], [`ivr`], [`duty`], [`standby`].
 //! * [`app`] wires them, [`health`] and [`telemetry`] show how they are; [`cli`] is what people type.
 
 pub mod agi;
@@ -24,5 +24,6 @@ pub mod ivr;
 pub mod ledger;
 pub mod link;
 pub mod mirror;
+pub mod standby;
 pub mod telemetry;
 pub mod xmpp;

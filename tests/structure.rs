@@ -25,6 +25,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("ledger", &["config", "db", "domain", "fence", "link"]),
     ("desk", &["config", "domain", "fence", "link", "xmpp"]),
     ("duty", &["config", "db", "domain", "fence", "link"]),
+    ("standby", &["ari", "config", "link", "xmpp"]),
     ("ivr", &["agi", "desk", "domain", "ledger"]),
     ("floor", &["ari", "desk", "domain", "ledger"]),
     ("mirror", &["ari", "domain", "link"]),
@@ -33,7 +34,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         "app",
         &[
             "agi", "ari", "config", "desk", "domain", "duty", "fence", "floor", "health", "ivr", "ledger", "link",
-            "mirror", "xmpp",
+            "mirror", "standby", "xmpp",
         ],
     ),
     ("cli", &["app", "ari", "config", "db", "domain", "fence", "ledger", "telemetry", "xmpp"]),

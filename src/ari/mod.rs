@@ -17,5 +17,5 @@ pub use error::Error;
 pub use event::{Event, Incoming};
 pub use globals::Global;
 pub use link::{Answer, Ari, EVENT_BACKLOG, Terms, spawn};
-pub use probe::{Findings, probe};
+pub use probe::{Findings, explain, log_in, probe};
 pub use request::{Method, Originate, Request, Response};

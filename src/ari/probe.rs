@@ -1,4 +1,4 @@
-//! One look at an Asterisk over HTTP, for `usher check`: takes nothing over from a running service.
+//! One look at an Asterisk over HTTP, for `usher check` and for who stands by: takes nothing over from a running service.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Modules without which the dialplan or the floor does not work, and what each is for.
-const NEEDED: [(&str, &str); 8] = [
+const NEEDED: [(&str, &str); 10] = [
     ("app_stasis.so", "Stasis()"),
     ("res_ari_events.so", "events"),
     ("res_ari_channels.so", "calls"),
@@ -23,6 +23,8 @@ const NEEDED: [(&str, &str); 8] = [
     ("res_ari_endpoints.so", "the state of phones"),
     ("res_ari_applications.so", "subscriptions"),
     ("res_agi.so", "AGI()"),
+    ("func_timeout.so", "bounds for a service that is away"),
+    ("app_softhangup.so", "the end of a call whose caller hangs up while the service is away"),
 ];
 
 /// Module that tells which sounds there are. The service does without it.
@@ -60,6 +62,35 @@ struct Format {
     language: String,
 }
 
+/// Tries user and password, over HTTP: whoever is connected is not disturbed.
+///
+/// # Errors
+/// As [`probe`].
+pub async fn log_in(config: &config::Asterisk) -> Result<(), Error> {
+    let http = client(config)?;
+    http.send(&Request::info()).await.map(drop)
+}
+
+/// What a person is to do about an error of [`probe`] or [`log_in`].
+pub fn explain(error: &Error, config: &config::Asterisk) -> String {
+    match error {
+        Error::Refused { status: 401 | 403, .. } => {
+            "the user or the password is wrong: compare asterisk.user and its password file with ari.conf".into()
+        }
+        Error::Gone(_) => {
+            format!("no ARI at {}: check `enabled` and `prefix` in http.conf and ari.conf", config.url)
+        }
+        Error::NotSent => {
+            format!("cannot connect to {}: is Asterisk running, is its HTTP server enabled there?", config.url)
+        }
+        Error::Refused { .. } | Error::Conflict(_) | Error::OutcomeUnknown => error.to_string(),
+    }
+}
+
+fn client(config: &config::Asterisk) -> Result<Http, Error> {
+    Http::new(config).map_err(|error| Error::Refused { status: 0, message: error.to_string() })
+}
+
 /// Asks for version, modules, phones, and whether these sounds are there, each a name as in `Playback()`.
 ///
 /// Asterisk knows the sounds that were in the folders of its languages when it started, or at the last
@@ -68,7 +99,7 @@ struct Format {
 /// # Errors
 /// [`Error::Refused`] with 401 for a wrong user or password, [`Error::Gone`] when there is no ARI at that address.
 pub async fn probe(config: &config::Asterisk, sounds: BTreeSet<&str>) -> Result<Findings, Error> {
-    let http = Http::new(config).map_err(|e| Error::Refused { status: 0, message: e.to_string() })?;
+    let http = client(config)?;
     let info: Info = http.send(&Request::info()).await?.json()?;
     let modules: Vec<Module> = http.send(&Request::modules()).await?.json()?;
     let endpoints: Vec<Endpoint> = http.send(&Request::endpoints()).await?.json()?;

@@ -262,22 +262,7 @@ async fn asterisk(server: &crate::config::Asterisk, roster: Option<&Roster>, rep
     let wanted: BTreeSet<&str> = greeted.iter().map(|queue| queue.greeting.as_str()).collect();
     let findings = match timeout(PATIENCE, ari::probe(server, wanted)).await {
         Ok(Ok(findings)) => findings,
-        Ok(Err(ari::Error::Refused { status: 401 | 403, .. })) => {
-            let note = "the user or the password is wrong: compare asterisk.user and its password file with ari.conf";
-            return report.wrong(what, note);
-        }
-        Ok(Err(ari::Error::Gone(_))) => {
-            let note = format!("no ARI at {}: check `enabled` and `prefix` in http.conf and ari.conf", server.url);
-            return report.wrong(what, note);
-        }
-        Ok(Err(ari::Error::NotSent)) => {
-            let note =
-                format!("cannot connect to {}: is Asterisk running, is its HTTP server enabled there?", server.url);
-            return report.wrong(what, note);
-        }
-        Ok(Err(error @ (ari::Error::Refused { .. } | ari::Error::Conflict(_) | ari::Error::OutcomeUnknown))) => {
-            return report.wrong(what, error.to_string());
-        }
+        Ok(Err(error)) => return report.wrong(what, ari::explain(&error, server)),
         Err(_) => return report.wrong(what, format!("no answer from {} within {PATIENCE:?}", server.url)),
     };
     let phones = findings.phones.len();

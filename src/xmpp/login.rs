@@ -4,17 +4,25 @@
 
 use std::{borrow::Cow, collections::BTreeSet, io, time::Duration};
 
+use futures_util::SinkExt;
 use sasl::common::{ChannelBinding, Credentials};
 use secrecy::ExposeSecret;
 use tokio_xmpp::{
     client_login,
     error::{AuthError, Error},
     stanzastream::Connection,
-    xmlstream::{RecvFeaturesError, StreamHeader},
+    xmlstream::{RecvFeaturesError, StreamHeader, Timeouts, XmppStreamElement},
 };
 use xmpp_parsers::{jid::Jid, sasl::DefinedCondition, sasl_cb, stream_features::StreamFeatures};
 
-use crate::xmpp::{Account, Fatal, connector::Connector};
+use crate::{
+    config::Xmpp,
+    xmpp::{
+        Account, Fatal,
+        connector::Connector,
+        session::{PATIENCE, SILENCE},
+    },
+};
 
 /// The longest time from the first TCP packet to the end of the log-in.
 pub const DEADLINE: Duration = Duration::from_secs(15);
@@ -57,6 +65,24 @@ pub async fn log_in(connector: &Connector, account: &Account) -> Result<Connecti
         Ok(result) => result,
         Err(_) => Err(Failure::Passing(format!("no log-in within {} s", DEADLINE.as_secs()))),
     }
+}
+
+/// How long the goodbye may take.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// Logs in and leaves again: no session is begun, so that nobody sees it and no other session is disturbed.
+///
+/// # Errors
+/// See [`Failure`].
+pub async fn rehearse(config: &Xmpp) -> Result<(), Failure> {
+    let account = Account::new(config)?;
+    let timeouts = Timeouts { read_timeout: SILENCE, response_timeout: PATIENCE };
+    let connector = Connector::new(&account, timeouts)?;
+    let mut connection = log_in(&connector, &account).await?;
+    let goodbye = SinkExt::<&XmppStreamElement>::close(&mut connection.stream);
+    // It has been let in: that is what was asked.
+    let _ = tokio::time::timeout(GOODBYE, goodbye).await;
+    Ok(())
 }
 
 async fn attempt(connector: &Connector, account: &Account) -> Result<Connection, Failure> {

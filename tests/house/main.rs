@@ -21,6 +21,7 @@ mod outbox;
 mod over;
 mod policies;
 mod pops;
+mod rehearsal;
 mod reload;
 mod standby;
 mod start;
