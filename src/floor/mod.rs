@@ -8,6 +8,7 @@
 //!                                                         deadline()
 //! ```
 
+mod bounds;
 mod listen;
 mod perform;
 mod resync;
@@ -24,7 +25,7 @@ use jiff::Timestamp;
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::JoinHandle,
-    time::sleep_until,
+    time::{MissedTickBehavior, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -123,6 +124,8 @@ pub fn spawn(outlets: Outlets) -> Handle {
         dismissed: HashSet::new(),
         greeting: HashSet::new(),
         unsure: HashSet::new(),
+        bounds: HashMap::new(),
+        leg_names: HashMap::new(),
         replies: FuturesUnordered::new(),
         desk: outlets.desk,
         ledger: outlets.ledger,
@@ -150,6 +153,10 @@ struct Service {
     greeting: HashSet<CallId>,
     /// Legs that were there after a gap and not in the application: whoever answered in the gap was hung up by Asterisk.
     unsure: HashSet<(CallId, OfferNo)>,
+    /// For each server whose dialplan sets one: the bound of those who wait, in seconds.
+    bounds: HashMap<ServerId, u64>,
+    /// Asterisk's names of the legs that were answered.
+    leg_names: HashMap<(CallId, OfferNo), String>,
     replies: Replies,
     desk: desk::Handle,
     ledger: ledger::Handle,
@@ -172,6 +179,9 @@ impl Service {
         for (ari, incoming) in watchers {
             watching.spawn(listen::run(ari, incoming, self.inputs.clone()));
         }
+        let mut heart = tokio::time::interval(bounds::BEAT);
+        heart.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut beats: u64 = 0;
         loop {
             let wake = self.floor.deadline().map(|(at, _)| tokio::time::Instant::from_std(at));
             tokio::select! {
@@ -181,6 +191,10 @@ impl Service {
                 Some(reply) = self.replies.next() => reply.into_iter().for_each(|event| self.step(event)),
                 Some(input) = self.inbox.recv() => self.handle(input),
                 () = sleep_until(wake.unwrap_or_else(far)), if wake.is_some() => self.step(Event::Tick),
+                _ = heart.tick() => {
+                    self.beat(beats);
+                    beats += 1;
+                }
             }
         }
         self.step(Event::Stop);
@@ -247,6 +261,7 @@ impl Service {
                 match parse_leg_channel(&id) {
                     Some((call, offer)) => {
                         self.unsure.remove(&(call, offer));
+                        self.leg_names.insert((call, offer), channel.name);
                         self.step(Event::LegAnswered { server: server.clone(), call, offer });
                     }
                     None => self.caller_came(server, &channel),
@@ -289,6 +304,7 @@ impl Service {
         let id = ChannelId::new(channel);
         self.dismissed.remove(&(server.clone(), id.clone()));
         if let Some((call, offer)) = parse_leg_channel(&id) {
+            self.leg_names.remove(&(call, offer));
             let end = match (self.unsure.remove(&(call, offer)), end) {
                 (true, LegEnd::HungUp) => LegEnd::Lost,
                 (_, end) => end,

@@ -17,13 +17,13 @@ use crate::{
     },
     floor::{
         Service,
-        listen::{ENTERED, EXTENSION, QUEUE},
+        listen::{ENTERED, QUEUE},
         settled,
     },
 };
 
 /// Given to Asterisk on top of the ring time, so that it is always us who ends the ringing unless we are dead.
-const RING_SLACK: u64 = 5;
+pub(super) const RING_SLACK: u64 = 5;
 /// How long a ring that could not be sent waits before the floor is told.
 const NOT_SENT_PAUSE: Duration = Duration::from_millis(200);
 /// Channel variable of a caller who was joined: `CALL EXTENSION`. If the member's leg is not there any more when a later
@@ -132,6 +132,7 @@ impl Service {
             // They may have been put into the bridge for a member who was gone.
             drop(ari.send(Request::leave(&call_bridge(call), &caller.arrival.channel)));
             drop(ari.send(Request::set_variable(&caller.arrival.channel, ANSWERED, "")));
+            self.put_off(caller);
         }
         drop(ari.send(Request::start_music(&caller.arrival.channel, class)));
     }
@@ -149,7 +150,7 @@ impl Service {
             caller_name: if name.is_empty() { &ring.caller.name } else { name },
             caller_number: &ring.caller.number,
             timeout: ring.ring_time.as_secs() + RING_SLACK,
-            variables: serde_json::json!({ EXTENSION: ring.extension.as_str() }),
+            variables: self.variables_of_leg(ring),
         }));
         drop(ari.send(Request::make_bridge(&call_bridge(call))));
         self.replies.push(Box::pin(async move {
@@ -221,6 +222,7 @@ impl Service {
             drop(ari.send(Request::stop_playback(&greeting_id(call))));
         }
         drop(ari.send(Request::stop_music(channel)));
+        self.free_to_talk(caller, offer);
         let joined = ari.send(Request::join(&call_bridge(call), &[channel, &leg]));
         if let Some(member) = caller.offers.get(&offer) {
             drop(ari.send(Request::set_variable(channel, ANSWERED, &format!("{call} {}", member.extension))));

@@ -19,7 +19,9 @@ use crate::{
         },
     },
     floor::{
-        Service, device_of,
+        Service,
+        bounds::{SILENCE, parse_silence},
+        device_of,
         listen::{EXTENSION, Found, Reading},
         perform::ANSWERED,
     },
@@ -36,6 +38,8 @@ pub(super) struct Snapshot {
     callers: Vec<(Found, Option<Extension>)>,
     /// Members' legs, and whether they have been answered.
     legs: Vec<Leg>,
+    /// The bound that the dialplan sets for those who wait, in seconds.
+    bound: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -44,6 +48,8 @@ struct Leg {
     offer: OfferNo,
     answered: Answered,
     extension: Extension,
+    /// Asterisk's name of its channel.
+    name: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,9 +62,11 @@ enum Answered {
 pub(super) async fn take(ari: &Ari) -> Result<Snapshot, Error> {
     let asked = [Request::endpoints(), Request::bridges(), Request::channels()].map(|request| ari.send(request));
     let [endpoints, bridges, channels] = asked;
+    let bound = ari.send(Request::global(SILENCE));
     let endpoints: Vec<wire::Endpoint> = endpoints.wait().await?.json()?;
     let bridges: Vec<wire::Bridge> = bridges.wait().await?.json()?;
     let channels: Vec<wire::Channel> = channels.wait().await?.json()?;
+    let bound = parse_silence(&bound.wait().await?.json::<wire::Variable>()?.value);
 
     let mut reading = Vec::new();
     let mut legs = Vec::new();
@@ -66,7 +74,7 @@ pub(super) async fn take(ari: &Ari) -> Result<Snapshot, Error> {
         let id = ChannelId::new(&channel.id);
         if let Some((call, offer)) = parse_leg_channel(&id) {
             let answered = if channel.is_in(ari.app()) { Answered::Yes } else { Answered::No };
-            legs.push((call, offer, answered, ari.send(Request::variable(&id, EXTENSION))));
+            legs.push((call, offer, answered, channel.name.clone(), ari.send(Request::variable(&id, EXTENSION))));
         } else if channel.is_in(ari.app()) {
             reading.push((channel, Reading::start(ari, &id), ari.send(Request::variable(&id, ANSWERED))));
         }
@@ -87,13 +95,13 @@ pub(super) async fn take(ari: &Ari) -> Result<Snapshot, Error> {
         callers.push((found, talked_with));
     }
     let mut known_legs = Vec::new();
-    for (call, offer, answered, extension) in legs {
+    for (call, offer, answered, name, extension) in legs {
         let extension = match extension.wait().await {
             Ok(response) => response.json::<wire::Variable>()?.value,
             Err(Error::Gone(_)) => continue,
             Err(error) => return Err(error),
         };
-        known_legs.push(Leg { call, offer, answered, extension: Extension::new(extension) });
+        known_legs.push(Leg { call, offer, answered, extension: Extension::new(extension), name });
     }
     callers.sort_by_key(|(found, _)| found.entered.unwrap_or(Timestamp::MAX));
     Ok(Snapshot {
@@ -108,6 +116,7 @@ pub(super) async fn take(ari: &Ari) -> Result<Snapshot, Error> {
             .collect(),
         callers,
         legs: known_legs,
+        bound,
     })
 }
 
@@ -121,6 +130,13 @@ impl Service {
     /// Brings the machine up to date with what is on an Asterisk.
     pub(super) fn resync(&mut self, server: &ServerId, snapshot: Snapshot) {
         self.step(Event::ServerDown { server: server.clone() });
+        match snapshot.bound {
+            Some(bound) => self.bounds.insert(server.clone(), bound),
+            None => self.bounds.remove(server),
+        };
+        self.leg_names.retain(|(call, _), _| self.floor.callers().contains_key(call));
+        let named = snapshot.legs.iter().filter(|leg| leg.answered == Answered::Yes);
+        self.leg_names.extend(named.map(|leg| ((leg.call, leg.offer), leg.name.clone())));
         self.tell_of_the_gone(server, &snapshot);
         for endpoint in &snapshot.endpoints {
             let (interface, device) = device_of(endpoint);
@@ -136,6 +152,7 @@ impl Service {
             "in step with Asterisk"
         );
         self.step(Event::ServerUp { server: server.clone() });
+        self.put_off_all(server);
     }
 
     /// Callers and legs that we knew and that are not there any more.

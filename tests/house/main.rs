@@ -23,6 +23,7 @@ mod policies;
 mod pops;
 mod rehearsal;
 mod reload;
+mod silence;
 mod standby;
 mod start;
 mod steps;

@@ -1,0 +1,128 @@
+//! Bounds that Asterisk keeps for a service that has fallen silent for good. Each stands there before it is needed, so that
+//! they hold at whatever moment the service is killed.
+//!
+//! * A caller who waits has an absolute timeout, set by the dialplan before it hands them over. As long as the service lives it
+//!   puts that off, and it takes it off before a talk. When it is over the dialplan has the caller back (its extension `T`).
+//! * A member's leg has one from its beginning, until it is joined.
+//! * A talk has none. When its caller hangs up, the dialplan ends the member's leg (its extension `h`), whose name it knows from
+//!   a variable.
+//!
+//! Between the order to take a bound off and the order to join lie microseconds. If the service dies right there, the two
+//! hear nothing and have no bound: when the caller hangs up the leg goes as well.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::{
+    ari::Request,
+    domain::{
+        id::{CallId, OfferNo, ServerId},
+        queue::{
+            caller::{Caller, leg_channel},
+            effect::Ring,
+        },
+    },
+    floor::{Service, listen::EXTENSION, perform::RING_SLACK},
+};
+
+/// Global variable of the dialplan: how long a caller who waits stays with a service that has fallen silent, in seconds.
+pub(super) const SILENCE: &str = "USHER_SILENCE_SECONDS";
+/// Function of the dialplan: after so many seconds the channel leaves whatever it is in; 0: never.
+const ABSOLUTE: &str = "TIMEOUT(absolute)";
+/// Channel variable of a caller: the name of the member's channel that ends with them.
+const LEG: &str = "USHER_LEG";
+/// How often the heart beats. At each beat some of the waiting have their bound put off, so that it never takes long.
+pub(super) const BEAT: Duration = Duration::from_secs(1);
+/// How often a bound is put off until it is over.
+const TIMES: u64 = 3;
+
+/// What the dialplan's variable says, in seconds; `None`: it sets no bound.
+pub(super) fn parse_silence(text: &str) -> Option<u64> {
+    text.trim().parse().ok().filter(|seconds| *seconds > 0)
+}
+
+/// Whether it is this call's turn at this beat.
+fn is_due(call: CallId, beat: u64, bound: u64) -> bool {
+    let every = u128::from((bound / TIMES).max(1));
+    call.0.as_u128() % every == u128::from(beat) % every
+}
+
+impl Service {
+    /// Puts off the bounds of those whose turn it is.
+    pub(super) fn beat(&self, beat: u64) {
+        let waiting = self.floor.callers().values();
+        for caller in waiting {
+            let bound = self.bounds.get(&caller.arrival.server);
+            if bound.is_some_and(|bound| is_due(caller.arrival.call, beat, *bound)) {
+                self.put_off(caller);
+            }
+        }
+    }
+
+    /// Puts off the bounds of all who wait on a server: it is not known when that was done last.
+    pub(super) fn put_off_all(&self, server: &ServerId) {
+        for caller in self.floor.callers().values().filter(|caller| caller.arrival.server == *server) {
+            self.put_off(caller);
+        }
+    }
+
+    /// Puts off the bound of a caller, or sets it again after a talk that came to nothing.
+    pub(super) fn put_off(&self, caller: &Caller) {
+        let server = &caller.arrival.server;
+        let (Some(ari), Some(bound)) = (self.servers.get(server), self.bounds.get(server)) else { return };
+        if caller.is_unanswered() {
+            drop(ari.send(Request::set_variable(&caller.arrival.channel, ABSOLUTE, &bound.to_string())));
+        }
+    }
+
+    /// What a member's leg is born with.
+    pub(super) fn variables_of_leg(&self, ring: &Ring) -> Value {
+        let mut variables = json!({ EXTENSION: ring.extension.as_str() });
+        if let (Some(bound), Some(all)) = (self.bounds.get(&ring.server), variables.as_object_mut()) {
+            // Whoever answers in the last moment has as long as a caller who waits.
+            let seconds = ring.ring_time.as_secs() + RING_SLACK + bound;
+            all.insert(ABSOLUTE.to_owned(), json!(seconds.to_string()));
+        }
+        variables
+    }
+
+    /// Before the two are joined: their talk has no bound, and ends for both when the caller hangs up.
+    pub(super) fn free_to_talk(&self, caller: &Caller, offer: OfferNo) {
+        let (call, server) = (caller.arrival.call, &caller.arrival.server);
+        let Some(ari) = self.servers.get(server) else { return };
+        if let Some(name) = self.leg_names.get(&(call, offer)) {
+            drop(ari.send(Request::set_variable(&caller.arrival.channel, LEG, name)));
+        }
+        if self.bounds.contains_key(server) {
+            drop(ari.send(Request::set_variable(&leg_channel(call, offer), ABSOLUTE, "0")));
+            drop(ari.send(Request::set_variable(&caller.arrival.channel, ABSOLUTE, "0")));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn each_waiting_caller_has_their_turn_three_times_before_their_bound_is_over() {
+        for bound in [1, 2, 3, 10, 60, 3600] {
+            for id in [0, 7, u128::MAX] {
+                let call = CallId(Uuid::from_u128(id));
+                let turns = (0..bound.max(3)).filter(|beat| is_due(call, *beat, bound)).count();
+                assert!(turns >= 3, "{bound} s: {turns} times");
+            }
+        }
+    }
+
+    #[test]
+    fn a_dialplan_without_a_bound_is_left_alone() {
+        assert_eq!(parse_silence("60"), Some(60));
+        for text in ["", "0", "-1", "a minute"] {
+            assert_eq!(parse_silence(text), None, "{text:?}");
+        }
+    }
+}
