@@ -33,20 +33,20 @@ async fn app_queue_holds(rig: &Rig, count: usize) {
 
 /// Sees every channel to a phone come and go, as the switchboard itself tells it: a phone may hear of the end of a call
 /// after the next one.
-struct Witness {
+pub struct Witness {
     events: tokio::sync::mpsc::Receiver<Value>,
     _reader: AbortOnDropHandle<()>,
 }
 
 impl Witness {
-    async fn start(rig: &Rig) -> Self {
+    pub async fn start(rig: &Rig) -> Self {
         let (events, reader) = rig.pbx.ari().events("witness").await.unwrap();
         Self { events, _reader: AbortOnDropHandle::new(reader) }
     }
 
     /// No phone rang or was answered while it rang or talked. A channel counts from the moment when its phone rings:
     /// app_queue makes some that it gives up before they call anybody.
-    fn saw_nobody_rung_twice(&mut self) {
+    pub fn saw_nobody_rung_twice(&mut self) {
         let mut story = Vec::new();
         let mut calling: BTreeSet<String> = BTreeSet::new();
         let mut twice = 0;

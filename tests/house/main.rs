@@ -19,6 +19,7 @@ mod load;
 mod member;
 mod outbox;
 mod over;
+mod overflow;
 mod policies;
 mod pops;
 mod rehearsal;
