@@ -3,6 +3,7 @@
 //! Owns the connection, its limits and the wire format. Knows nothing of customers or queues: a [`Handler`] turns a
 //! [`Request`] into the variables to set. Whatever happens, a connection is over within its deadline.
 
+mod complaints;
 pub mod protocol;
 pub mod server;
 

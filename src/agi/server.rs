@@ -1,7 +1,7 @@
 //! The FastAGI server: accepts, limits, answers, and is done with every connection in time.
 //!
 //! A peer that is not on the list, one too many, garbage, silence or a hung-up channel ends that connection and is
-//! counted; no other connection notices.
+//! counted; no other connection notices. Of a crowd of them the log names the first of each kind, and counts the others.
 
 use std::{
     io,
@@ -18,13 +18,14 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
     task::{JoinError, JoinSet},
-    time::{Instant, sleep, timeout_at},
+    time::{Instant, sleep, sleep_until, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
 use super::{
     Handler, RESULT, Reply, Request, UNAVAILABLE,
+    complaints::{Complaints, Kind},
     protocol::{Answer, Answers, Lines, Malformed, Prelude, set_variable},
 };
 use crate::config;
@@ -83,11 +84,17 @@ pub async fn serve<H: Handler>(
 ) {
     let slots = Arc::new(Semaphore::new(limits.most));
     let mut connections = JoinSet::new();
+    let mut complaints = Complaints::default();
     loop {
+        let quiet_until = complaints.deadline().map(Instant::from_std);
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
             Some(ended) = connections.join_next() => {
-                count_panic(&counters, ended);
+                settle(ended, limits, &counters, &mut complaints);
+                continue;
+            }
+            () = sleep_until(quiet_until.unwrap_or_else(Instant::now)), if quiet_until.is_some() => {
+                complaints.counted(Instant::now().into_std()).into_iter().for_each(sum_up);
                 continue;
             }
             accepted = listener.accept() => accepted,
@@ -102,35 +109,34 @@ pub async fn serve<H: Handler>(
         };
         if !allow.iter().any(|allowed| allowed.to_canonical() == peer.ip().to_canonical()) {
             add(&counters.not_allowed);
-            warn!(%peer, "refused a FastAGI connection: add the address to agi.allow if it is an Asterisk server");
+            if complaints.take(Kind::NotAllowed, Instant::now().into_std()) {
+                warn!(%peer, "refused a FastAGI connection: add the address to agi.allow if it is an Asterisk server");
+            }
             continue;
         }
         let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else {
             add(&counters.too_many);
-            warn!(%peer, limit = limits.most, "refused a FastAGI connection: agi.most are open");
+            if complaints.take(Kind::TooMany, Instant::now().into_std()) {
+                warn!(%peer, limit = limits.most, "refused a FastAGI connection: agi.most are open");
+            }
             continue;
         };
-        let (handler, counters) = (Arc::clone(&handler), Arc::clone(&counters));
+        let handler = Arc::clone(&handler);
         connections.spawn(async move {
-            attend(stream, peer, limits, &*handler, &counters).await;
+            let end = converse(stream, limits.deadline, &*handler).await;
             drop(slot);
+            (peer, end)
         });
     }
     drop(listener);
     while let Some(ended) = connections.join_next().await {
-        count_panic(&counters, ended);
+        settle(ended, limits, &counters, &mut complaints);
     }
+    complaints.rest().into_iter().for_each(sum_up);
 }
 
 fn add(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
-}
-
-fn count_panic(counters: &Counters, ended: Result<(), JoinError>) {
-    if let Err(error) = ended {
-        add(&counters.panicked);
-        error!(%error, "a FastAGI request panicked; the dialplan goes on as if the service were away");
-    }
 }
 
 /// How a connection ended that was not answered as it should be.
@@ -155,25 +161,58 @@ enum Pace {
     TooSlow,
 }
 
-async fn attend<H: Handler>(stream: TcpStream, peer: SocketAddr, limits: Limits, handler: &H, counters: &Counters) {
-    match converse(stream, limits.deadline, handler).await {
+type End = Result<Pace, Trouble>;
+
+/// Counts how a connection ended, and says what is worth saying.
+fn settle(
+    ended: Result<(SocketAddr, End), JoinError>,
+    limits: Limits,
+    counters: &Counters,
+    complaints: &mut Complaints,
+) {
+    let (peer, end) = match ended {
+        Ok(ended) => ended,
+        Err(error) => {
+            add(&counters.panicked);
+            return error!(%error, "a FastAGI request panicked; the dialplan goes on as if the service were away");
+        }
+    };
+    let now = Instant::now().into_std();
+    match end {
         Ok(Pace::InTime) => add(&counters.served),
         Ok(Pace::TooSlow) => {
             add(&counters.too_slow);
-            warn!(%peer, deadline = ?limits.deadline, "a FastAGI request was not done in time; answered {UNAVAILABLE}");
+            if complaints.take(Kind::TooSlow, now) {
+                warn!(%peer, deadline = ?limits.deadline, "a FastAGI request was not done in time; answered {UNAVAILABLE}");
+            }
         }
         Err(Trouble::HungUp) => {
             add(&counters.hung_up);
             debug!(%peer, "the caller hung up during a FastAGI request");
         }
-        Err(trouble @ (Trouble::Malformed(_) | Trouble::Refused(_))) => {
-            add(&counters.malformed);
-            warn!(%peer, %trouble, "gave up a FastAGI connection");
+        Err(trouble) => {
+            add(match trouble {
+                Trouble::Malformed(_) | Trouble::Refused(_) => &counters.malformed,
+                Trouble::Closed | Trouble::Silent | Trouble::Io(_) | Trouble::HungUp => &counters.broken,
+            });
+            if complaints.take(Kind::GivenUp, now) {
+                warn!(%peer, %trouble, "gave up a FastAGI connection");
+            } else {
+                debug!(%peer, %trouble, "gave up a FastAGI connection");
+            }
         }
-        Err(trouble @ (Trouble::Closed | Trouble::Silent | Trouble::Io(_))) => {
-            add(&counters.broken);
-            warn!(%peer, %trouble, "gave up a FastAGI connection");
+    }
+}
+
+/// Says how often a complaint would have been made again.
+fn sum_up((kind, times): (Kind, u64)) {
+    match kind {
+        Kind::NotAllowed => {
+            warn!(times, "refused further FastAGI connections from addresses that agi.allow does not name")
         }
+        Kind::TooMany => warn!(times, "refused further FastAGI connections: agi.most were open"),
+        Kind::TooSlow => warn!(times, "further FastAGI requests were not done in time; answered {UNAVAILABLE}"),
+        Kind::GivenUp => warn!(times, "gave up further FastAGI connections; at the level debug each says why"),
     }
 }
 
