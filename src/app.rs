@@ -76,9 +76,8 @@ pub async fn run_until(config: Config, asked: impl Future<Output = &'static str>
     let standby = || Sources::standby(links.clone());
     let shown = watch::Sender::new(standby());
     let last_stop = CancellationToken::new();
-    if let Some(address) = config.service.health_listen {
-        tokio::spawn(health::serve(health::bind(address).await?, shown.subscribe(), last_stop.clone()));
-    }
+    let health = health::bind(config.service.health_listen).await?;
+    tokio::spawn(health::serve(health, shown.subscribe(), last_stop.clone()));
     notify(&[sd_notify::NotifyState::Ready]);
 
     tokio::pin!(asked);
@@ -141,7 +140,8 @@ async fn serve(
 
     let door_stop = CancellationToken::new();
     let (known, roster) = watch::channel(Register::default());
-    let ivr = Arc::new(Ivr { ledger: ledger.clone(), desk: desk.clone(), roster });
+    let language = config.service.language;
+    let ivr = Arc::new(Ivr { ledger: ledger.clone(), desk: desk.clone(), roster, language });
     let limits = agi::Limits { deadline: config.agi.deadline, most: config.agi.most };
     let counters = Arc::new(agi::Counters::default());
     let counted = Counted { agi: counters.clone(), ledger: ledger.clone(), asterisks: Arc::default() };
@@ -176,7 +176,16 @@ async fn serve(
             known.send_modify(|known| known.replace(&first));
             let mirror = mirror::spawn(asterisks.iter().map(|(ari, _)| ari.clone()), &known.subscribe());
             let (desk, ledger, publish_bound) = (desk.clone(), ledger.clone(), config.xmpp.publish_bound);
-            let floor = floor::spawn(floor::Outlets { asterisks, desk, ledger, first, news, known, publish_bound });
+            let floor = floor::spawn(floor::Outlets {
+                asterisks,
+                desk,
+                ledger,
+                first,
+                news,
+                known,
+                publish_bound,
+                language,
+            });
             running = Some((floor, mirror, ari_stop));
             tokio::select! {
                 why = &mut asked => { tracing::info!("{why}: stopping"); Ok(Left::Asked) }

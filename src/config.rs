@@ -14,7 +14,7 @@ use std::{
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use crate::domain::id::ServerId;
+use crate::domain::{id::ServerId, words::Language};
 
 mod secret;
 mod value;
@@ -22,7 +22,7 @@ mod value;
 pub use value::parse_duration;
 
 use secret::{Secret, Secrets, resolve};
-use value::{bare_jid, duration, http_base, listen, log_filter, outlasts, spans, within};
+use value::{bare_jid, duration, host_port, http_base, listen, log_filter, outlasts, socket_address, spans, within};
 
 /// Why a configuration was refused. Says the file, the key and what is expected.
 #[derive(Debug, thiserror::Error)]
@@ -81,13 +81,16 @@ pub struct Service {
     pub log: String,
     /// `text` or `json`.
     pub log_format: LogFormat,
-    /// Where `/live` and `/ready` answer; absent: nowhere.
-    pub health_listen: Option<SocketAddr>,
+    /// Where `/live` and `/ready` answer.
+    #[serde(deserialize_with = "socket_address")]
+    pub health_listen: SocketAddr,
     /// The longest time between SIGTERM and the end of the process.
     #[serde(deserialize_with = "duration")]
     pub stop_within: Duration,
     /// Folder for what must outlive the process.
     pub state: PathBuf,
+    /// Of messages to members.
+    pub language: Language,
 }
 
 impl Default for Service {
@@ -95,9 +98,10 @@ impl Default for Service {
         Self {
             log: "info".into(),
             log_format: LogFormat::Text,
-            health_listen: Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9190)),
+            health_listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9190),
             stop_within: Duration::from_secs(10),
             state: "/var/lib/usher".into(),
+            language: Language::default(),
         }
     }
 }
@@ -214,6 +218,7 @@ pub enum XmppTls {
 #[serde(deny_unknown_fields, default)]
 pub struct Agi {
     /// Where Asterisk finds the FastAGI server.
+    #[serde(deserialize_with = "socket_address")]
     pub listen: SocketAddr,
     /// How Asterisk reaches it, as the dialplan's `USHER_AGI` says it: told to every Asterisk by the active one. Absent: not told.
     pub announce: Option<String>,
@@ -377,10 +382,8 @@ impl Config {
         for jid in &xmpp.crm {
             bare_jid(jid, true).map_err(|p| wrong("xmpp.crm", p))?;
         }
-        if let Some(address) = &xmpp.address
-            && !address.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
-        {
-            return Err(wrong("xmpp.address", format!("{address:?} is not HOST:PORT, such as \"127.0.0.1:5222\"")));
+        if let Some(address) = &xmpp.address {
+            host_port(address).map_err(|p| wrong("xmpp.address", p))?;
         }
         spans(xmpp.publish_bound, "10ms", "10s").map_err(|p| wrong("xmpp.publish_bound", p))?;
 
@@ -404,9 +407,7 @@ impl Config {
             None => "service.log",
         };
         log_filter(&config.service.log).map_err(|p| wrong(log, p))?;
-        if let Some(address) = config.service.health_listen {
-            listen(address).map_err(|p| wrong("service.health_listen", p))?;
-        }
+        listen(config.service.health_listen).map_err(|p| wrong("service.health_listen", p))?;
         spans(config.service.stop_within, "1s", "10m").map_err(|p| wrong("service.stop_within", p))?;
 
         if config.asterisk.is_empty() {

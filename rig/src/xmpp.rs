@@ -27,7 +27,7 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 use tokio_xmpp::{
     Stanza, client_login,
-    stanzastream::{Connection, Event, StanzaStream},
+    stanzastream::{Connection, Event, StanzaStream, StreamEvent},
     xmlstream::{ReadError, StreamHeader, Timeouts, XmppStream, XmppStreamElement, initiate_stream},
 };
 use xmpp_parsers::{
@@ -83,11 +83,11 @@ impl Client {
         let connection = tokio::time::timeout(LOGIN, login(prosody, &jid, &password)).await.context("no login")??;
         let mut first = Some(connection);
         let mut stream = StanzaStream::new(
-            Box::new(move |_, slot| {
-                if let Some(connection) = first.take() {
-                    // The stream is there and waits for it.
-                    let _ = slot.send(connection);
-                }
+            Box::new(move |_, mut slot| match first.take() {
+                // The stream is there and waits for it.
+                Some(connection) => drop(slot.send(connection)),
+                // The library takes a dropped slot for a defect, and panics.
+                None => drop(tokio::spawn(async move { slot.closed().await })),
             }),
             DEPTH,
         );
@@ -111,6 +111,11 @@ impl Client {
     /// Its bare JID.
     pub fn jid(&self) -> &BareJid {
         &self.jid
+    }
+
+    /// Whether its stream still stands. It is not made again.
+    pub fn is_connected(&self) -> bool {
+        !self.task.is_finished()
     }
 
     /// Every message so far.
@@ -245,8 +250,8 @@ async fn run(
                         let _ = asked.send(iq);
                     }
                 }
+                Some(Event::Stream(StreamEvent::Suspended)) | None => return,
                 Some(_) => {}
-                None => return,
             },
             stanza = queue.recv() => match stanza {
                 Some(stanza) => drop(stream.send(Box::new(stanza)).await),

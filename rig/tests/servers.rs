@@ -1,7 +1,8 @@
 //! The servers come up, answer, and go.
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use usher_rig::{instance::Instance, postgres::Postgres, prosody::Prosody};
+use usher_rig::{instance::Instance, postgres::Postgres, prosody::Prosody, wait, xmpp::Client};
+use xmpp_parsers::presence::{Presence, Type};
 
 #[tokio::test]
 async fn a_private_postgresql_answers_freezes_and_comes_back() {
@@ -32,4 +33,23 @@ async fn a_private_prosody_answers_and_comes_back() {
     println!("prosody up after {:?}", begin.elapsed());
     prosody.stop().await.unwrap();
     prosody.start_again().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_client_whose_server_is_killed_is_over_and_panics_not() {
+    let instance = Instance::new().unwrap();
+    let prosody = Prosody::start(&instance).await.unwrap();
+    let client = Client::connect(&prosody, "user1").await.unwrap();
+    assert!(client.is_connected());
+    prosody.kill().await.unwrap();
+    // It fails if its task panics: the library's own tasks are not to be heard of either.
+    wait::until("the client has noticed", Duration::from_secs(10), || async {
+        anyhow::ensure!(!client.is_connected(), "it has not");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    assert!(client.set_presence(Presence::new(Type::None)).await.is_err(), "it is over");
+    prosody.start_again().await.unwrap();
+    assert!(Client::connect(&prosody, "user1").await.unwrap().is_connected());
 }

@@ -69,6 +69,30 @@ impl<E: Into<Error>> From<E> for Failure {
     }
 }
 
+/// Parses the account to log in with.
+///
+/// # Errors
+/// When there is no name before the domain, which no server logs in, or a resource behind it.
+pub fn account_jid(text: &str) -> Result<BareJid, String> {
+    match text.parse::<BareJid>() {
+        Ok(jid) if jid.node().is_some() => Ok(jid),
+        Ok(_) | Err(_) => Err("expected the form name@domain, such as crm@example.org".into()),
+    }
+}
+
+/// Parses the address of a server.
+///
+/// # Errors
+/// When host or port is missing: no later try would find them.
+pub fn host_port(text: &str) -> Result<String, String> {
+    let is_host =
+        |host: &str| !host.is_empty() && (!host.contains(':') || (host.starts_with('[') && host.ends_with(']')));
+    match text.rsplit_once(':') {
+        Some((host, port)) if is_host(host) && port.parse::<u16>().is_ok_and(|port| port > 0) => Ok(text.into()),
+        Some(_) | None => Err("expected HOST:PORT, such as 127.0.0.1:5222 or [::1]:5222".into()),
+    }
+}
+
 /// Reads the authorities to trust.
 ///
 /// # Errors
@@ -164,4 +188,27 @@ fn refusal(error: Error, jid: &BareJid) -> Failure {
         return Failure::Final(format!("wrong password for {jid}, or no such account"));
     }
     Failure::Final(format!("log-in as {jid} refused: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_without_a_name_or_with_a_resource_is_refused_at_once() {
+        assert_eq!(account_jid("crm@example.org").unwrap().as_str(), "crm@example.org");
+        for text in ["crm", "example.org", "", "@example.org", "crm@", "crm@example.org/desk"] {
+            assert!(account_jid(text).unwrap_err().contains("name@domain"), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn an_address_without_a_port_is_refused_at_once() {
+        for text in ["127.0.0.1:5222", "xmpp.example.org:5222", "[::1]:5222"] {
+            assert_eq!(host_port(text).unwrap(), text);
+        }
+        for text in ["127.0.0.1", "localhost", "", ":5222", "host:", "host:0", "host:99999", "::1", "::1:5222"] {
+            assert!(host_port(text).unwrap_err().contains("HOST:PORT"), "{text:?}");
+        }
+    }
 }

@@ -12,7 +12,7 @@ use jiff::{Timestamp, tz::TimeZone};
 use software_sim::{
     client::{Event, Settings, watch},
     json,
-    login::{Account, Tls},
+    login::{self, Account, Tls},
     screen::{Colours, Screen},
 };
 use tokio::signal::unix::{SignalKind, signal};
@@ -23,13 +23,13 @@ use xmpp_parsers::jid::{BareJid, Jid};
 #[command(version)]
 struct Arguments {
     /// Account to log in with
-    #[arg(long)]
+    #[arg(long, value_parser = login::account_jid)]
     jid: BareJid,
     /// File whose first line is the password; else SOFTWARE_SIM_PASSWORD
     #[arg(long)]
     password_file: Option<PathBuf>,
     /// HOST:PORT of the server; else it is found by the account's domain
-    #[arg(long)]
+    #[arg(long, value_parser = login::host_port)]
     address: Option<String>,
     /// How TLS begins
     #[arg(long, value_enum, default_value = "starttls")]

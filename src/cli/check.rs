@@ -113,9 +113,7 @@ async fn all(path: &Path, config: &Config) -> Report {
         }
     }
     listener("agi.listen", config.agi.listen, &mut report).await;
-    if let Some(address) = config.service.health_listen {
-        listener("service.health_listen", address, &mut report).await;
-    }
+    listener("service.health_listen", config.service.health_listen, &mut report).await;
     report
 }
 
@@ -171,9 +169,10 @@ fn people(roster: &Roster, report: &mut Report) {
     let members = roster.memberships.len();
     let logged_on = roster.memberships.iter().filter(|membership| membership.logged_on).count();
     let counts = format!(
-        "{} extensions, {} queues, {members} memberships, {logged_on} of them logged on",
-        roster.agents.len(),
-        roster.queues.len()
+        "{}, {}, {}, {logged_on} of them logged on",
+        count(roster.agents.len(), "extension"),
+        count(roster.queues.len(), "queue"),
+        count(members, "membership"),
     );
     if roster.agents.is_empty() || roster.queues.is_empty() {
         let advice = "nobody can be called: see `usher extension add` and `usher queue add`";
@@ -186,6 +185,11 @@ fn people(roster: &Roster, report: &mut Report) {
             report.wrong(format!("queue {}", queue.name), format!("announcement: {error}"));
         }
     }
+}
+
+fn count(number: usize, thing: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {thing}{plural}")
 }
 
 async fn xmpp(config: &Xmpp, report: &mut Report) {
@@ -267,7 +271,7 @@ async fn asterisk(server: &crate::config::Asterisk, roster: Option<&Roster>, rep
     };
     let phones = findings.phones.len();
     let online = findings.phones.iter().filter(|(_, online)| *online).count();
-    report.good(what.clone(), format!("version {}, {online} of {phones} phones online", findings.version));
+    report.good(what.clone(), format!("version {}, {online} of {} online", findings.version, count(phones, "phone")));
     for (module, purpose) in findings.missing {
         report.wrong(what.clone(), format!("module {module} is not running ({purpose}): load it in modules.conf"));
     }

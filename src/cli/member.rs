@@ -8,7 +8,10 @@ use crate::{
     cli::{ListOptions, change_one, explain, names, ready, say, table},
     config,
     db::statements,
-    domain::id::{Extension, QueueName},
+    domain::{
+        id::{Extension, QueueName},
+        name,
+    },
 };
 
 #[derive(Debug, Subcommand)]
@@ -23,7 +26,7 @@ pub(super) enum Command {
         #[arg(long, value_name = "NUMBER", default_value_t = 0)]
         penalty: i32,
         /// Place in the order of the strategies linear and rrordered: lower first, then by extension.
-        #[arg(long, value_name = "NUMBER", default_value_t = 0, allow_negative_numbers = true)]
+        #[arg(long, value_name = "NUMBER", default_value_t = 0)]
         place: i32,
         /// Set up for good: logged on from the start.
         #[arg(long = "static")]
@@ -38,7 +41,7 @@ pub(super) enum Command {
         #[arg(long, value_name = "NUMBER")]
         penalty: Option<i32>,
         /// Place in the order of the strategies linear and rrordered: lower first, then by extension.
-        #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
+        #[arg(long, value_name = "NUMBER")]
         place: Option<i32>,
         /// Whether it is set up for good, or was made by a log-on.
         #[arg(long)]
@@ -55,7 +58,7 @@ pub(super) enum Command {
         #[command(flatten)]
         agent: Agent,
         /// Why, as others read it: up to 200 characters.
-        #[arg(long, value_name = "TEXT", default_value = "")]
+        #[arg(long, value_name = "TEXT", default_value = "", value_parser = name::reason)]
         reason: String,
     },
     /// End an agent's pauses, those after unanswered offers too: all of them, or those in one queue. One that their presence

@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Result, anyhow};
-use clap::{Parser, Subcommand};
+use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand};
 use tokio_postgres::{Client, types::ToSql};
 
 use crate::{
@@ -77,7 +77,9 @@ enum Command {
 
 /// Runs the command that the arguments of the process ask for.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let mut command = with_negative_values(Cli::command());
+    let cli =
+        Cli::from_arg_matches(&command.get_matches_mut()).unwrap_or_else(|error| error.format(&mut command).exit());
     let Err(error) = run(cli) else { return ExitCode::SUCCESS };
     if error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe) {
         // The reader of the output has seen enough, as in `usher customer list | head`.
@@ -92,6 +94,18 @@ pub fn main() -> ExitCode {
     status
 }
 
+/// Has `-1` and `-5s` taken for values where a number or a duration belongs, not for options: so that what is said about them is
+/// which values are allowed.
+fn with_negative_values(command: clap::Command) -> clap::Command {
+    let takes_amount = |arg: &Arg| {
+        let is_amount = |name: &clap::builder::Str| matches!(name.as_str(), "NUMBER" | "DURATION");
+        arg.get_value_names().is_some_and(|names| names.iter().any(is_amount))
+    };
+    command
+        .mut_args(|arg| if takes_amount(&arg) { arg.allow_hyphen_values(true) } else { arg })
+        .mut_subcommands(with_negative_values)
+}
+
 fn run(cli: Cli) -> Result<()> {
     let Cli { config, command } = cli;
     match command {
@@ -100,7 +114,10 @@ fn run(cli: Cli) -> Result<()> {
         Command::Migrate => managing(&config, async |database| migrate::run(database).await),
         Command::Extension(command) => managing(&config, async |database| extension::run(command, database).await),
         Command::Customer(command) => managing(&config, async |database| customer::run(command, database).await),
-        Command::Queue(command) => managing(&config, async |database| queue::run(command, database).await),
+        Command::Queue(command) => {
+            let run = async |config: &Config| queue::run(command, &config.database, config.service.language).await;
+            managing_with(&config, run)
+        }
         Command::Member(command) => managing(&config, async |database| member::run(command, database).await),
         Command::Report(command) => managing(&config, async |database| report::run(command, database).await),
         Command::Why(arguments) => managing(&config, async |database| why::run(&arguments, database).await),
@@ -109,9 +126,14 @@ fn run(cli: Cli) -> Result<()> {
 
 /// Runs a command that needs the database alone, and no secret of anything else.
 fn managing(path: &Path, command: impl AsyncFnOnce(&config::Database) -> Result<()>) -> Result<()> {
+    managing_with(path, async |config: &Config| command(&config.database).await)
+}
+
+/// The same for one that looks at more of the configuration.
+fn managing_with(path: &Path, command: impl AsyncFnOnce(&Config) -> Result<()>) -> Result<()> {
     let config = Config::load_for_database(path)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(command(&config.database))
+    runtime.block_on(command(&config))
 }
 
 async fn connect(database: &config::Database, statements: Statements) -> Result<Single> {

@@ -13,7 +13,7 @@ use crate::{
     },
     config,
     db::statements,
-    domain::{id::QueueName, queue::policy::Overflow},
+    domain::{id::QueueName, queue::policy::Overflow, words::Language},
 };
 
 mod settings;
@@ -57,7 +57,7 @@ pub(super) enum Command {
     },
 }
 
-pub(super) async fn run(command: Command, database: &config::Database) -> Result<()> {
+pub(super) async fn run(command: Command, database: &config::Database, language: Language) -> Result<()> {
     let single = ready(database).await?;
     let client = &single.client;
     let missing = |name: &QueueName| format!("there is no queue {name}: see `usher queue list`");
@@ -72,7 +72,8 @@ pub(super) async fn run(command: Command, database: &config::Database) -> Result
             let queue: Value = row.ok_or_else(|| anyhow!(missing(&name)))?.get(0);
             say(&if options.json { format!("{queue:#}") } else { show::table(&queue) })
         }
-        Command::Add { name, settings } => {
+        Command::Add { name, mut settings } => {
+            settings.announcement.get_or_insert_with(|| language.announcement().into());
             // Whole or not at all: wrong settings leave no half-made queue behind.
             client.batch_execute("BEGIN").await.map_err(explain)?;
             client.execute(statements::QUEUE_ADD, &[&name.as_str(), &settings.label]).await.map_err(explain)?;
@@ -104,15 +105,15 @@ pub(super) async fn run(command: Command, database: &config::Database) -> Result
 }
 
 async fn change(client: &Client, name: &QueueName, settings: Settings, missing: &str) -> Result<()> {
-    let (sql, target) = match &settings.overflow {
-        Some(Overflow::Queue(queue)) => (statements::QUEUE_FIND, Some(queue.as_str())),
-        Some(Overflow::Extension(extension)) => (statements::EXTENSION_FIND, Some(extension.as_str())),
-        Some(Overflow::Dialplan) | None => ("", None),
+    let target = match &settings.overflow {
+        Some(Overflow::Queue(queue)) => Some((statements::QUEUE_FIND, "queue", queue.as_str())),
+        Some(Overflow::Extension(extension)) => Some((statements::EXTENSION_FIND, "extension", extension.as_str())),
+        Some(Overflow::Dialplan) | None => None,
     };
-    if let (Some(target), Some(overflow)) = (target, &settings.overflow)
+    if let Some((sql, kind, target)) = target
         && names(client, sql, target).await?.is_empty()
     {
-        bail!("--overflow {overflow}: there is no {target}: see `usher queue list` and `usher extension list`");
+        bail!("--overflow {kind}/{target}: there is no {kind} {target}: see `usher {kind} list`");
     }
     let object = settings.object()?;
     change_one(client, statements::QUEUE_CHANGE, &[&name.as_str(), &object], missing).await

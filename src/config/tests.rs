@@ -194,7 +194,14 @@ fn values_out_of_range_or_of_the_wrong_form_name_their_key() {
         ("usher@example.org", "example.org", "xmpp.jid"),
         ("[xmpp]\n", "[xmpp]\npubsub = \"a@b\"\n", "xmpp.pubsub"),
         ("[xmpp]\n", "[xmpp]\ncrm = [\"b\"]\n", "xmpp.crm"),
-        ("[xmpp]\n", "[xmpp]\naddress = \"host\"\n", "xmpp.address"),
+        (
+            "[xmpp]\n",
+            "[xmpp]\naddress = \"host\"\n",
+            "xmpp.address: \"host\" is not such an address: expected HOST:PORT",
+        ),
+        ("[xmpp]\n", "[xmpp]\naddress = \"host:0\"\n", "xmpp.address"),
+        ("[xmpp]\n", "[xmpp]\naddress = \"::1\"\n", "xmpp.address"),
+        ("[xmpp]\n", "[service]\nlanguage = \"de\"\n[xmpp]\n", "expected one of `en`, `es`, `pt_BR`"),
         ("\"pbx\"", "\"p b x\"", "asterisk[0].name"),
         ("http://", "ftp://", "asterisk[0].url"),
         ("[xmpp]\n", "[agi]\nlisten = \"127.0.0.1:0\"\n[xmpp]\n", "agi.listen: 127.0.0.1:0 has no port"),
@@ -206,6 +213,18 @@ fn values_out_of_range_or_of_the_wrong_form_name_their_key() {
     }
     let twice = format!("{LEAST}[[asterisk]]\nname = \"pbx\"\nurl = \"http://127.0.0.1:8089\"\n");
     assert!(parse(&twice).unwrap_err().to_string().contains("asterisk[1].name"));
+}
+
+#[test]
+fn an_address_to_listen_on_without_a_port_says_that_host_and_port_are_expected() {
+    for (section, key) in [("agi", "listen"), ("service", "health_listen")] {
+        for value in ["\"127.0.0.1\"", "\"localhost:4573\"", "\"\"", "4573"] {
+            let message = refused("[database]\n", &format!("[{section}]\n{key} = {value}\n[database]\n"));
+            for part in ["/etc/usher/usher.toml", "line 2", &format!("{key} = {value}"), "expected HOST:PORT"] {
+                assert!(message.contains(part), "{part}: {message}");
+            }
+        }
+    }
 }
 
 /// The names and values of the example that are durations.

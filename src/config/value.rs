@@ -32,6 +32,23 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     Duration::try_from(signed).map_err(|_| wrong())
 }
 
+/// Reads where to listen: an address of this machine and a port.
+pub(super) fn socket_address<'de, D: serde::Deserializer<'de>>(from: D) -> Result<SocketAddr, D::Error> {
+    struct Text;
+    impl serde::de::Visitor<'_> for Text {
+        type Value = SocketAddr;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("HOST:PORT, the host by its address, such as \"127.0.0.1:4573\" or \"[::1]:4573\"")
+        }
+
+        fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<SocketAddr, E> {
+            text.parse().map_err(|_| E::invalid_value(serde::de::Unexpected::Str(text), &self))
+        }
+    }
+    from.deserialize_str(Text)
+}
+
 pub(super) fn within<T: PartialOrd + fmt::Display>(value: T, least: T, most: T) -> Result<(), String> {
     if value < least || value > most {
         return Err(format!("{value} is out of range: expected {least} to {most}"));
@@ -63,6 +80,18 @@ pub(super) fn bare_jid(text: &str, with_node: bool) -> Result<(), String> {
     match text.parse::<xmpp_parsers::jid::BareJid>() {
         Ok(jid) if jid.node().is_some() == with_node => Ok(()),
         Ok(_) | Err(_) => Err(format!("{text:?} is not such an address: expected the form {example}")),
+    }
+}
+
+/// What is to be connected to; the host may be a name.
+pub(super) fn host_port(text: &str) -> Result<(), String> {
+    let is_host =
+        |host: &str| !host.is_empty() && (!host.contains(':') || (host.starts_with('[') && host.ends_with(']')));
+    match text.rsplit_once(':') {
+        Some((host, port)) if is_host(host) && port.parse::<u16>().is_ok_and(|port| port > 0) => Ok(()),
+        Some(_) | None => {
+            Err(format!("{text:?} is not such an address: expected HOST:PORT, such as \"127.0.0.1:5222\""))
+        }
     }
 }
 

@@ -12,3 +12,4 @@ pub mod now;
 pub mod pop;
 pub mod queue;
 pub mod report;
+pub mod words;

@@ -1,23 +1,53 @@
-//! What people are called, on screens and in lists: one rule, whichever way a name comes in.
+//! What people and queues are called, and why people are away, on screens and in lists: one rule, whichever way a text comes in.
 
-/// Longest name in characters, as in the schema.
-const MOST: usize = 200;
+use std::fmt;
 
 /// What is wrong with a text that should be a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidName {
     /// Nothing, or nothing but blanks.
-    #[error("the name is empty")]
-    Empty,
-    /// More than 200 characters.
-    #[error("the name is longer than {MOST} characters")]
-    TooLong,
-    /// A character that moves the cursor or breaks the line, and would break what shows the name.
-    #[error("the name contains a line break or another control character")]
-    Control,
-    /// A blank that nobody sees and by which nobody finds the name.
-    #[error("the name begins or ends with a blank")]
-    Blank,
+    #[error("the {0} is empty")]
+    Empty(Kind),
+    /// More characters than the schema takes.
+    #[error("the {0} is longer than {most} characters", most = .0.most())]
+    TooLong(Kind),
+    /// A character that moves the cursor or breaks the line, and would break what shows the text.
+    #[error("the {0} contains a line break or another control character")]
+    Control(Kind),
+    /// A blank that nobody sees and by which nobody finds the text.
+    #[error("the {0} begins or ends with a blank")]
+    Blank(Kind),
+}
+
+/// What a text is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The name of a person.
+    Name,
+    /// The name of a queue as people read it.
+    Label,
+    /// Why somebody is paused.
+    Reason,
+}
+
+impl Kind {
+    /// The most characters, as in the schema.
+    fn most(self) -> usize {
+        match self {
+            Self::Name | Self::Reason => 200,
+            Self::Label => 100,
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Name => "name",
+            Self::Label => "label",
+            Self::Reason => "reason",
+        })
+    }
 }
 
 /// Takes over a customer's name: 1 to 200 characters, no control characters, no blank at either end.
@@ -25,10 +55,7 @@ pub enum InvalidName {
 /// # Errors
 /// When it is not one.
 pub fn customer(text: &str) -> Result<String, InvalidName> {
-    if text.trim().is_empty() {
-        return Err(InvalidName::Empty);
-    }
-    agent(text)
+    filled(Kind::Name, text)
 }
 
 /// Takes over an agent's name: as a customer's, but it may be left empty.
@@ -36,16 +63,43 @@ pub fn customer(text: &str) -> Result<String, InvalidName> {
 /// # Errors
 /// When it is not one.
 pub fn agent(text: &str) -> Result<String, InvalidName> {
+    checked(Kind::Name, text)
+}
+
+/// Takes over what people call a queue: as a customer's name, but up to 100 characters.
+///
+/// # Errors
+/// When it is not one.
+pub fn label(text: &str) -> Result<String, InvalidName> {
+    filled(Kind::Label, text)
+}
+
+/// Takes over the reason of a pause: as an agent's name.
+///
+/// # Errors
+/// When it is not one.
+pub fn reason(text: &str) -> Result<String, InvalidName> {
+    checked(Kind::Reason, text)
+}
+
+fn filled(kind: Kind, text: &str) -> Result<String, InvalidName> {
+    if text.trim().is_empty() {
+        return Err(InvalidName::Empty(kind));
+    }
+    checked(kind, text)
+}
+
+fn checked(kind: Kind, text: &str) -> Result<String, InvalidName> {
     // Unicode's own line and paragraph separators are no control characters, but break lines all the same.
     let breaks = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
-    if text.chars().count() > MOST {
-        return Err(InvalidName::TooLong);
+    if text.chars().count() > kind.most() {
+        return Err(InvalidName::TooLong(kind));
     }
     if text.chars().any(breaks) {
-        return Err(InvalidName::Control);
+        return Err(InvalidName::Control(kind));
     }
     if text.trim() != text {
-        return Err(InvalidName::Blank);
+        return Err(InvalidName::Blank(kind));
     }
     Ok(text.into())
 }
@@ -66,27 +120,45 @@ mod tests {
     fn a_name_of_nothing_is_an_agent_s_alone() {
         assert_eq!(agent("").as_deref(), Ok(""));
         for text in ["", " ", "\t", "\u{3000}"] {
-            assert_eq!(customer(text), Err(InvalidName::Empty), "{text:?}");
+            assert_eq!(customer(text), Err(InvalidName::Empty(Kind::Name)), "{text:?}");
         }
-        assert_eq!(agent("  "), Err(InvalidName::Blank));
+        assert_eq!(agent("  "), Err(InvalidName::Blank(Kind::Name)));
     }
 
     #[test]
     fn a_name_that_breaks_lines_hides_blanks_or_does_not_end_is_refused() {
         for (text, why) in [
-            ("two\nlines".to_owned(), InvalidName::Control),
-            ("a\u{0}b".into(), InvalidName::Control),
-            ("a\u{1b}[31m".into(), InvalidName::Control),
-            ("a\u{85}b".into(), InvalidName::Control),
-            ("a\u{2028}b".into(), InvalidName::Control),
-            ("tail\n".into(), InvalidName::Control),
-            (" Company".into(), InvalidName::Blank),
-            ("Company ".into(), InvalidName::Blank),
-            ("Company\u{a0}".into(), InvalidName::Blank),
-            ("é".repeat(201), InvalidName::TooLong),
+            ("two\nlines".to_owned(), InvalidName::Control(Kind::Name)),
+            ("a\u{0}b".into(), InvalidName::Control(Kind::Name)),
+            ("a\u{1b}[31m".into(), InvalidName::Control(Kind::Name)),
+            ("a\u{85}b".into(), InvalidName::Control(Kind::Name)),
+            ("a\u{2028}b".into(), InvalidName::Control(Kind::Name)),
+            ("tail\n".into(), InvalidName::Control(Kind::Name)),
+            (" Company".into(), InvalidName::Blank(Kind::Name)),
+            ("Company ".into(), InvalidName::Blank(Kind::Name)),
+            ("Company\u{a0}".into(), InvalidName::Blank(Kind::Name)),
+            ("é".repeat(201), InvalidName::TooLong(Kind::Name)),
         ] {
             assert_eq!(customer(&text), Err(why), "{text:?}");
             assert_eq!(agent(&text), Err(why), "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_label_or_a_reason_that_breaks_lines_is_refused_by_its_own_name() {
+        for text in ["two\nlines", "a\u{1b}[31m", "a\u{0}b"] {
+            assert_eq!(
+                label(text).unwrap_err().to_string(),
+                "the label contains a line break or another control character"
+            );
+            assert_eq!(
+                reason(text).unwrap_err().to_string(),
+                "the reason contains a line break or another control character"
+            );
+        }
+        assert_eq!((label(""), reason("").as_deref()), (Err(InvalidName::Empty(Kind::Label)), Ok("")));
+        assert_eq!(label(&"é".repeat(100)), Ok("é".repeat(100)));
+        assert_eq!(label(&"é".repeat(101)).unwrap_err().to_string(), "the label is longer than 100 characters");
+        assert_eq!(reason(&"é".repeat(201)), Err(InvalidName::TooLong(Kind::Reason)));
     }
 }

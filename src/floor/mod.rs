@@ -42,6 +42,7 @@ use crate::{
             member::Device,
             roster::{Register, Roster},
         },
+        words::Language,
     },
     ledger,
 };
@@ -105,6 +106,8 @@ pub struct Outlets {
     pub known: watch::Sender<Register>,
     /// How long a phone waits for its pop to be confirmed.
     pub publish_bound: Duration,
+    /// Of notices to members.
+    pub language: Language,
 }
 
 /// Starts the floor.
@@ -133,6 +136,7 @@ pub fn spawn(outlets: Outlets) -> Handle {
         inbox,
         news: outlets.news,
         known: outlets.known,
+        language: outlets.language,
     };
     let task = tokio::spawn(service.run(outlets.first, watchers, stop.clone()));
     Handle { stop, task }
@@ -164,6 +168,7 @@ struct Service {
     inbox: mpsc::Receiver<Input>,
     news: mpsc::Receiver<ledger::News>,
     known: watch::Sender<Register>,
+    language: Language,
 }
 
 impl Service {

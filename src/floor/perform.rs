@@ -14,6 +14,7 @@ use crate::{
             caller::{call_bridge, leg_channel},
             effect::{Effect, Event, Farewell, LegEnd, Notice, Ring},
         },
+        words::Words,
     },
     floor::{
         Service,
@@ -102,9 +103,9 @@ impl Service {
         if queue.announcement.is_empty() {
             return;
         }
-        let template = queue.announcement.parse().unwrap_or_else(|error| {
+        let template: Template = queue.announcement.parse().unwrap_or_else(|error| {
             tracing::warn!(queue.name = %queue.name, %error, "the queue's announcement is not valid: using the default");
-            Template::default()
+            self.language.announcement().parse().unwrap_or_default()
         });
         let arrival = &caller.arrival;
         let (customer, caller) = (&arrival.customer, &arrival.caller);
@@ -204,10 +205,7 @@ impl Service {
         let body = match notice {
             Notice::AutoPaused { queue, unanswered } => {
                 let queue = self.floor.queue(queue).map_or(queue.as_str(), |queue| queue.label.as_str());
-                let calls = if *unanswered == 1 { "call" } else { "calls in a row" };
-                format!(
-                    "You did not answer {unanswered} {calls} of {queue} and are paused there. Log on again to take calls."
-                )
+                self.language.say(Words::AutoPaused { queue, unanswered: *unanswered })
             }
         };
         self.desk.tell(agent.row.jid.clone(), body);

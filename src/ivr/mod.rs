@@ -12,6 +12,7 @@ use crate::{
     domain::{
         id::{CustomerCode, Extension, QueueName},
         queue::roster::Register,
+        words::{Language, Words},
     },
     ledger,
 };
@@ -28,6 +29,8 @@ pub struct Ivr {
     pub desk: desk::Handle,
     /// Whose JID belongs to an extension.
     pub roster: watch::Receiver<Register>,
+    /// Of notices.
+    pub language: Language,
 }
 
 impl Handler for Ivr {
@@ -102,10 +105,11 @@ impl Ivr {
         let roster = self.roster.borrow();
         let label = roster.queue(queue).map_or(queue.as_str(), |q| q.label.as_str());
         let Some(agent) = roster.agent(extension) else { return };
-        let word = match verb {
-            Verb::On => "logged on to",
-            Verb::Off => "logged off from",
+        let (queue, extension) = (label, extension.as_str());
+        let words = match verb {
+            Verb::On => Words::LoggedOn { queue, extension },
+            Verb::Off => Words::LoggedOff { queue, extension },
         };
-        self.desk.tell(agent.jid.clone(), format!("You are {word} {label} with extension {extension}."));
+        self.desk.tell(agent.jid.clone(), self.language.say(words));
     }
 }

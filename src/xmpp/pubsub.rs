@@ -152,7 +152,7 @@ impl Pubsub {
         if before == Before::Node {
             self.repair_settings(node).await?;
         }
-        self.repair_affiliations(node, readers).await?;
+        self.repair_affiliations(node, readers, before).await?;
         Ok(before)
     }
 
@@ -180,7 +180,7 @@ impl Pubsub {
         Ok(())
     }
 
-    async fn repair_affiliations(&self, node: &str, readers: &BTreeSet<BareJid>) -> Result<(), Error> {
+    async fn repair_affiliations(&self, node: &str, readers: &BTreeSet<BareJid>, before: Before) -> Result<(), Error> {
         let ask = OwnerAffiliations { affiliations: Affiliations { node: node.into(), list: vec![] } };
         let answer = self.ask(IqPayload::Get(ask.into())).await?;
         let found = OwnerAffiliations::try_from(answer)
@@ -203,7 +203,15 @@ impl Pubsub {
         if changes.is_empty() {
             return Ok(());
         }
-        tracing::info!(node.name = node, ?changes, "the node's access is not as it should be: repairing it");
+        match before {
+            Before::Nothing => {
+                let readers: Vec<_> = changes.iter().map(|change| change.jid.as_str()).collect();
+                tracing::info!(node.name = node, ?readers, "the node is made and opened to its readers");
+            }
+            Before::Node => {
+                tracing::info!(node.name = node, ?changes, "the node's access is not as it should be: setting it anew");
+            }
+        }
         for change in changes.iter().filter(|change| change.affiliation == AffiliationAttribute::None) {
             self.unsubscribe(node, &change.jid.to_bare()).await?;
         }

@@ -185,6 +185,17 @@ async fn a_name_that_an_import_refuses_is_refused_by_every_command_in_the_same_w
             assert!(complaint.contains("the name is empty"), "{arguments:?}: {complaint}");
         }
     }
+    for (arguments, what) in [
+        (&["queue", "add", "sales", "--label"][..], "label"),
+        (&["queue", "change", "support", "--label"], "label"),
+        (&["member", "pause", "1000", "--reason"], "reason"),
+    ] {
+        for text in ["two\nlines", "\u{1b}[31mred"] {
+            let complaint = admin.failed(2, &[arguments, &[text]].concat());
+            let why = format!("the {what} contains a line break or another control character");
+            assert!(complaint.contains(&why), "{arguments:?}: {complaint}");
+        }
+    }
     assert_eq!((admin.list("customer"), admin.list("extension")), before);
     // An agent without a name is fine, as the default is.
     admin.done(&["extension", "change", "1000", "--name", ""]);
@@ -281,16 +292,22 @@ async fn a_wrong_setting_among_good_ones_changes_nothing_and_says_what_is_expect
         (2, &["--join-empty", "paused,asleep"], "wrapup"),
         (2, &["--overflow", "sales"], "queue/NAME"),
         (2, &["--max-waiting", "many"], "none"),
-        (1, &["--overflow", "queue/nowhere"], "there is no nowhere"),
-        (1, &["--overflow", "extension/7777"], "there is no 7777"),
+        (1, &["--overflow", "queue/none"], "there is no queue none: see `usher queue list`\n"),
+        (1, &["--overflow", "extension/7777"], "there is no extension 7777: see `usher extension list`\n"),
         (1, &["--overflow", "queue/support"], "another queue"),
         (1, &["--max-waiting", "0"], "1 to 1000000"),
         (1, &["--service-level", "0s"], "1s to 24h"),
         (1, &["--retry", "11m"], "0s to 10m"),
         (1, &["--wrap-up", "1500ms"], "whole seconds"),
         (1, &["--greeting", "a b"], "without extension"),
+        (1, &["--weight", "-1"], "the weight is out of range: expected 0 to 1000000"),
+        (1, &["--auto-pause-after", "-1"], "expected 1 to 1000, or never"),
+        (1, &["--max-waiting", "-1"], "expected 1 to 1000000, or none"),
+        (1, &["--ring-time", "-5s"], "the ring time is out of range: expected 1s to 10m"),
+        (1, &["--wrap-up", "-1m"], "the wrap-up is out of range: expected 0s to 24h"),
     ] {
-        let complaint = admin.failed(status, &[&["queue", "change", "support", "--weight", "9"], arguments].concat());
+        let complaint =
+            admin.failed(status, &[&["queue", "change", "support", "--label", "Other"], arguments].concat());
         assert!(complaint.contains(expected), "{arguments:?}: {complaint}");
     }
     assert_eq!(admin.list("queue"), before);
@@ -317,7 +334,9 @@ async fn members_have_penalties_places_and_kinds() {
     let members = admin.list("member");
     assert_eq!(of(&members[0]), "\"static\" false 0 -2");
     assert_eq!(of(&members[1]), "\"static\" false 0 7");
-    assert!(admin.failed(1, &["member", "change", "support", "1000", "--penalty=-1"]).contains("0 to 1000000"));
+    assert!(admin.failed(1, &["member", "change", "support", "1000", "--penalty", "-1"]).contains("0 to 1000000"));
+    let complaint = admin.failed(1, &["member", "add", "support", "3000", "--penalty", "-1"]);
+    assert!(complaint.contains("the penalty is out of range: expected 0 to 1000000"), "{complaint}");
     assert!(admin.failed(1, &["member", "change", "support", "3000", "--penalty", "1"]).contains("not a member"));
     assert!(admin.failed(2, &["member", "change", "support", "1000"]).contains("--penalty"));
 }

@@ -25,6 +25,18 @@ async fn p7_a_member_logs_on_has_a_row_a_node_and_a_message() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn members_of_a_house_that_speaks_spanish_are_written_to_in_spanish() {
+    let rig = house("spanish").config("service", "language = \"es\"").start().await.unwrap();
+    let agent = Client::connect(&rig.prosody, "user1").await.unwrap();
+    dial_and_hear(&rig, rig.phones.phone("1000").unwrap(), "*56466*", "logon").await;
+    let body = "Su sesión está abierta en Support con la extensión 1000.";
+    agent.wait_for_message(SOON, |message| message.body.as_deref() == Some(body)).await.unwrap();
+    assert!(command(&rig, &["queue", "add", "ventas"]).await.status.success());
+    let announcement = "SELECT announcement FROM queues WHERE name = 'ventas'";
+    assert_eq!(value(&rig, announcement).await.unwrap(), "{queue}: Cliente {name}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn p8_an_unknown_extension_is_refused_and_leaves_neither_row_nor_node() {
     let rig = house("p8").members(4).start().await.unwrap();
     dial_and_hear(&rig, rig.phones.phone("1001").unwrap(), "*56466*", "logon_failed").await;

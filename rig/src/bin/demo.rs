@@ -110,7 +110,7 @@ async fn run(arguments: &Arguments) -> Result<()> {
         return Ok(());
     }
     join_in(&rig)?;
-    follow(&rig, &agent).await
+    follow(&rig, agent).await
 }
 
 /// One call from log-on to the end, with every step awaited.
@@ -242,15 +242,33 @@ Ctrl-C ends everything.
 }
 
 /// Goes on telling what the agent's XMPP client sees; the CRM's screen shows itself.
-async fn follow(rig: &Rig, agent: &Client) -> Result<()> {
+async fn follow(rig: &Rig, mut agent: Client) -> Result<()> {
     rig.phones.phone(AGENT)?.behave(Behaviour::AnswerAfter(Duration::from_secs(3)));
     let mut messages = agent.messages().len();
     let mut tick = tokio::time::interval(Duration::from_millis(200));
     loop {
         tick.tick().await;
+        // Asked before the messages are read, so that the last ones are read too.
+        let is_connected = agent.is_connected();
         for message in agent.messages().into_iter().skip(messages) {
             messages += 1;
             say(&format!("user1's XMPP client reads: {}", message.body.unwrap_or_default()))?;
         }
+        if !is_connected {
+            say("user1's XMPP client has lost its connection to Prosody, and tries again")?;
+            agent = connect_again(rig).await;
+            messages = 0;
+            say("user1's XMPP client is connected again")?;
+        }
+    }
+}
+
+/// Waits for the server to be back.
+async fn connect_again(rig: &Rig) -> Client {
+    loop {
+        if let Ok(client) = Client::connect(&rig.prosody, "user1").await {
+            return client;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }

@@ -1,14 +1,13 @@
 //! The options that set a queue's settings.
 
-use std::time::Duration;
-
 use anyhow::{Result, anyhow};
 use clap::Args;
+use jiff::SignedDuration as Duration;
 use serde_json::{Map, Value};
 
-use crate::{
-    config::parse_duration,
-    domain::queue::{
+use crate::domain::{
+    name,
+    queue::{
         announce::Template,
         policy::{Emptiness, Overflow, Strategy},
     },
@@ -38,11 +37,11 @@ pub(super) const WORDS: [&str; 17] = [
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Settings {
     /// Name as people read it [default of a new queue: its name].
-    #[arg(long)]
+    #[arg(long, value_parser = name::label)]
     pub(super) label: Option<String>,
     /// Message to every logged-on member: {queue}, {code}, {name}, {number}, {position} are filled in; '' for none.
     #[arg(long)]
-    announcement: Option<String>,
+    pub(super) announcement: Option<String>,
     /// Sound that a caller hears on entering, without extension; '' for none.
     #[arg(long)]
     greeting: Option<String>,
@@ -93,6 +92,12 @@ pub(in crate::cli) struct Settings {
     /// An answer within this time counts as in time in reports.
     #[arg(long, help_heading = "Record", value_name = "DURATION", value_parser = parse_duration)]
     service_level: Option<Duration>,
+}
+
+/// Reads a duration, a negative one too: which are allowed is the schema's to say, column by column.
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    text.parse()
+        .map_err(|_| format!("{text:?} is not a duration: expected a number with a unit, such as \"15s\" or \"2m\""))
 }
 
 /// A number, or none.
@@ -149,7 +154,7 @@ impl Settings {
 
 fn seconds(option: &str, time: Option<Duration>) -> Result<Option<Value>> {
     let Some(time) = time else { return Ok(None) };
-    if time.subsec_nanos() > 0 {
+    if time.subsec_nanos() != 0 {
         return Err(anyhow!("{option}: expected whole seconds, such as 15s"));
     }
     i32::try_from(time.as_secs()).map(|seconds| Some(seconds.into())).map_err(|_| anyhow!("{option}: too long"))

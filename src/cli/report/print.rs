@@ -193,7 +193,8 @@ impl Cell {
             Self::Truth(truth) => (*truth).into(),
             Self::Count(count) => (*count).into(),
             Self::Percent(percent) => (*percent).into(),
-            Self::Time(time) => time.as_secs_f64().into(),
+            // Divided, not added up as `as_secs_f64` does it, so that what is whole milliseconds is written so.
+            Self::Time(time) => (time.as_millis() as f64 / 1000.0).into(),
             Self::Moment(at) => at.to_string().into(),
         }
     }
@@ -257,6 +258,13 @@ mod tests {
         assert_eq!(moment.json(), "2026-11-01T20:00:00Z");
         assert_eq!(Cell::Time(Duration::from_millis(1_234)).json(), 1.234);
         assert_eq!(Cell::Time(Duration::from_millis(1_200)).csv(&zone), "1.200");
+    }
+
+    #[test]
+    fn a_time_in_json_has_no_more_digits_than_milliseconds() {
+        for (milliseconds, written) in [(2_389, "2.389"), (0, "0.0"), (86_399_999, "86399.999"), (1, "0.001")] {
+            assert_eq!(Cell::Time(Duration::from_millis(milliseconds)).json().to_string(), written);
+        }
     }
 
     #[test]

@@ -1,0 +1,159 @@
+//! What the service writes to members, in the language of the house.
+//!
+//! Announcements of callers are not here: each queue has a template of its own, for which there is only the one to begin with.
+
+use std::fmt;
+
+use serde::Deserialize;
+
+/// A language, by the name that Asterisk's folders of sounds have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+pub enum Language {
+    /// English.
+    #[default]
+    #[serde(rename = "en")]
+    English,
+    /// Spanish.
+    #[serde(rename = "es")]
+    Spanish,
+    /// Brazilian Portuguese.
+    #[serde(rename = "pt_BR")]
+    Portuguese,
+}
+
+/// What a member is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Words<'a> {
+    /// They are logged on.
+    LoggedOn {
+        /// The queue as people read it.
+        queue: &'a str,
+        /// Their extension.
+        extension: &'a str,
+    },
+    /// They are logged off.
+    LoggedOff {
+        /// The queue as people read it.
+        queue: &'a str,
+        /// Their extension.
+        extension: &'a str,
+    },
+    /// They were paused because they did not answer.
+    AutoPaused {
+        /// The queue as people read it.
+        queue: &'a str,
+        /// So many calls in a row, at least one.
+        unanswered: u32,
+    },
+}
+
+impl Language {
+    /// The whole message.
+    pub fn say(self, words: Words<'_>) -> String {
+        match self {
+            Self::English => english(words),
+            Self::Spanish => spanish(words),
+            Self::Portuguese => portuguese(words),
+        }
+    }
+
+    /// The announcement of a queue that has none of its own; see [`crate::domain::queue::announce`].
+    pub fn announcement(self) -> &'static str {
+        match self {
+            Self::English => crate::domain::queue::announce::DEFAULT,
+            Self::Spanish | Self::Portuguese => "{queue}: Cliente {name}",
+        }
+    }
+}
+
+impl fmt::Display for Language {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::English => "en",
+            Self::Spanish => "es",
+            Self::Portuguese => "pt_BR",
+        })
+    }
+}
+
+fn english(words: Words<'_>) -> String {
+    match words {
+        Words::LoggedOn { queue, extension } => format!("You are logged on to {queue} with extension {extension}."),
+        Words::LoggedOff { queue, extension } => format!("You are logged off from {queue} with extension {extension}."),
+        Words::AutoPaused { queue, unanswered } => {
+            let calls = if unanswered == 1 { "1 call".into() } else { format!("{unanswered} calls in a row") };
+            format!("You did not answer {calls} of {queue} and are paused there. Log on again to take calls.")
+        }
+    }
+}
+
+fn spanish(words: Words<'_>) -> String {
+    match words {
+        Words::LoggedOn { queue, extension } => {
+            format!("Su sesión está abierta en {queue} con la extensión {extension}.")
+        }
+        Words::LoggedOff { queue, extension } => {
+            format!("Su sesión está cerrada en {queue} con la extensión {extension}.")
+        }
+        Words::AutoPaused { queue, unanswered } => {
+            let calls = if unanswered == 1 { "1 llamada".into() } else { format!("{unanswered} llamadas seguidas") };
+            format!(
+                "No contestó {calls} de {queue} y está en pausa en esa cola. Vuelva a abrir su sesión para recibir llamadas."
+            )
+        }
+    }
+}
+
+fn portuguese(words: Words<'_>) -> String {
+    match words {
+        Words::LoggedOn { queue, extension } => format!("Você entrou na fila {queue} com o ramal {extension}."),
+        Words::LoggedOff { queue, extension } => format!("Você saiu da fila {queue} com o ramal {extension}."),
+        Words::AutoPaused { queue, unanswered } => {
+            let calls =
+                if unanswered == 1 { "1 ligação".into() } else { format!("{unanswered} ligações seguidas") };
+            format!(
+                "Você não atendeu {calls} da fila {queue} e está em pausa nela. Entre na fila outra vez para receber ligações."
+            )
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::queue::announce::Template;
+
+    const ALL: [Language; 3] = [Language::English, Language::Spanish, Language::Portuguese];
+
+    #[test]
+    fn each_message_names_queue_and_extension_in_each_language_and_no_two_are_the_same() {
+        let queue = "Support";
+        let mut all = Vec::new();
+        for language in ALL {
+            for words in [
+                Words::LoggedOn { queue, extension: "1000" },
+                Words::LoggedOff { queue, extension: "1000" },
+                Words::AutoPaused { queue, unanswered: 1 },
+                Words::AutoPaused { queue, unanswered: 3 },
+            ] {
+                let said = language.say(words);
+                let number = match words {
+                    Words::LoggedOn { extension, .. } | Words::LoggedOff { extension, .. } => extension.to_owned(),
+                    Words::AutoPaused { unanswered, .. } => unanswered.to_string(),
+                };
+                assert!(said.contains(queue) && said.contains(&number), "{said}");
+                assert!(!all.contains(&said), "{said}");
+                all.push(said);
+            }
+        }
+        assert_eq!(all[2], "You did not answer 1 call of Support and are paused there. Log on again to take calls.");
+        assert!(all[3].contains("3 calls in a row"), "{}", all[3]);
+    }
+
+    #[test]
+    fn the_first_announcement_of_a_queue_is_a_valid_template_in_each_language() {
+        for language in ALL {
+            language.announcement().parse::<Template>().unwrap();
+        }
+    }
+}
