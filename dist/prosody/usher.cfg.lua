@@ -1,4 +1,5 @@
 -- What Usher needs of Prosody 0.12. Goes to /etc/prosody/conf.d/; replace example.org by your XMPP domain.
+-- What stands before the first VirtualHost of a file is global, wherever that file is included; and what is set last counts.
 
 -- Debian's 10 kB/s is for people. It holds for all clients of the server: the service alone needs more.
 limits = {
