@@ -291,7 +291,7 @@ async fn the_last_talk_of_each_customer_is_known_after_a_restart_where_a_queue_g
         let (mut running, _) = Running::ready(database).await;
         match soon("talks", running.news.recv()).await.unwrap() {
             News::PastTalks(talks) => (*talks).clone(),
-            other => panic!("{other:?}"),
+            other @ (News::Whole(_) | News::Change(_)) => panic!("{other:?}"),
         }
     };
     let call = |customer: i64, minutes: i64, by: &str| {
