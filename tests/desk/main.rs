@@ -25,7 +25,7 @@ use usher::{
     domain::{
         id::{CallId, CustomerCode, Extension, Interface, QueueName},
         pop::{Pop, PopOutcome, PopState},
-        queue::roster::{Agent, CallerId, Customer, Roster},
+        queue::roster::{Agent, CallerId, Customer, Roster, RosterChange},
     },
     link::Link,
     xmpp::{
@@ -347,9 +347,10 @@ async fn access_that_was_widened_by_hand_or_is_no_longer_due_is_taken_back() {
     let desk = Desk::up(&prosody, prosody.address()).await;
     let mut one = watcher(&prosody, prosody.address(), "1000", "user1");
     until(&mut one, |event| *event == Event::Subscribed).await;
-    let mut changed = roster(&["1000", "2000"]);
-    changed.agents[0].jid = format!("user3@{DOMAIN}");
-    desk.handle.roster(Arc::new(changed));
+    let mut changed = roster(&["1000"]).agents.remove(0);
+    changed.jid = format!("user3@{DOMAIN}");
+    let agents = [(changed.extension.clone(), Some(changed))].into();
+    desk.handle.roster_changed(Arc::new(RosterChange { agents, ..RosterChange::default() }));
     desk.handle.ensure_node(ext("1000")).await.unwrap().unwrap();
     let (_, of_three, _three) = session(&prosody, "user3").await;
     let (_, of_one, _one) = session(&prosody, "user1").await;

@@ -5,7 +5,7 @@
 //! the queues that the event touched: `lines` keeps, for each queue, who waits and who is free.
 //!
 //! Here: the state, the events, and time. In `callers`: who comes, goes and is sent away. In `dispatch`: who gets whom. In
-//! `offers`: the life of an offer. In `members`: the roster, and what keeps a member from being offered. In `links`: what
+//! `offers`: the life of an offer. In `roster`: what the database says. In `members`: what keeps a member from being offered. In `links`: what
 //! becomes of all that when a link falls.
 
 mod alarms;
@@ -18,6 +18,7 @@ mod links;
 mod members;
 mod offers;
 mod partners;
+mod roster;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]

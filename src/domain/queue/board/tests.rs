@@ -194,6 +194,24 @@ fn an_item_of_a_call_that_nobody_knows_is_taken_away_after_a_start() {
 }
 
 #[test]
+fn a_change_of_one_agent_concerns_their_node_alone_and_one_who_is_gone_sees_nothing() {
+    let readers = |who: &str| BTreeSet::from([who.to_owned()]);
+    let mut pair = Pair { board: Board::default(), server: Server::default() };
+    let nodes = (1..4).map(|n| (ext(n), readers("one"))).collect();
+    pair.step(Event::Access { nodes, everywhere: readers("crm") });
+    pair.step(Event::Online);
+    pair.settle();
+    pair.step(Event::AccessChanged { extension: ext(1), readers: readers("one") });
+    assert!(pair.server.sent.is_empty(), "nothing has changed");
+    for (extension, now) in [(ext(1), readers("two")), (ext(2), BTreeSet::new()), (ext(9), readers("nine"))] {
+        pair.step(Event::AccessChanged { extension: extension.clone(), readers: now.clone() });
+        let all = now.into_iter().chain(readers("crm")).collect();
+        assert!(matches!(&pair.server.sent[..], [(of, _, Task::Ensure(to))] if *of == extension && *to == all));
+        pair.settle();
+    }
+}
+
+#[test]
 fn a_live_pop_is_confirmed_before_five_hundred_nodes_are_made() {
     let mut pair = Pair { board: Board::default(), server: Server::default() };
     let nodes = (0..500).map(|n| (Extension::new(n.to_string()), BTreeSet::new())).collect();
