@@ -334,7 +334,18 @@ impl Watch {
             .flat_map(Element::children)
             .cloned()
             .collect();
-        let held: BTreeSet<String> = items.iter().filter_map(|item| item.attr("id").map(str::to_owned)).collect();
+        // What says of itself that it is over, is over, whether or not the server still lists it.
+        let is_over = |item: &&Element| {
+            item.children().next().is_some_and(|payload| Pop::read(payload).is_ok_and(|pop| pop.is_final()))
+        };
+        let (over, live): (Vec<&Element>, Vec<&Element>) = items.iter().partition(is_over);
+        for item in over {
+            let id = item.attr("id").unwrap_or_default();
+            if self.seen.is_open(id) {
+                self.item(id, item.children().next()).await;
+            }
+        }
+        let held: BTreeSet<String> = live.iter().filter_map(|item| item.attr("id").map(str::to_owned)).collect();
         for call in self.seen.missing_from(&held) {
             self.closed(&call).await;
         }
@@ -343,7 +354,7 @@ impl Watch {
         if is_first {
             self.tell(Event::Subscribed).await;
         }
-        for item in &items {
+        for item in live {
             self.item(item.attr("id").unwrap_or_default(), item.children().next()).await;
         }
         self.step = Step::Resting { until: Instant::now() + REFRESH };

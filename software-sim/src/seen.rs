@@ -45,6 +45,11 @@ impl Seen {
         News::New
     }
 
+    /// Whether a call is on the screen.
+    pub fn is_open(&self, call: &str) -> bool {
+        self.open.contains_key(call)
+    }
+
     /// The calls that are open although the node does not hold them.
     pub fn missing_from(&self, held: &BTreeSet<String>) -> Vec<String> {
         self.open.keys().filter(|call| !held.contains(*call)).cloned().collect()

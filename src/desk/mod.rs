@@ -56,7 +56,7 @@ use crate::{
     link::Link,
     xmpp::{
         Account, Fatal,
-        pubsub::{Before, Error as PubsubError, Pubsub},
+        pubsub::{Error as PubsubError, Pubsub},
         session::{Delivery, Event, Session},
     },
 };
@@ -502,10 +502,7 @@ async fn carry_out(pubsub: &Pubsub, node: &str, task: Task) -> Done {
     let result = match task {
         Task::Ensure(readers) => {
             let readers = readers.iter().filter_map(|jid| reader(node, jid)).collect();
-            pubsub.ensure(node, &readers).await.map(|before| match before {
-                Before::Nothing => Done::Made,
-                Before::Node => Done::Well,
-            })
+            pubsub.ensure(node, &readers).await.map(|()| Done::Well)
         }
         Task::Look => pubsub.items(node).await.map(|items| {
             let read = |(id, payload): (String, Option<Element>)| (id, payload.as_ref().and_then(payload::revision));
@@ -514,7 +511,7 @@ async fn carry_out(pubsub: &Pubsub, node: &str, task: Task) -> Done {
         Task::Publish(pop) => {
             pubsub.publish(node, &pop.call.to_string(), payload::element(&pop)).await.map(|()| Done::Well)
         }
-        Task::Retract(item) => pubsub.retract(node, &item).await.map(|()| Done::Well),
+        Task::Retract(item) => take_away(pubsub, node, &item).await.map(|()| Done::Well),
     };
     result.unwrap_or_else(|error| {
         match &error {
@@ -530,6 +527,27 @@ async fn carry_out(pubsub: &Pubsub, node: &str, task: Task) -> Done {
             PubsubError::NoAnswer => Done::Unknown,
         }
     })
+}
+
+/// Takes an item away. Where the server denies that there is one and lists it all the same, it is given a last word, so that
+/// whoever fetches it does not take the call for a live one.
+async fn take_away(pubsub: &Pubsub, node: &str, item: &str) -> Result<(), PubsubError> {
+    match pubsub.retract(node, item).await {
+        Err(PubsubError::NotFound) => {}
+        done @ (Ok(()) | Err(PubsubError::Refused(_) | PubsubError::NotSent | PubsubError::NoAnswer)) => return done,
+    }
+    let listed = pubsub.items(node).await?.into_iter().find(|(id, _)| id == item);
+    match listed.and_then(|(_, payload)| payload::withdrawn(payload?, Timestamp::now())) {
+        Some(last) => {
+            tracing::info!(
+                node.name = node,
+                item,
+                "the server lists an item that it cannot take away: it is marked as withdrawn"
+            );
+            pubsub.publish(node, item, last).await
+        }
+        None => Ok(()),
+    }
 }
 
 fn reader(node: &str, jid: &str) -> Option<BareJid> {

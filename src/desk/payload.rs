@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use xmpp_parsers::minidom::Element;
 use xso::{AsXml, FromXml};
 
-use crate::domain::pop::Pop;
+use crate::domain::pop::{Pop, PopState};
 
 /// Namespace of the payload; another number is another contract.
 pub const NAMESPACE: &str = "urn:usher:pop:1";
@@ -80,6 +80,19 @@ pub fn revision(payload: &Element) -> Option<u32> {
     payload.attr("revision")?.parse().ok()
 }
 
+/// The payload of an item that cannot be taken away as its last revision; `None`: it says already that it is over, or is not one
+/// of ours.
+pub fn withdrawn(payload: Element, at: Timestamp) -> Option<Element> {
+    let mut last = Payload::try_from(payload).ok()?;
+    if [PopState::Ended, PopState::Withdrawn].iter().any(|state| last.state == state.as_str()) {
+        return None;
+    }
+    last.state = PopState::Withdrawn.as_str().into();
+    last.revision = last.revision.saturating_add(1);
+    last.changed = time(at);
+    Some(last.into())
+}
+
 /// The text without characters that XML 1.0 section 2.2 forbids: one of them would end the whole stream.
 pub fn sendable(text: &str) -> String {
     let allowed =
@@ -96,7 +109,6 @@ mod tests {
     use super::*;
     use crate::domain::{
         id::{CallId, CustomerCode, Extension, QueueName},
-        pop::PopState,
         queue::roster::{CallerId, Customer},
     };
     use uuid::Uuid;
@@ -150,6 +162,16 @@ mod tests {
     fn a_caller_id_with_a_control_character_cannot_end_the_stream() {
         let back: Element = written(&pop("C")).parse().unwrap();
         assert_eq!(back.get_child("caller", NAMESPACE).unwrap().attr("name"), Some("\u{fffd}x"));
+    }
+
+    #[test]
+    fn an_item_that_stays_becomes_withdrawn_once_and_keeps_everything_else() {
+        let at = "2026-11-21T04:00:00Z".parse().unwrap();
+        let last = withdrawn(element(&pop("C")), at).unwrap();
+        let expected = Pop { revision: 3, state: PopState::Withdrawn, changed_at: at, ..pop("C") };
+        assert_eq!(last, element(&expected));
+        assert_eq!(withdrawn(last, at), None);
+        assert_eq!(withdrawn("<pop xmlns='urn:usher:pop:2' revision='3'/>".parse().unwrap(), at), None);
     }
 
     #[test]

@@ -58,10 +58,8 @@ impl From<RequestError> for Error {
 
 /// What was there before a node was ensured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Before {
-    /// Nothing: it was made now, and is empty.
+enum Before {
     Nothing,
-    /// The node, perhaps with items and subscribers.
     Node,
 }
 
@@ -139,7 +137,7 @@ impl Pubsub {
     ///
     /// # Errors
     /// See [`Error`].
-    pub async fn ensure(&self, node: &str, readers: &BTreeSet<BareJid>) -> Result<Before, Error> {
+    pub async fn ensure(&self, node: &str, readers: &BTreeSet<BareJid>) -> Result<(), Error> {
         let create = PubSub::Create {
             create: Create { node: Some(NodeName(node.into())) },
             configure: Some(Configure { form: Some(form(&wanted_settings())) }),
@@ -152,8 +150,7 @@ impl Pubsub {
         if before == Before::Node {
             self.repair_settings(node).await?;
         }
-        self.repair_affiliations(node, readers, before).await?;
-        Ok(before)
+        self.repair_affiliations(node, readers, before).await
     }
 
     async fn repair_settings(&self, node: &str) -> Result<(), Error> {
@@ -269,17 +266,16 @@ impl Pubsub {
         Ok(())
     }
 
-    /// Takes an item away and has the subscribers told. An item that is not there is as good as taken away.
+    /// Takes an item away and has the subscribers told.
     ///
     /// # Errors
-    /// See [`Error`]; never [`Error::NotFound`].
+    /// [`Error::NotFound`]: there is no such node or item. ejabberd says so of items, too, that it goes on listing: its table
+    /// of items and that of who published them are on disk at different times, and a kill comes in between.
     pub async fn retract(&self, node: &str, item: &str) -> Result<(), Error> {
         let item = Item { id: Some(ItemId(item.into())), publisher: None, payload: None };
         let retract = PubSub::Retract(Retract { node: NodeName(node.into()), notify: true, items: vec![item] });
-        match self.session.request(self.service.clone(), set(retract), ANSWER_WITHIN).await.map_err(Error::from) {
-            Ok(_) | Err(Error::NotFound) => Ok(()),
-            Err(error) => Err(error),
-        }
+        self.session.request(self.service.clone(), set(retract), ANSWER_WITHIN).await?;
+        Ok(())
     }
 
     /// The items that the node holds: id and payload.

@@ -73,8 +73,6 @@ pub enum Event {
 /// How a task went.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Done {
-    /// The node was made, and is empty.
-    Made,
     /// It worked.
     Well,
     /// The node holds these items: id, and revision where it can be read.
@@ -483,12 +481,8 @@ impl Node {
                 self.strays.clear();
                 self.failed(effects);
             }
-            (Task::Ensure(readers), Done::Made | Done::Well) if readers != self.readers => self.known = Known::Nothing,
-            (Task::Ensure(_), Done::Made) => {
-                self.known = Known::All;
-                self.strays.clear();
-                self.slots.values_mut().for_each(|slot| slot.shown = Shown::Nothing);
-            }
+            (Task::Ensure(readers), Done::Well) if readers != self.readers => self.known = Known::Nothing,
+            // One that was made now is looked into as well: on a server that was killed it may hold what an earlier one did.
             (Task::Ensure(_), Done::Well | Done::Holds(_)) => self.known = Known::Exists,
             (Task::Ensure(_), Done::Refused | Done::NoNode) => {
                 self.failures = ENOUGH;
@@ -499,11 +493,11 @@ impl Node {
                 self.failures = 0;
                 self.holds(items);
             }
-            (Task::Look, Done::Refused | Done::Made | Done::Well) => {
+            (Task::Look, Done::Refused | Done::Well) => {
                 // It cannot be looked into: what we put there is still put there.
                 self.known = Known::All;
             }
-            (Task::Publish(pop), Done::Well | Done::Made | Done::Holds(_)) => {
+            (Task::Publish(pop), Done::Well | Done::Holds(_)) => {
                 self.failures = 0;
                 if let Some(slot) = self.slots.get_mut(&pop.call) {
                     slot.shown = Shown::Revision(pop.revision);
@@ -516,7 +510,7 @@ impl Node {
                     slot.answer(pop.revision, PopOutcome::Refused, effects);
                 }
             }
-            (Task::Retract(item), Done::Well | Done::Refused | Done::Made | Done::Holds(_)) => {
+            (Task::Retract(item), Done::Well | Done::Refused | Done::Holds(_)) => {
                 self.strays.remove(&item);
                 self.slots.retain(|call, slot| !(slot.pop.state.is_final() && call.to_string() == item));
             }
