@@ -5,6 +5,7 @@
 #   make test          all tests, on real servers
 #   make lint          format, clippy, documentation, dependencies
 #   make sim           the floor against random shifts: SHIFTS=1000000
+#   make kills         the service killed at random moments under load, and outages: ROUNDS=200, SEED=1
 #   make bench         latencies, beside their peers; see docs/benchmarks.md
 
 CARGO ?= cargo
@@ -14,7 +15,11 @@ TEST_THREADS ?= 6
 # How many shifts `make sim` runs.
 SHIFTS ?= 1000000
 
-.PHONY: demo test sim lint bench setup build
+# How often `make kills` kills the service; a fifth as often it takes away what the service needs, for up to a minute.
+ROUNDS ?= 200
+SEED ?= 1
+
+.PHONY: demo test sim kills lint bench setup build
 
 setup:
 	@scripts/setup
@@ -30,6 +35,10 @@ test: setup
 
 sim:
 	USHER_SHIFTS=$(SHIFTS) $(CARGO) test --locked --release --lib -- --nocapture whatever_a_shift_brings
+
+kills: setup
+	USHER_SEED=$(SEED) USHER_KILLS=$(ROUNDS) USHER_OUTAGES=$$(($(ROUNDS) / 5 + 1)) USHER_OUTAGE_SECONDS=60 USHER_DEATHS=$$(($(ROUNDS) / 10 + 1)) \
+	$(CARGO) test --locked --test house -- --nocapture --test-threads=1 kills:: outages::
 
 lint:
 	$(CARGO) fmt --all --check

@@ -3,21 +3,22 @@
 use std::time::{Duration, Instant};
 
 use usher_rig::{
-    phones::{Behaviour, Ears, Leg, Phone, PhoneEvent, Side},
+    phones::{Behaviour, Ears, Leg, Phone, Side},
     rig::Rig,
     usher::Usher,
     wait,
 };
 
-use crate::aid::{SOON, answers, enter, enter_with, house, story, talk, times};
+use crate::{
+    aid::{SOON, answers, enter, enter_with, house, story, talk, times},
+    storm::rung_twice,
+};
 
 /// From death or silence until the other one is active.
 const TAKEN_OVER: Duration = Duration::from_secs(5);
 /// In a rig that shares its cores with others the last steps (readiness, snapshots) may lag behind.
 const LATER: Duration = Duration::from_secs(15);
 
-/// How much later than the switchboard a phone may see that it rings no more.
-const LAG: Duration = Duration::from_millis(100);
 /// Long enough for the database to have been away for longer than a lease.
 const LATE: Behaviour = Behaviour::AnswerAfter(Duration::from_secs(12));
 
@@ -103,19 +104,8 @@ async fn joined(rig: &Rig) -> anyhow::Result<Vec<String>> {
 }
 
 /// No call came to the phone while it had one. To be asked when all is over: each call has ended then.
-pub fn never_rung_twice(phone: &Phone) {
-    let (mut rings, mut ends) = (Vec::new(), Vec::new());
-    for event in phone.events() {
-        match event {
-            PhoneEvent::Ringing { at, .. } => rings.push(at),
-            PhoneEvent::Answered { .. } => {}
-            PhoneEvent::Ended(ended) => ends.push(ended.at),
-        }
-    }
-    for (end, next) in ends.iter().zip(rings.iter().skip(1)) {
-        assert!(*end <= *next + LAG, "{} was rung twice: {:?}", phone.number(), phone.events());
-    }
-    assert!(ends.len() + 1 >= rings.len(), "{} was rung twice: {:?}", phone.number(), phone.events());
+fn never_rung_twice(phone: &Phone) {
+    assert_eq!(rung_twice(&[phone]), 0, "{} was rung twice: {:?}", phone.number(), phone.events());
 }
 
 async fn two(name: &str) -> (Rig, Usher) {
