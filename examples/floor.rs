@@ -14,6 +14,7 @@ use usher::domain::{
     now::Now,
     pop::PopOutcome,
     queue::{
+        callback::CallbackPolicy,
         caller::{Arrival, Penalties},
         effect::{Effect, Event, LegEnd},
         floor::Floor,
@@ -66,6 +67,10 @@ impl Bench {
                     | Effect::ForgetAnnouncement { .. }
                     | Effect::Greet { .. }
                     | Effect::Music { .. }
+                    | Effect::Promise { .. }
+                    | Effect::Regret { .. }
+                    | Effect::CallBack(_)
+                    | Effect::DropBack { .. }
                     | Effect::Update { .. }
                     | Effect::Retire { .. }
                     | Effect::DropLeg { .. }
@@ -107,6 +112,7 @@ fn roster() -> Roster {
         ring_time: Duration::from_secs(15),
         queue_timeout: Duration::from_secs(86_400),
         policy: Policy { strategy: Strategy::LeastRecent, ..Policy::default() },
+        callback: CallbackPolicy::default(),
     };
     let agent = |n: usize| Agent {
         extension: Extension::new(format!("{}", 10_000 + n)),

@@ -30,6 +30,13 @@ pub enum Event {
         /// Q.850 cause.
         cause: i32,
     },
+    /// Somebody has pressed a key.
+    ChannelDtmfReceived {
+        /// On the channel with this id
+        channel: String,
+        /// this one: `0-9`, `*`, `#`, `A-D`.
+        digit: String,
+    },
     /// A playback is over, by itself or stopped.
     PlaybackFinished {
         /// Its id.
@@ -41,10 +48,11 @@ pub enum Event {
 
 /// All that Asterisk is asked to send: the types of [`Event`], and two that the link itself needs. Answers to requests
 /// over the WebSocket pass the same filter: without `RESTResponse` none would come (seen with 22.10).
-pub(super) const WANTED: [&str; 7] = [
+pub(super) const WANTED: [&str; 8] = [
     "StasisStart",
     "StasisEnd",
     "ChannelDestroyed",
+    "ChannelDtmfReceived",
     "PlaybackFinished",
     "EndpointStateChange",
     "ApplicationReplaced",
@@ -58,6 +66,7 @@ impl Event {
             "StasisStart" => Self::StasisStart(any.channel),
             "StasisEnd" => Self::StasisEnd(any.channel),
             "ChannelDestroyed" => Self::ChannelDestroyed { channel: any.channel, cause: any.cause },
+            "ChannelDtmfReceived" => Self::ChannelDtmfReceived { channel: any.channel.id, digit: any.digit },
             "PlaybackFinished" => Self::PlaybackFinished { playback: any.playback.id },
             "EndpointStateChange" => Self::EndpointStateChange(any.endpoint),
             _ => return None,

@@ -84,8 +84,8 @@ pub struct Originate<'a> {
     pub endpoint: &'a str,
     /// Application it enters when answered.
     pub app: &'a str,
-    /// On whose behalf: must exist, else Asterisk refuses.
-    pub originator: &'a ChannelId,
+    /// On whose behalf, if anybody's: must exist, else Asterisk refuses.
+    pub originator: Option<&'a ChannelId>,
     /// Name shown on the phone.
     pub caller_name: &'a str,
     /// Number shown on the phone.
@@ -227,6 +227,12 @@ impl Request {
             .with("media", format!("sound:{sound}"))
     }
 
+    /// Plays a sound and then, until it is stopped, the tone of a phone that rings.
+    pub fn play_and_ring(channel: &ChannelId, playback: &str, sound: &str) -> Self {
+        Self::new(Method::Post, format!("channels/{}/play/{}", encode(channel.as_str()), encode(playback)))
+            .with("media", format!("sound:{sound},tone:ring"))
+    }
+
     /// Stops a playback.
     pub fn stop_playback(playback: &str) -> Self {
         Self::new(Method::Delete, format!("playbacks/{}", encode(playback)))
@@ -244,10 +250,14 @@ impl Request {
 
     /// Places a call.
     pub fn originate(call: &Originate<'_>) -> Self {
-        Self::new(Method::Post, format!("channels/{}", encode(call.channel.as_str())))
+        let request = Self::new(Method::Post, format!("channels/{}", encode(call.channel.as_str())))
             .with("endpoint", call.endpoint)
-            .with("app", call.app)
-            .with("originator", call.originator.as_str())
+            .with("app", call.app);
+        let request = match call.originator {
+            Some(originator) => request.with("originator", originator.as_str()),
+            None => request,
+        };
+        request
             .with("timeout", call.timeout.to_string())
             .with("callerId", caller_id(call.caller_name, call.caller_number))
             .with_body(serde_json::json!({ "variables": call.variables }))

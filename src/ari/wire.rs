@@ -108,6 +108,7 @@ pub(super) struct AnyEvent {
     pub(super) endpoint: Endpoint,
     pub(super) playback: Playback,
     pub(super) cause: i32,
+    pub(super) digit: String,
     // A response to a request that travelled over the same socket.
     pub(super) request_id: String,
     pub(super) status_code: u16,

@@ -20,6 +20,7 @@ use crate::{
     },
 };
 
+mod callback;
 mod check;
 mod customer;
 mod extension;
@@ -68,6 +69,9 @@ enum Command {
     /// Who serves which queue.
     #[command(subcommand)]
     Member(member::Command),
+    /// Callers who wait to be called back.
+    #[command(subcommand)]
+    Callback(callback::Command),
     /// What happened: by queue, by agent, call by call.
     #[command(subcommand)]
     Report(report::Command),
@@ -119,6 +123,7 @@ fn run(cli: Cli) -> Result<()> {
             managing_with(&config, run)
         }
         Command::Member(command) => managing(&config, async |database| member::run(command, database).await),
+        Command::Callback(command) => managing(&config, async |database| callback::run(command, database).await),
         Command::Report(command) => managing(&config, async |database| report::run(command, database).await),
         Command::Why(arguments) => managing(&config, async |database| why::run(&arguments, database).await),
     }
@@ -206,6 +211,13 @@ fn explain(error: tokio_postgres::Error) -> anyhow::Error {
         }
         "queues_sticky_check" => "the time of the sticky agent is out of range: expected 0s to 365d",
         "queues_overflow_check" => "the overflow is not valid: expected dialplan, another queue or an extension",
+        "queues_callback_key_check" => {
+            "the key of the callback is not valid: expected one of 0-9, '*' and '#', or nothing"
+        }
+        "queues_callback_tries_check" => "the number of tries is out of range: expected 1 to 100",
+        "queues_callback_retry_check" => "the pause between tries is out of range: expected 1s to 24h",
+        "queues_callback_ring_check" => "the ring time of callbacks is out of range: expected 5s to 2m",
+        "queues_callback_keep_check" => "the time that callbacks are kept is out of range: expected 1m to 7d",
         "memberships_penalty_check" => "the penalty is out of range: expected 0 to 1000000",
         "pauses_reason_check" => "the reason is too long: expected up to 200 characters",
         "pauses_extension_fkey" => "there is no such extension: see `usher extension list`",

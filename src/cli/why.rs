@@ -148,6 +148,9 @@ impl Event {
             "ringing" => format!("{who} rings, pop {}", of("pop")),
             "offer_ended" => format!("offer {offer} to {who} ended: {}", of("why")),
             "answered" => format!("{who} answered"),
+            "callback_asked" => format!("asked to be called back, and keeps the place in {}", of("queue")),
+            "callback_called" => format!("{who} answered, the caller is called back: try {}", of("try")),
+            "callback_missed" => format!("try {} did not reach the caller: {}", of("try"), of("why")),
             "ended" => format!("ended: {}", of("outcome")),
             other => {
                 let parts = [words(&other.into()), who, words(&self.detail)];

@@ -32,6 +32,8 @@ pub struct Heard {
     roster: Due<Keys>,
     /// Customers that have, by the codes that they had.
     customers: Due<BTreeSet<CustomerCode>>,
+    /// Whether callbacks have been cancelled.
+    callbacks: bool,
     /// Counts the announcements that concern customers.
     customer_changes: u64,
     /// The last mark that came back.
@@ -43,6 +45,7 @@ impl Heard {
     pub(super) fn announced(&mut self, payload: &str) {
         let words: Vec<&str> = payload.split(' ').collect();
         match words.as_slice() {
+            ["callbacks"] => self.callbacks_changed(),
             ["customers"] => self.customers_changed(Due::Everything),
             ["customers", code] => self.customers_changed(Due::These(BTreeSet::from([CustomerCode::new(code)]))),
             ["extensions" | "pauses", number] => self.rows_changed(&Keys::of_agent(Extension::new(number))),
@@ -63,12 +66,28 @@ impl Heard {
     /// Nothing was heard for a while: everything may have changed.
     pub fn missed(&mut self) {
         self.roster = Due::Everything;
+        self.callbacks_changed();
         self.customers_changed(Due::Everything);
     }
 
     /// All rows of the roster are due, perhaps again.
     pub fn all_rows_changed(&mut self) {
         self.roster = Due::Everything;
+    }
+
+    /// What was cancelled of callbacks is due, perhaps again.
+    pub fn callbacks_changed(&mut self) {
+        self.callbacks = true;
+    }
+
+    /// Whether it is.
+    pub fn are_callbacks_due(&self) -> bool {
+        self.callbacks
+    }
+
+    /// From now on it is not, until it is announced again.
+    pub fn take_callbacks(&mut self) {
+        self.callbacks = false;
     }
 
     /// These rows are due, perhaps again.

@@ -4,6 +4,7 @@
 //! * [`migrate`]: brings the schema up to date, and refuses one that is newer than the program.
 //! * [`statements`]: all SQL.
 //! * [`roster`], [`customers`], [`members`], [`records`], [`talks`]: rows to and from domain types.
+//! * [`callbacks`]: those that are open, for a start.
 //! * [`report`]: the history of calls, row by row.
 //! * [`lease`]: which of two services is active.
 //! * [`listen`]: hears of changes, and knows whether the server is there; [`heard`]: what it heard.
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use tokio_postgres::error::SqlState;
 
+pub mod callbacks;
 pub mod customers;
 pub mod heard;
 pub mod lease;

@@ -1,11 +1,14 @@
 //! Writes facts: many at a time, whole or not at all, and each once however often it is tried.
 
+mod callbacks;
+
 use deadpool_postgres::{Object, Transaction};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
+use self::callbacks::{Callbacks, Step};
 use crate::{
     db::{Error, statements},
     domain::{
@@ -24,7 +27,7 @@ pub async fn write(client: &mut Object, facts: &[Stamped]) -> Result<(), Error> 
         columns.add(fact);
     }
     let transaction = client.transaction().await?;
-    let Columns { calls, answers, ends, last_calls, wrap_ups, auto_pauses, events } = &columns;
+    let Columns { calls, answers, ends, last_calls, wrap_ups, auto_pauses, callbacks, events } = &columns;
     run(
         &transaction,
         statements::RECORD_CALLS,
@@ -51,6 +54,7 @@ pub async fn write(client: &mut Object, facts: &[Stamped]) -> Result<(), Error> 
     let count = wrap_ups.queue.len();
     run(&transaction, statements::RECORD_WRAP_UPS, count, &[&wrap_ups.queue, &wrap_ups.extension, &wrap_ups.until])
         .await?;
+    callbacks.write(&transaction).await?;
     // Before the events: what was written before may be resumed meanwhile, and its event tells.
     run(
         &transaction,
@@ -91,6 +95,7 @@ struct Columns {
     last_calls: LastCalls,
     wrap_ups: WrapUps,
     auto_pauses: AutoPauses,
+    callbacks: Callbacks,
     events: Events,
 }
 
@@ -196,12 +201,30 @@ impl Columns {
             }
             Fact::CallAnswered { call, offer, extension } => {
                 self.answers.add(*call, *at, extension.as_str());
+                self.callbacks.step(*id, *call, "talking", Step { extension: Some(extension), ..Step::default() });
                 self.event(*id, *at, *call, "answered", Some(extension), Some(*offer), json!({}));
             }
             Fact::CallOverflowed { call, queue, why, to } => {
                 let detail =
                     json!({ "queue": clean(queue.as_str()), "why": why.as_str(), "to": clean(&to.to_string()) });
                 self.event(*id, *at, *call, "overflowed", None, None, detail);
+            }
+            Fact::CallbackAsked { call, queue, keep_until, .. } => {
+                self.callbacks.asked(*id, *at, fact);
+                let detail = json!({ "queue": clean(queue.as_str()), "keep_until": keep_until });
+                self.event(*id, *at, *call, "callback_asked", None, None, detail);
+            }
+            Fact::CallbackCalled { call, attempt, offer, extension } => {
+                let step = Step { attempt: *attempt, extension: Some(extension), ..Step::default() };
+                self.callbacks.step(*id, *call, "called", step);
+                let detail = json!({ "try": attempt });
+                self.event(*id, *at, *call, "callback_called", Some(extension), Some(*offer), detail);
+            }
+            Fact::CallbackMissed { call, attempt, tries, why, again_at } => {
+                let step = Step { attempt: *attempt, tries: *tries, again_at: *again_at, extension: None };
+                self.callbacks.step(*id, *call, "waiting", step);
+                let detail = json!({ "try": attempt, "why": why.as_str(), "again_at": again_at });
+                self.event(*id, *at, *call, "callback_missed", None, None, detail);
             }
             Fact::WrapUp { call, extension, queue, until } => {
                 self.wrap_ups.queue.push(clean(queue.as_str()));
@@ -221,6 +244,7 @@ impl Columns {
             }
             Fact::CallEnded { call, extension, outcome } => {
                 self.ends.add(*call, *at, outcome.as_str());
+                self.callbacks.step(*id, *call, "ended", Step::default());
                 if let Some(extension) = extension {
                     self.last_calls.extension.push(clean(extension.as_str()));
                     self.last_calls.at.push(*at);

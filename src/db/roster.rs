@@ -15,6 +15,7 @@ use crate::{
     domain::{
         id::{Extension, Interface, QueueName},
         queue::{
+            callback::CallbackPolicy,
             policy::Policy,
             roster::{Agent, Keys, Membership, MembershipKind, Pause, PauseKind, Queue, Roster, RosterChange},
         },
@@ -167,6 +168,13 @@ impl Reader {
                 auto_pause_after: at.optional_count("auto_pause_after")?,
                 sticky: at.seconds("sticky_seconds")?,
                 overflow: at.word("overflow")?,
+            },
+            callback: CallbackPolicy {
+                key: row.try_get::<_, &str>("callback_key")?.chars().next(),
+                tries: at.count("callback_tries")?,
+                retry: at.seconds("callback_retry_seconds")?,
+                ring_time: at.seconds("callback_ring_seconds")?,
+                keep: at.seconds("callback_keep_seconds")?,
             },
         })
     }

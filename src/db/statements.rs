@@ -13,7 +13,9 @@ macro_rules! queues {
     () => {
         "SELECT name, label, announcement, greeting, moh_class, ring_time_seconds, queue_timeout_seconds, strategy, \
          retry_seconds, max_waiting, join_empty, leave_empty, weight, service_level_seconds, wrap_up_seconds, \
-         auto_pause_after, sticky_seconds, overflow FROM queues"
+         auto_pause_after, sticky_seconds, overflow, \
+         callback_key, callback_tries, callback_retry_seconds, callback_ring_seconds, callback_keep_seconds \
+         FROM queues"
     };
 }
 macro_rules! memberships {
@@ -101,6 +103,23 @@ statements! {
     RECORD_AUTO_PAUSES = include_str!("../../sql/queries/record_auto_pauses.sql");
     /// Steps of calls.
     RECORD_EVENTS = include_str!("../../sql/queries/record_events.sql");
+
+    /// Callers who asked to be called back.
+    RECORD_CALLBACKS = include_str!("../../sql/queries/record_callbacks.sql");
+    /// What became of them.
+    RECORD_CALLBACK_STEPS = include_str!("../../sql/queries/record_callback_steps.sql");
+    /// Callbacks that are not over.
+    CALLBACKS_OPEN = include_str!("../../sql/queries/callbacks_open.sql");
+    /// Those of them that are not wanted any more.
+    CALLBACKS_CANCELLED = "-- callbacks::cancelled()\n\
+        SELECT call FROM callbacks WHERE cancelled_at IS NOT NULL AND state <> 'ended'";
+    /// The same for people.
+    CALLBACK_LIST = include_str!("../../sql/queries/callback_list.sql");
+    /// How one stands.
+    CALLBACK_FIND = "-- cli::callback::cancel()\nSELECT state FROM callbacks WHERE call = $1";
+    /// One that is not wanted any more.
+    CALLBACK_CANCEL = "-- cli::callback::cancel()\n\
+        UPDATE callbacks SET cancelled_at = coalesce(cancelled_at, now()) WHERE call = $1 AND state IN ('waiting', 'called')";
 
     /// Everybody with a phone.
     EXTENSION_LIST = "-- cli::extension::run()\nSELECT number, name, jid, interface FROM extensions ORDER BY number";

@@ -8,6 +8,8 @@ use crate::domain::{
     id::{CallId, ChannelId, Extension, OfferNo, QueueName, ServerId},
     pop::PopOutcome,
     queue::{
+        callback::Missed,
+        caller::Penalties,
         choice::Choice,
         policy::Overflow,
         roster::{CallerId, Customer},
@@ -96,6 +98,53 @@ pub enum Fact {
         /// to there; never [`Overflow::Dialplan`].
         to: Overflow,
     },
+    /// A waiting caller has asked to be called back, and keeps the place.
+    CallbackAsked {
+        /// The call
+        call: CallId,
+        /// on this Asterisk
+        server: ServerId,
+        /// waits on in this queue.
+        queue: QueueName,
+        /// Who they are.
+        customer: Customer,
+        /// The number to call.
+        caller: CallerId,
+        /// Their place: priority,
+        priority: i32,
+        /// and since when they wait in this queue.
+        since: Timestamp,
+        /// When they entered.
+        entered: Timestamp,
+        /// Whom they may be given.
+        penalties: Penalties,
+        /// Until when it is kept.
+        keep_until: Timestamp,
+    },
+    /// A member has answered, and the caller is being called back.
+    CallbackCalled {
+        /// The call
+        call: CallId,
+        /// for the n-th time
+        attempt: u32,
+        /// by this offer
+        offer: OfferNo,
+        /// for this member.
+        extension: Extension,
+    },
+    /// A try to call a caller back came to nothing.
+    CallbackMissed {
+        /// The call
+        call: CallId,
+        /// in the n-th try,
+        attempt: u32,
+        /// the n-th that counts,
+        tries: u32,
+        /// because of this.
+        why: Missed,
+        /// They are not tried before.
+        again_at: Option<Timestamp>,
+    },
     /// A member is offered nothing after a talk.
     WrapUp {
         /// After this call
@@ -139,6 +188,9 @@ impl Fact {
             | Self::OfferEnded { call, .. }
             | Self::CallAnswered { call, .. }
             | Self::CallOverflowed { call, .. }
+            | Self::CallbackAsked { call, .. }
+            | Self::CallbackCalled { call, .. }
+            | Self::CallbackMissed { call, .. }
             | Self::WrapUp { call, .. }
             | Self::AutoPaused { call, .. }
             | Self::CallEnded { call, .. } => *call,
@@ -154,6 +206,9 @@ impl Fact {
             Self::OfferEnded { extension, why, .. } => format!("{extension} did not take it: {}", why.as_str()),
             Self::CallAnswered { extension, .. } => format!("answered by {extension}"),
             Self::CallOverflowed { queue, why, to, .. } => format!("leaves {queue} for {to}: {}", why.as_str()),
+            Self::CallbackAsked { queue, .. } => format!("is to be called back, and keeps the place in {queue}"),
+            Self::CallbackCalled { attempt, extension, .. } => format!("is called back for {extension}, try {attempt}"),
+            Self::CallbackMissed { attempt, why, .. } => format!("was not reached in try {attempt}: {}", why.as_str()),
             Self::WrapUp { extension, until, .. } => format!("{extension} is in wrap-up until {until}"),
             Self::AutoPaused { extension, queue, unanswered, .. } => {
                 format!("{extension} is paused in {queue} after {unanswered} unanswered offers")
@@ -181,6 +236,8 @@ pub enum OfferEnd {
     LoggedOff,
     /// Another member to whom the call was offered at the same time was faster.
     Taken,
+    /// The caller, who had asked to be called back, was not reached.
+    NotReached,
     /// No fault of the member's: the link to Asterisk broke, the phone was taken before it could ring, the caller has
     /// waited too long, or the service is stopping.
     Withdrawn,
@@ -197,6 +254,7 @@ impl OfferEnd {
             Self::MemberGone => "member_gone",
             Self::LoggedOff => "logged_off",
             Self::Taken => "taken",
+            Self::NotReached => "not_reached",
             Self::Withdrawn => "withdrawn",
         }
     }
@@ -226,6 +284,12 @@ pub enum CallOutcome {
     Stopped,
     /// It was found gone after a time in which nothing could be seen.
     Lost,
+    /// The caller, who had asked to be called back, was not reached.
+    NotReached,
+    /// The caller, who had asked to be called back, called again: that call has the place.
+    CalledAgain,
+    /// The callback was cancelled.
+    Cancelled,
 }
 
 impl CallOutcome {
@@ -242,6 +306,9 @@ impl CallOutcome {
             Self::UnknownQueue => "unknown_queue",
             Self::Stopped => "stopped",
             Self::Lost => "lost",
+            Self::NotReached => "not_reached",
+            Self::CalledAgain => "called_again",
+            Self::Cancelled => "cancelled",
         }
     }
 }

@@ -19,8 +19,9 @@ use crate::{
     domain::{
         id::{CallId, OfferNo, ServerId},
         queue::{
+            callback::{other_half, parse_back_channel},
             caller::{Caller, leg_channel},
-            effect::Ring,
+            effect::{CallBack, Ring},
         },
     },
     floor::{Service, listen::EXTENSION, perform::RING_SLACK},
@@ -71,7 +72,8 @@ impl Service {
     pub(super) fn put_off(&self, caller: &Caller) {
         let server = &caller.arrival.server;
         let (Some(ari), Some(bound)) = (self.servers.get(server), self.bounds.get(server)) else { return };
-        if caller.is_unanswered() {
+        // Who is away has no leg.
+        if caller.is_unanswered() && caller.is_on_a_leg() {
             drop(ari.send(Request::set_variable(&caller.arrival.channel, ABSOLUTE, &bound.to_string())));
         }
     }
@@ -87,12 +89,31 @@ impl Service {
         variables
     }
 
+    /// What the leg of a caller who is called back is born with, beside the marks.
+    pub(super) fn bound_of_back(&self, back: &CallBack, variables: &mut Value) {
+        if let (Some(bound), Some(all)) = (self.bounds.get(&back.server), variables.as_object_mut()) {
+            let seconds = back.ring_time.as_secs() + RING_SLACK + bound;
+            all.insert(ABSOLUTE.to_owned(), json!(seconds.to_string()));
+        }
+    }
+
+    /// A member's leg waits for a caller who is called back: its bound is put off until that is over.
+    pub(super) fn put_off_leg(&self, back: &CallBack) {
+        let (Some(ari), Some(bound)) = (self.servers.get(&back.server), self.bounds.get(&back.server)) else { return };
+        let seconds = (back.ring_time.as_secs() + RING_SLACK + bound).to_string();
+        drop(ari.send(Request::set_variable(&leg_channel(back.call, back.offer), ABSOLUTE, &seconds)));
+    }
+
     /// Before the two are joined: their talk has no bound, and ends for both when the caller hangs up.
     pub(super) fn free_to_talk(&self, caller: &Caller, offer: OfferNo) {
         let (call, server) = (caller.arrival.call, &caller.arrival.server);
         let Some(ari) = self.servers.get(server) else { return };
         if let Some(name) = self.leg_names.get(&(call, offer)) {
             drop(ari.send(Request::set_variable(&caller.arrival.channel, LEG, name)));
+            if parse_back_channel(&caller.arrival.channel).is_some() {
+                // The half of it that runs the dialplan, and hears of the end.
+                drop(ari.send(Request::set_variable(&other_half(&caller.arrival.channel), LEG, name)));
+            }
         }
         if self.bounds.contains_key(server) {
             drop(ari.send(Request::set_variable(&leg_channel(call, offer), ABSOLUTE, "0")));

@@ -8,7 +8,7 @@ use crate::{
     domain::{
         id::{CallId, ChannelId, CustomerCode, QueueName},
         queue::{
-            caller::{Arrival, Penalties},
+            caller::{Arrival, Caller, Penalties},
             roster::{CallerId, Customer},
         },
     },
@@ -161,6 +161,23 @@ fn found(ari: &Ari, channel: &wire::Channel, call: CallId, values: &[String; COU
         },
     };
     Found { arrival, entered: marked.and_then(|_| entered.parse().ok()) }
+}
+
+/// The same values for the leg by which a caller is called back, so that a later run of the service knows it like any other.
+pub(super) fn marks(caller: &Caller) -> serde_json::Value {
+    let Arrival { call, queue, customer, priority, penalties, .. } = &caller.arrival;
+    let all = penalties.most == Penalties::ALL.most;
+    serde_json::json!({
+        QUEUE: queue.as_str(),
+        CUSTOMER_ID: customer.id.to_string(),
+        CUSTOMER_CODE: customer.code.as_str(),
+        CUSTOMER_NAME: customer.name,
+        PRIORITY: priority.to_string(),
+        MIN_PENALTY: penalties.least.to_string(),
+        MAX_PENALTY: if all { String::new() } else { penalties.most.to_string() },
+        CALL: call.to_string(),
+        ENTERED: caller.entered.utc.to_string(),
+    })
 }
 
 /// The value of a variable; one that is not set (Asterisk says 404 to that as to a missing channel) is empty.

@@ -8,6 +8,7 @@
 //!                                                         deadline()
 //! ```
 
+mod back;
 mod bounds;
 mod listen;
 mod perform;
@@ -36,6 +37,7 @@ use crate::{
         id::{CallId, ChannelId, Interface, OfferNo, ServerId},
         now::Now,
         queue::{
+            callback::parse_back_channel,
             caller::{Arrival, parse_leg_channel},
             effect::{Event, LegEnd},
             floor::Floor,
@@ -126,11 +128,13 @@ pub fn spawn(outlets: Outlets) -> Handle {
         callers: HashMap::new(),
         dismissed: HashSet::new(),
         greeting: HashSet::new(),
+        regretting: HashSet::new(),
         unsure: HashSet::new(),
         bounds: HashMap::new(),
         leg_names: HashMap::new(),
         replies: FuturesUnordered::new(),
         desk: outlets.desk,
+        callbacks: outlets.ledger.callbacks(),
         ledger: outlets.ledger,
         inputs,
         inbox,
@@ -155,6 +159,8 @@ struct Service {
     dismissed: HashSet<(ServerId, ChannelId)>,
     /// Calls whose greeting is playing.
     greeting: HashSet<CallId>,
+    /// Calls that hear that they cannot be called back.
+    regretting: HashSet<CallId>,
     /// Legs that were there after a gap and not in the application: whoever answered in the gap was hung up by Asterisk.
     unsure: HashSet<(CallId, OfferNo)>,
     /// For each server whose dialplan sets one: the bound of those who wait, in seconds.
@@ -164,6 +170,7 @@ struct Service {
     replies: Replies,
     desk: desk::Handle,
     ledger: ledger::Handle,
+    callbacks: watch::Receiver<ledger::Callbacks>,
     inputs: mpsc::Sender<Input>,
     inbox: mpsc::Receiver<Input>,
     news: mpsc::Receiver<ledger::News>,
@@ -180,6 +187,9 @@ impl Service {
     ) {
         self.desk.roster(Arc::clone(&first));
         self.step(Event::Roster(first));
+        // Known before the first roster was.
+        let kept = self.callbacks.borrow().open.clone().unwrap_or_default();
+        self.step(Event::Kept(kept.to_vec()));
         let mut watching = tokio::task::JoinSet::new();
         for (ari, incoming) in watchers {
             watching.spawn(listen::run(ari, incoming, self.inputs.clone()));
@@ -193,6 +203,7 @@ impl Service {
                 biased;
                 () = stop.cancelled() => break,
                 Some(news) = self.news.recv() => self.hear(news),
+                Ok(()) = self.callbacks.changed() => self.cancel(),
                 Some(reply) = self.replies.next() => reply.into_iter().for_each(|event| self.step(event)),
                 Some(input) = self.inbox.recv() => self.handle(input),
                 () = sleep_until(wake.unwrap_or_else(far)), if wake.is_some() => self.step(Event::Tick),
@@ -263,6 +274,9 @@ impl Service {
         match event {
             ari::Event::StasisStart(channel) => {
                 let id = ChannelId::new(&channel.id);
+                if let Some((call, attempt)) = parse_back_channel(&id) {
+                    return self.back_answered(server, id, call, attempt);
+                }
                 match parse_leg_channel(&id) {
                     Some((call, offer)) => {
                         self.unsure.remove(&(call, offer));
@@ -272,11 +286,20 @@ impl Service {
                     None => self.caller_came(server, &channel),
                 }
             }
-            ari::Event::StasisEnd(channel) => self.channel_gone(server, &channel.id, LegEnd::HungUp),
-            ari::Event::ChannelDestroyed { channel, cause } => self.channel_gone(server, &channel.id, leg_end(cause)),
+            ari::Event::StasisEnd(channel) => self.channel_gone(server, &channel.id, 16),
+            ari::Event::ChannelDestroyed { channel, cause } => self.channel_gone(server, &channel.id, cause),
+            ari::Event::ChannelDtmfReceived { channel, digit } => {
+                let key = (server.clone(), ChannelId::new(&channel));
+                if let (Some(call), Some(digit)) = (self.callers.get(&key), digit.chars().next()) {
+                    self.step(Event::KeyPressed { call: *call, key: digit });
+                }
+            }
             ari::Event::PlaybackFinished { playback } => {
                 if let Some(leg) = perform::parse_taken(&playback) {
                     return self.hang_up_leg(leg.0, leg.1, server);
+                }
+                if self.told_of_callback(&playback) {
+                    return;
                 }
                 let Some(call) = perform::parse_greeting(&playback) else { return };
                 if self.greeting.remove(&call) {
@@ -305,16 +328,18 @@ impl Service {
         tokio::spawn(listen::welcome(ari.clone(), channel.clone(), call, self.inputs.clone()));
     }
 
-    fn channel_gone(&mut self, server: &ServerId, channel: &str, end: LegEnd) {
+    fn channel_gone(&mut self, server: &ServerId, channel: &str, cause: i32) {
         let id = ChannelId::new(channel);
         self.dismissed.remove(&(server.clone(), id.clone()));
         if let Some((call, offer)) = parse_leg_channel(&id) {
             self.leg_names.remove(&(call, offer));
-            let end = match (self.unsure.remove(&(call, offer)), end) {
+            let end = match (self.unsure.remove(&(call, offer)), leg_end(cause)) {
                 (true, LegEnd::HungUp) => LegEnd::Lost,
                 (_, end) => end,
             };
             self.step(Event::LegGone { call, offer, end });
+        } else if let Some((call, attempt)) = parse_back_channel(&id) {
+            self.back_gone(server, id, (call, attempt), cause);
         } else if let Some(call) = self.callers.remove(&(server.clone(), id)) {
             self.step(Event::CallerGone { call });
         }
@@ -322,7 +347,7 @@ impl Service {
 
     fn music_if_waiting(&mut self, call: CallId) {
         let Some(caller) = self.floor.callers().get(&call) else { return };
-        if caller.is_unanswered() {
+        if caller.is_listening() {
             self.perform(crate::domain::queue::effect::Effect::Music { call });
         }
     }

@@ -26,7 +26,7 @@ use crate::{
 /// Given to Asterisk on top of the ring time, so that it is always us who ends the ringing unless we are dead.
 pub(super) const RING_SLACK: u64 = 5;
 /// How long a ring that could not be sent waits before the floor is told.
-const NOT_SENT_PAUSE: Duration = Duration::from_millis(200);
+pub(super) const NOT_SENT_PAUSE: Duration = Duration::from_millis(200);
 /// Channel variable of a caller who was joined: `CALL EXTENSION`. If the member's leg is not there any more when a later
 /// run of the service finds the caller, their talk is over. It names the call, because a channel may come in again.
 pub(super) const ANSWERED: &str = "USHER_ANSWERED";
@@ -36,6 +36,8 @@ const OUTCOME: &str = "USHER_OUTCOME";
 const OVERFLOW: &str = "USHER_OVERFLOW";
 /// What a member hears whose answer came second.
 const TAKEN: &str = "usher/taken";
+/// What a member hears who has waited for a caller who was to be called back.
+const NOT_REACHED: &str = "usher/not_reached";
 
 impl Service {
     pub(super) fn perform(&mut self, effect: Effect) {
@@ -44,6 +46,10 @@ impl Service {
             Effect::ForgetAnnouncement { call } => self.desk.forget(call),
             Effect::Greet { call } => self.greet(call),
             Effect::Music { call } => self.music(call),
+            Effect::Promise { call } => self.promise(call),
+            Effect::Regret { call } => self.regret(call),
+            Effect::CallBack(back) => self.call_back(&back),
+            Effect::DropBack { call, attempt, server } => self.drop_back(call, attempt, &server),
             Effect::Publish { offer, pop } => {
                 let call = pop.call;
                 let outcome = settled(self.desk.publish(pop));
@@ -56,11 +62,16 @@ impl Service {
             Effect::Ring(ring) => self.ring(&ring),
             Effect::DropLeg { call, offer, server, farewell } => match farewell {
                 Farewell::None => self.hang_up_leg(call, offer, &server),
-                Farewell::Taken => self.say_taken(call, offer, &server),
+                Farewell::Taken => self.say_farewell(call, offer, &server, TAKEN),
+                Farewell::NotReached => {
+                    self.end_calling(call, offer, &server);
+                    self.say_farewell(call, offer, &server, NOT_REACHED);
+                }
             },
             Effect::Join { call, offer } => self.join(call, offer),
             Effect::GiveBack { call, server, channel, outcome, to } => {
                 self.callers.remove(&(server.clone(), channel.clone()));
+                self.end_regret(call);
                 let greeting = self.greeting.remove(&call);
                 let Some(ari) = self.servers.get(&server) else { return };
                 if greeting {
@@ -147,7 +158,7 @@ impl Service {
             channel: &leg,
             endpoint: ring.interface.as_str(),
             app: ari.app(),
-            originator: &ring.originator,
+            originator: ring.originator.as_ref(),
             caller_name: if name.is_empty() { &ring.caller.name } else { name },
             caller_number: &ring.caller.number,
             timeout: ring.ring_time.as_secs() + RING_SLACK,
@@ -180,12 +191,12 @@ impl Service {
         self.replies.push(Box::pin(async move { gone_already(asked.wait().await, call, offer) }));
     }
 
-    /// Ends a member's leg whose call somebody else has taken. Only one that was answered as well can be spoken to, once it is
+    /// Ends a member's leg whose call somebody else has taken, or whose caller was not reached. Only one that was answered as well can be spoken to, once it is
     /// in the application; it is hung up when the sound is over. Asterisk refuses to play on one that rings.
-    fn say_taken(&self, call: CallId, offer: OfferNo, server: &ServerId) {
+    fn say_farewell(&self, call: CallId, offer: OfferNo, server: &ServerId, sound: &str) {
         let Some(ari) = self.servers.get(server) else { return };
         let leg = leg_channel(call, offer);
-        let said = ari.send(Request::play(&leg, &taken_id(call, offer), TAKEN));
+        let said = ari.send(Request::play(&leg, &taken_id(call, offer), sound));
         let ari = ari.clone();
         self.replies.push(Box::pin(async move {
             if said.wait().await.is_ok() {
@@ -211,13 +222,24 @@ impl Service {
         self.desk.tell(agent.row.jid.clone(), body);
     }
 
+    /// Ends the greeting.
+    pub(super) fn hush(&mut self, call: CallId) {
+        if self.greeting.remove(&call)
+            && let Some(caller) = self.floor.callers().get(&call)
+            && let Some(ari) = self.servers.get(&caller.arrival.server)
+        {
+            drop(ari.send(Request::stop_playback(&greeting_id(call))));
+        }
+    }
+
     fn join(&mut self, call: CallId, offer: OfferNo) {
-        let greeting = self.greeting.remove(&call);
+        self.hush(call);
+        self.end_regret(call);
         let Some(caller) = self.floor.callers().get(&call) else { return };
         let Some(ari) = self.servers.get(&caller.arrival.server) else { return };
         let (channel, leg) = (&caller.arrival.channel, leg_channel(call, offer));
-        if greeting {
-            drop(ari.send(Request::stop_playback(&greeting_id(call))));
+        if caller.callback.is_some() {
+            self.end_calling(call, offer, &caller.arrival.server);
         }
         drop(ari.send(Request::stop_music(channel)));
         self.free_to_talk(caller, offer);
@@ -249,7 +271,7 @@ fn gone_already(answer: Result<ari::Response, Error>, call: CallId, offer: Offer
     }
 }
 
-/// What stands before the id of the sound that tells a member that the call was taken.
+/// What stands before the id of the sound that tells a member why the call is over.
 const TAKEN_ID: &str = "usher-taken-";
 
 fn taken_id(call: CallId, offer: OfferNo) -> String {

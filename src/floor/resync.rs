@@ -14,7 +14,8 @@ use crate::{
     domain::{
         id::{BridgeId, CallId, ChannelId, Extension, OfferNo, ServerId},
         queue::{
-            caller::{OfferState, leg_channel, parse_call_bridge, parse_leg_channel},
+            callback::{Missed, back_channel, parse_back_channel},
+            caller::{Arrival, OfferState, leg_channel, parse_call_bridge, parse_leg_channel},
             effect::{Effect, Event, LegEnd},
         },
     },
@@ -40,6 +41,8 @@ pub(super) struct Snapshot {
     legs: Vec<Leg>,
     /// The bound that the dialplan sets for those who wait, in seconds.
     bound: Option<u64>,
+    /// Legs of callers who are called back and have not answered: call and try.
+    backs: Vec<(CallId, u32)>,
 }
 
 #[derive(Debug)]
@@ -70,6 +73,7 @@ pub(super) async fn take(ari: &Ari) -> Result<Snapshot, Error> {
 
     let mut reading = Vec::new();
     let mut legs = Vec::new();
+    let mut backs = Vec::new();
     for channel in &channels {
         let id = ChannelId::new(&channel.id);
         if let Some((call, offer)) = parse_leg_channel(&id) {
@@ -77,6 +81,8 @@ pub(super) async fn take(ari: &Ari) -> Result<Snapshot, Error> {
             legs.push((call, offer, answered, channel.name.clone(), ari.send(Request::variable(&id, EXTENSION))));
         } else if channel.is_in(ari.app()) {
             reading.push((channel, Reading::start(ari, &id), ari.send(Request::variable(&id, ANSWERED))));
+        } else {
+            backs.extend(parse_back_channel(&id));
         }
     }
     let mut callers = Vec::new();
@@ -117,6 +123,7 @@ pub(super) async fn take(ari: &Ari) -> Result<Snapshot, Error> {
         callers,
         legs: known_legs,
         bound,
+        backs,
     })
 }
 
@@ -180,6 +187,17 @@ impl Service {
         for (call, offer) in legs {
             self.step(Event::LegGone { call, offer, end: LegEnd::Lost });
         }
+        let backs: Vec<(CallId, u32)> = self
+            .floor
+            .callers()
+            .values()
+            .filter(|caller| caller.arrival.server == *server)
+            .filter_map(|caller| Some((caller.arrival.call, caller.callback.as_ref()?.attempt)))
+            .filter(|(call, attempt)| !snapshot.channels.contains(&back_channel(*call, *attempt)))
+            .collect();
+        for (call, attempt) in backs {
+            self.step(Event::BackGone { call, attempt, end: Missed::Lost });
+        }
     }
 
     /// Callers, answers and talks that we do not know of yet.
@@ -191,12 +209,21 @@ impl Service {
                 self.step(Event::LegAnswered { server: server.clone(), call: leg.call, offer: leg.offer });
             }
         }
+        // Before the callers: a member who waits for somebody is not free for another one.
+        for (call, attempt) in &snapshot.backs {
+            let waits = snapshot.legs.iter().find(|leg| leg.call == *call && leg.answered == Answered::Yes);
+            let member = waits.map(|leg| (leg.offer, leg.extension.clone()));
+            self.step(Event::BackFound { server: server.clone(), call: *call, attempt: *attempt, member });
+        }
         for (Found { arrival, entered }, talked_with) in &snapshot.callers {
             let key = (server.clone(), arrival.channel.clone());
             if self.dismissed.contains(&key) {
                 continue;
             }
             let call = arrival.call;
+            // A leg of a callback does not show the number that was called.
+            let known = self.floor.callers().get(&call).map(|caller| caller.arrival.caller.clone());
+            let arrival = &Arrival { caller: known.unwrap_or_else(|| arrival.caller.clone()), ..arrival.clone() };
             // Several phones may have rung for the call; the one in its bridge has it.
             let talks_with = snapshot.legs.iter().filter(|leg| leg.call == call).find(|leg| {
                 let leg = leg_channel(call, leg.offer);
@@ -229,7 +256,14 @@ impl Service {
                 (None, Some(extension)) if !has_leg => {
                     Event::TalkOver { arrival: arrival.clone(), age, extension: extension.clone() }
                 }
-                (None, _) => Event::CallerFound(arrival.clone(), age),
+                (None, _) => match parse_back_channel(&arrival.channel) {
+                    // Their callback is over.
+                    Some((_, attempt)) if !self.floor.callers().contains_key(&call) => {
+                        self.drop_back(call, attempt, server);
+                        continue;
+                    }
+                    Some(_) | None => Event::CallerFound(arrival.clone(), age),
+                },
             });
         }
     }

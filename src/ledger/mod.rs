@@ -24,7 +24,7 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tracing::{info, warn};
 use uuid::Uuid;
 
-pub use self::{outbox::Counts, spool::check as check_folder};
+pub use self::{callbacks::Callbacks, outbox::Counts, spool::check as check_folder};
 pub use crate::db::members::Change;
 use crate::{
     config,
@@ -45,6 +45,7 @@ use crate::{
 };
 
 mod cache;
+mod callbacks;
 mod outbox;
 mod spool;
 mod task;
@@ -106,6 +107,7 @@ struct Shared {
     /// Who hears the marks.
     listener: Uuid,
     suspect: Arc<tokio::sync::Notify>,
+    callbacks: watch::Sender<Callbacks>,
 }
 
 /// What the task is asked to do.
@@ -185,6 +187,7 @@ pub async fn spawn(
         heard: listener.heard,
         listener: listener.id,
         suspect: listener.suspect,
+        callbacks: watch::Sender::default(),
     });
     let (commands, commands_rx) = mpsc::channel(COMMANDS);
     let (news, news_rx) = mpsc::channel(NEWS);
@@ -286,6 +289,11 @@ impl Handle {
         };
         let within = self.shared.timeout;
         timeout(within, asked).await.map_err(|_| Unavailable { why: Error::Timeout(within).to_string() })?
+    }
+
+    /// The callbacks that were open at the start, known before the first [`Roster`] is, and those that were cancelled since.
+    pub fn callbacks(&self) -> watch::Receiver<Callbacks> {
+        self.shared.callbacks.subscribe()
     }
 
     /// Whether the database is there.

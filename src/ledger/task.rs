@@ -88,9 +88,9 @@ impl Task {
         let mut waiting = self.shared.outbox.pending();
         loop {
             let can = self.shared.standing().is_ok() && self.retry_at.is_none();
-            let (roster_due, customers_due) = {
+            let (roster_due, customers_due, callbacks_due) = {
                 let heard = self.heard.borrow_and_update();
-                (can && heard.is_roster_due(), can && heard.are_customers_due())
+                (can && heard.is_roster_due(), can && heard.are_customers_due(), can && heard.are_callbacks_due())
             };
             let retry_at = self.retry_at;
             tokio::select! {
@@ -106,6 +106,7 @@ impl Task {
                     }
                 }
                 () = async {}, if customers_due => self.refresh_customers().await,
+                () = async {}, if callbacks_due => self.refresh_cancelled().await,
                 true = gathered(&mut waiting), if can => self.write().await,
                 Ok(()) = self.heard.changed() => {}
             }
@@ -164,6 +165,41 @@ impl Task {
             Ok(())
         };
         pool.bounded(work).await
+    }
+
+    /// Whether the open callbacks have been loaded, which is done once: before anybody may change them.
+    async fn callbacks_are_known(&mut self) -> bool {
+        if self.shared.callbacks.borrow().open.is_some() {
+            return true;
+        }
+        let waiting = self.shared.outbox.pending();
+        while *waiting.borrow() > 0 && self.retry_at.is_none() {
+            self.write().await;
+        }
+        if self.retry_at.is_some() {
+            return false;
+        }
+        match self.shared.load_callbacks().await {
+            Ok(()) => true,
+            Err(failure) => {
+                self.failed(&failure);
+                false
+            }
+        }
+    }
+
+    async fn refresh_cancelled(&mut self) {
+        self.shared.heard.send_if_modified(|heard| {
+            heard.take_callbacks();
+            false
+        });
+        match self.shared.load_cancelled().await {
+            Ok(()) => self.well(),
+            Err(failure) => {
+                self.shared.heard.send_modify(Heard::callbacks_changed);
+                self.failed(&failure);
+            }
+        }
     }
 
     /// Asks again for customers that are remembered: what changed about them must be known when the database is away.

@@ -4,6 +4,7 @@
 
 mod aid;
 mod ari_contract;
+mod callback;
 mod caller;
 mod commands;
 mod compare;

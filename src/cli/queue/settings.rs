@@ -14,7 +14,7 @@ use crate::domain::{
 };
 
 /// The names of all options.
-pub(super) const WORDS: [&str; 17] = [
+pub(super) const WORDS: [&str; 22] = [
     "label",
     "announcement",
     "greeting",
@@ -31,6 +31,11 @@ pub(super) const WORDS: [&str; 17] = [
     "join_empty",
     "leave_empty",
     "overflow",
+    "callback_key",
+    "callback_tries",
+    "callback_retry",
+    "callback_ring_time",
+    "callback_keep",
     "service_level",
 ];
 
@@ -88,6 +93,22 @@ pub(in crate::cli) struct Settings {
     /// Where callers go whom the queue does not take or keep: dialplan, queue/NAME or extension/NUMBER.
     #[arg(long, help_heading = "Callers", value_name = "TARGET")]
     pub(super) overflow: Option<Overflow>,
+
+    /// What a waiting caller presses to be called back and keep the place, one of 0-9, '*', '#'; '' for nothing.
+    #[arg(long, help_heading = "Callback", value_name = "KEY")]
+    callback_key: Option<String>,
+    /// How often a caller is tried.
+    #[arg(long, help_heading = "Callback", value_name = "NUMBER")]
+    callback_tries: Option<i32>,
+    /// How long after a try that did not reach them, such as 5m.
+    #[arg(long, help_heading = "Callback", value_name = "DURATION", value_parser = parse_duration)]
+    callback_retry: Option<Duration>,
+    /// How long their phone rings: shorter than a voice mailbox waits.
+    #[arg(long, help_heading = "Callback", value_name = "DURATION", value_parser = parse_duration)]
+    callback_ring_time: Option<Duration>,
+    /// How long a callback is kept, from the key on, such as 8h.
+    #[arg(long, help_heading = "Callback", value_name = "DURATION", value_parser = parse_duration)]
+    callback_keep: Option<Duration>,
 
     /// An answer within this time counts as in time in reports.
     #[arg(long, help_heading = "Record", value_name = "DURATION", value_parser = parse_duration)]
@@ -147,6 +168,11 @@ impl Settings {
         put("join_empty", self.join_empty.map(|words| words.to_string().into()));
         put("leave_empty", self.leave_empty.map(|words| words.to_string().into()));
         put("overflow", self.overflow.map(|target| target.to_string().into()));
+        put("callback_key", self.callback_key.map(Value::from));
+        put("callback_tries", self.callback_tries.map(Value::from));
+        put("callback_retry_seconds", seconds("--callback-retry", self.callback_retry)?);
+        put("callback_ring_seconds", seconds("--callback-ring-time", self.callback_ring_time)?);
+        put("callback_keep_seconds", seconds("--callback-keep", self.callback_keep)?);
         put("service_level_seconds", seconds("--service-level", self.service_level)?);
         Ok(Value::Object(object))
     }

@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::cli::table::cell;
 
 /// Option, column, what it says when there is no value, and the meaning.
-const SETTINGS: [(&str, &str, &str, &str); 17] = [
+const SETTINGS: [(&str, &str, &str, &str); 22] = [
     ("--label", "label", "", "name as people read it"),
     ("--announcement", "announcement", "", "message to every logged-on member"),
     ("--greeting", "greeting", "", "sound that a caller hears on entering"),
@@ -23,6 +23,11 @@ const SETTINGS: [(&str, &str, &str, &str); 17] = [
     ("--join-empty", "join_empty", "", "when nobody may enter"),
     ("--leave-empty", "leave_empty", "", "when those who wait are sent on"),
     ("--overflow", "overflow", "", "where callers go whom the queue does not take or keep"),
+    ("--callback-key", "callback_key", "", "what a waiting caller presses to be called back; '': nothing"),
+    ("--callback-tries", "callback_tries", "", "how often a caller is tried"),
+    ("--callback-retry", "callback_retry_seconds", "", "how long after a try that did not reach them"),
+    ("--callback-ring-time", "callback_ring_seconds", "", "how long their phone rings"),
+    ("--callback-keep", "callback_keep_seconds", "", "how long a callback is kept"),
     ("--service-level", "service_level_seconds", "", "an answer within this time counts as in time"),
 ];
 

@@ -6,11 +6,16 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde::{Deserialize, Serialize};
+
 use crate::domain::{
     id::{BridgeId, CallId, ChannelId, Extension, OfferNo, QueueName, ServerId},
     now::Now,
     pop::{Pop, PopState},
-    queue::roster::{CallerId, Customer},
+    queue::{
+        callback::{Callback, Reach},
+        roster::{CallerId, Customer},
+    },
 };
 
 /// A caller as they come to the floor.
@@ -35,7 +40,7 @@ pub struct Arrival {
 }
 
 /// The penalties of members whom a caller may be given, both ends included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Penalties {
     /// None with a lower one.
     pub least: u32,
@@ -71,6 +76,8 @@ pub enum Stage {
     Waiting,
     /// Members are reserved: their pops are on the way, or their phones ring.
     Offered,
+    /// A member has answered, and the caller is being called back.
+    Calling,
     /// A member has answered; the two are being joined.
     Joining,
     /// They talk.
@@ -114,8 +121,12 @@ pub struct Caller {
     pub entered: Now,
     /// When they came into the queue that they wait in now.
     pub since: Instant,
+    /// From when the queue timeout counts: later than `since` for one who took over an earlier place.
+    pub timed_from: Instant,
     /// Place in the order of arrival, over all queues.
     pub ticket: u64,
+    /// What they asked for by a key; `None`: nothing.
+    pub callback: Option<Callback>,
     /// Where they stand.
     pub stage: Stage,
     /// Offers that are out: none while [`Stage::Waiting`], one or more while [`Stage::Offered`], one from then on.
@@ -156,7 +167,9 @@ impl Caller {
             arrival,
             entered,
             since: entered.steady,
+            timed_from: entered.steady,
             ticket,
+            callback: None,
             stage: Stage::Waiting,
             offers: BTreeMap::new(),
             skipped: BTreeSet::new(),
@@ -194,7 +207,7 @@ impl Caller {
     /// The offer that was answered, from then on.
     pub fn taken(&self) -> Option<&Offer> {
         match self.stage {
-            Stage::Joining | Stage::Talking => self.offers.values().next(),
+            Stage::Calling | Stage::Joining | Stage::Talking => self.offers.values().next(),
             Stage::Waiting | Stage::Offered => None,
         }
     }
@@ -203,13 +216,36 @@ impl Caller {
     pub fn is_unanswered(&self) -> bool {
         match self.stage {
             Stage::Waiting | Stage::Offered => true,
-            Stage::Joining | Stage::Talking => false,
+            Stage::Calling | Stage::Joining | Stage::Talking => false,
         }
     }
 
     /// Notes that a phone was asked to ring, so that there is a bridge to take down in the end.
     pub fn mark_rung(&mut self) {
         self.rang = Rang::Somewhere;
+    }
+
+    /// Whether they hear what a waiting caller hears: they are on a leg, and not about to be hung up.
+    pub fn is_listening(&self) -> bool {
+        self.is_unanswered() && self.callback.as_ref().is_none_or(|callback| callback.reach == Reach::Back)
+    }
+
+    /// Whether they are on a leg: one who is to be called back hangs up.
+    pub fn is_on_a_leg(&self) -> bool {
+        match self.callback.as_ref().map(|callback| &callback.reach) {
+            None | Some(Reach::Leaving { .. } | Reach::Back) => true,
+            Some(Reach::Away | Reach::Called { .. } | Reach::Clearing | Reach::Unsure { .. }) => false,
+        }
+    }
+
+    /// Whether a member may be given to them, as far as they are concerned.
+    pub fn is_servable(&self) -> bool {
+        self.callback.as_ref().is_none_or(Callback::is_servable)
+    }
+
+    /// Whether they have to be called before they can be joined with anybody.
+    pub fn is_away(&self) -> bool {
+        self.callback.as_ref().is_some_and(|callback| callback.reach != Reach::Back)
     }
 
     /// Whether any phone was asked to ring for this call.
@@ -231,14 +267,14 @@ impl Caller {
     /// Whether the caller, who is to hear music, may be in silence since the link fell; asked once for each gap.
     pub fn may_hear_nothing(&mut self) -> bool {
         let before = std::mem::replace(&mut self.sound, Sound::AsAsked);
-        self.is_unanswered() && before == Sound::Doubtful
+        self.is_listening() && before == Sound::Doubtful
     }
 
     /// In [`Stage::Joining`]: when to ask for it again.
     pub fn join_due(&self) -> Option<Instant> {
         match self.stage {
             Stage::Joining => self.join_due,
-            Stage::Waiting | Stage::Offered | Stage::Talking => None,
+            Stage::Waiting | Stage::Offered | Stage::Calling | Stage::Talking => None,
         }
     }
 
@@ -260,7 +296,7 @@ impl Caller {
 }
 
 /// What stands before every channel and bridge id of ours.
-const PREFIX: &str = "usher-";
+pub(super) const PREFIX: &str = "usher-";
 
 /// Id of the member's leg: chosen by us, so that no event about it can be early and a retry cannot ring twice.
 pub fn leg_channel(call: CallId, offer: OfferNo) -> ChannelId {

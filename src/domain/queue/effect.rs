@@ -7,6 +7,7 @@ use crate::domain::{
     id::{CallId, ChannelId, Extension, Interface, OfferNo, QueueName, ServerId},
     pop::{Pop, PopOutcome},
     queue::{
+        callback::{Kept, Missed},
         caller::Arrival,
         member::Device,
         roster::{CallerId, PastTalk, Roster, RosterChange},
@@ -77,6 +78,54 @@ pub enum Event {
         offer: OfferNo,
         /// How.
         end: LegEnd,
+    },
+    /// A waiting caller pressed a key.
+    KeyPressed {
+        /// In this call
+        call: CallId,
+        /// this one: `0-9`, `*`, `#`.
+        key: char,
+    },
+    /// The caller has heard that they will be called back.
+    Promised {
+        /// Of this call.
+        call: CallId,
+    },
+    /// Callbacks that are open in the database; told once, after the first roster and before any Asterisk.
+    Kept(Vec<Kept>),
+    /// Somebody does not want this callback any more.
+    Cancelled {
+        /// Of this call.
+        call: CallId,
+    },
+    /// The caller has answered the call back: its leg has entered the application.
+    BackAnswered {
+        /// On this Asterisk,
+        server: ServerId,
+        /// of this call
+        call: CallId,
+        /// and try.
+        attempt: u32,
+    },
+    /// The leg of a call back is gone, or could not be made.
+    BackGone {
+        /// Of this call
+        call: CallId,
+        /// and try.
+        attempt: u32,
+        /// How.
+        end: Missed,
+    },
+    /// The leg of a call back that the floor has not asked for was found ringing.
+    BackFound {
+        /// On this Asterisk,
+        server: ServerId,
+        /// of this call
+        call: CallId,
+        /// and try;
+        attempt: u32,
+        /// by which offer who waits for it on a leg that is there.
+        member: Option<(OfferNo, Extension)>,
     },
     /// Both legs are in the bridge.
     Joined {
@@ -154,6 +203,28 @@ pub enum Effect {
     Music {
         /// In this call.
         call: CallId,
+    },
+    /// Tell the caller that they will be called back, instead of whatever they hear; tell [`Event::Promised`] after it.
+    Promise {
+        /// In this call.
+        call: CallId,
+    },
+    /// Tell the caller that they cannot be called back; then music.
+    Regret {
+        /// In this call.
+        call: CallId,
+    },
+    /// Call the caller back, and let the member, who has answered, hear that: tell [`Event::BackAnswered`] or
+    /// [`Event::BackGone`].
+    CallBack(CallBack),
+    /// Hang up the leg of a call back, if there is one; tell [`Event::BackGone`].
+    DropBack {
+        /// Of this call
+        call: CallId,
+        /// and try,
+        attempt: u32,
+        /// on this Asterisk.
+        server: ServerId,
     },
     /// Publish the first revision of an offer, and tell [`Event::PopSettled`].
     Publish {
@@ -251,6 +322,8 @@ pub enum Farewell {
     None,
     /// That somebody else has taken the call, if they answered it as well.
     Taken,
+    /// That the caller, who was to be called back, was not reached.
+    NotReached,
 }
 
 /// What a member is told in a message.
@@ -278,12 +351,29 @@ pub struct Ring {
     pub interface: Interface,
     /// of this Asterisk,
     pub server: ServerId,
-    /// on behalf of the caller's leg,
-    pub originator: ChannelId,
+    /// on behalf of the caller's leg, if they have one,
+    pub originator: Option<ChannelId>,
     /// showing this number
     pub caller: CallerId,
     /// for the queue,
     pub queue: QueueName,
     /// so long.
+    pub ring_time: Duration,
+}
+
+/// How to call a caller back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallBack {
+    /// For this call
+    pub call: CallId,
+    /// in this try
+    pub attempt: u32,
+    /// call this number
+    pub number: String,
+    /// from this Asterisk,
+    pub server: ServerId,
+    /// for the member who answered this offer;
+    pub offer: OfferNo,
+    /// their phone rings so long.
     pub ring_time: Duration,
 }

@@ -5,10 +5,11 @@
 //! the queues that the event touched: `lines` keeps, for each queue, who waits and who is free.
 //!
 //! Here: the state, the events, and time. In `callers`: who comes, goes and is sent away. In `dispatch`: who gets whom. In
-//! `offers`: the life of an offer. In `roster`: what the database says. In `members`: what keeps a member from being offered. In `links`: what
-//! becomes of all that when a link falls.
+//! `offers`: the life of an offer. In `roster`: what the database says. In `members`: what keeps a member from being offered. In
+//! `links`: what becomes of all that when a link falls. In `callbacks`: who hangs up and is called when it is their turn.
 
 mod alarms;
+mod callbacks;
 mod callers;
 mod dispatch;
 #[cfg(test)]
@@ -32,6 +33,7 @@ use std::{
 pub use self::{alarms::Deadline, partners::REMEMBERED};
 use self::{
     alarms::{Alarm, Alarms},
+    callbacks::Asker,
     lines::Line,
     partners::Partners,
 };
@@ -41,6 +43,7 @@ use crate::domain::{
     now::Now,
     pop::PopOutcome,
     queue::{
+        callback::Callback,
         caller::{Caller, Stage},
         effect::{Effect, Event, Farewell},
         member::{Agent, Device, Work},
@@ -70,6 +73,8 @@ pub struct Floor {
     lines: BTreeMap<QueueName, Line>,
     agents: BTreeMap<Extension, Agent>,
     callers: BTreeMap<CallId, Caller>,
+    /// Whose callback is open.
+    asked: BTreeMap<Asker, CallId>,
     devices: BTreeMap<Interface, BTreeMap<ServerId, Device>>,
     /// Whose phone an interface is.
     owners: BTreeMap<Interface, BTreeSet<Extension>>,
@@ -96,6 +101,7 @@ impl Floor {
             lines: BTreeMap::new(),
             agents: BTreeMap::new(),
             callers: BTreeMap::new(),
+            asked: BTreeMap::new(),
             devices: BTreeMap::new(),
             owners: BTreeMap::new(),
             engaged: BTreeMap::new(),
@@ -127,9 +133,20 @@ impl Floor {
             Event::PopSettled { call, offer, outcome } => self.pop_settled(call, offer, outcome, now, &mut out),
             Event::LegAnswered { server, call, offer } => self.leg_answered(server, call, offer, now, &mut out),
             Event::LegGone { call, offer, end } => self.leg_gone(call, offer, end, now, &mut out),
+            Event::KeyPressed { call, key } => self.key_pressed(call, key, now, &mut out),
+            Event::Promised { call } => self.promised(call, &mut out),
+            Event::Kept(kept) => self.kept(kept, now, &mut out),
+            Event::Cancelled { call } => self.cancelled(call, now, &mut out),
+            Event::BackAnswered { server, call, attempt } => {
+                self.back_answered(server, call, attempt, now, &mut out);
+            }
+            Event::BackGone { call, attempt, end } => self.back_gone(call, attempt, end, now, &mut out),
+            Event::BackFound { server, call, attempt, member } => {
+                self.back_found(server, (call, attempt), member, now, &mut out);
+            }
             Event::Joined { call, offer } => self.joined(call, offer, now, &mut out),
             Event::DeviceChanged { server, interface, device } => self.device_changed(server, interface, device),
-            Event::ServerUp { server } => self.server_up(server, &mut out),
+            Event::ServerUp { server } => self.server_up(server, now, &mut out),
             Event::ServerDown { server } => self.server_down(&server, now, &mut out),
             Event::Tick => {}
             Event::Stop => self.stop(now, &mut out),
@@ -174,6 +191,7 @@ impl Floor {
             Alarm::Clearing(extension) => self.set_work(&extension, Work::Free),
             Alarm::Join(call) => self.join(call, now, out),
             Alarm::Retry(call) => self.next_round(call),
+            Alarm::Callback(call) => self.callback_due(call, now, out),
             Alarm::WrapUp(extension) => {
                 if let Some(agent) = self.agents.get_mut(&extension) {
                     agent.wrap_up = None;
@@ -188,17 +206,22 @@ impl Floor {
         let Some(caller) = self.callers.get(&call) else { return };
         // Without a link nothing can be done: it is done when the link is back.
         let linked = self.up.contains(&caller.arrival.server);
-        let end = self.end_of_wait(caller).filter(|_| linked && caller.is_unanswered());
+        let end = self.end_of_wait(caller).filter(|_| (linked || caller.callback.is_some()) && caller.is_unanswered());
+        let callback = caller.callback.as_ref().and_then(Callback::due);
         let join = caller.join_due().filter(|_| linked);
         let retry = caller.retry_at.filter(|_| caller.stage == Stage::Waiting);
         self.alarms.set(Alarm::QueueTimeout(call), end);
         self.alarms.set(Alarm::Join(call), join);
         self.alarms.set(Alarm::Retry(call), retry);
+        self.alarms.set(Alarm::Callback(call), callback);
     }
 
-    /// When the caller has waited as long as the queue allows.
+    /// When the caller has waited as long as the queue allows, or keeps a callback.
     fn end_of_wait(&self, caller: &Caller) -> Option<Instant> {
-        self.queue(&caller.arrival.queue).map(|queue| caller.since + queue.queue_timeout)
+        match &caller.callback {
+            Some(callback) => Some(callback.keep_until),
+            None => self.queue(&caller.arrival.queue).map(|queue| caller.timed_from + queue.queue_timeout),
+        }
     }
 
     /// Whoever missed or refused the call may be offered it again.
@@ -216,6 +239,10 @@ impl Floor {
             self.callers.iter().filter(|(_, caller)| caller.is_unanswered()).map(|(call, _)| *call).collect();
         for call in calls {
             self.send_away(call, CallOutcome::Stopped, now, out);
+        }
+        let called = self.callers.iter().filter(|(_, caller)| caller.stage == Stage::Calling).map(|(call, _)| *call);
+        for call in called.collect::<Vec<_>>() {
+            self.let_go(call, now, out);
         }
     }
 }

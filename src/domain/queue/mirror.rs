@@ -116,6 +116,7 @@ mod tests {
 
     use super::*;
     use crate::domain::queue::{
+        callback::CallbackPolicy,
         policy::Policy,
         roster::{Membership, MembershipKind, Pause, PauseKind, Queue, Roster},
     };
@@ -146,6 +147,7 @@ mod tests {
             ring_time: std::time::Duration::ZERO,
             queue_timeout: std::time::Duration::ZERO,
             policy: Policy::default(),
+            callback: CallbackPolicy::default(),
         }
     }
 

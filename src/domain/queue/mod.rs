@@ -2,6 +2,7 @@
 
 pub mod announce;
 pub mod board;
+pub mod callback;
 pub mod caller;
 pub mod choice;
 pub mod effect;

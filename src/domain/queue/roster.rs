@@ -14,7 +14,7 @@ pub use self::{
 };
 use crate::domain::{
     id::{CustomerCode, Extension, Interface, QueueName},
-    queue::policy::Policy,
+    queue::{callback::CallbackPolicy, policy::Policy},
 };
 
 /// A person with a phone: one row of `extensions`.
@@ -86,6 +86,8 @@ pub struct Queue {
     pub queue_timeout: Duration,
     /// How callers and members are brought together.
     pub policy: Policy,
+    /// How callers are called back.
+    pub callback: CallbackPolicy,
 }
 
 /// One row of `memberships`.

@@ -115,6 +115,12 @@ outcomes! {
     Stopped = "stopped";
     /// Found gone after a gap.
     Lost = "lost";
+    /// Asked to be called back, and was not reached.
+    NotReached = "not_reached";
+    /// Asked to be called back, and called again before.
+    CalledAgain = "called_again";
+    /// Asked to be called back, which was cancelled.
+    Cancelled = "cancelled";
 }
 
 impl fmt::Display for Outcome {
@@ -238,6 +244,9 @@ pub(crate) mod tests {
             CallOutcome::UnknownQueue,
             CallOutcome::Stopped,
             CallOutcome::Lost,
+            CallOutcome::NotReached,
+            CallOutcome::CalledAgain,
+            CallOutcome::Cancelled,
         ] {
             assert_eq!(outcome.as_str().parse::<Outcome>().map(Outcome::as_str), Ok(outcome.as_str()));
         }

@@ -64,6 +64,10 @@ impl Task {
 
     /// Loads everything.
     async fn load(&mut self) -> Option<News> {
+        if !self.callbacks_are_known().await {
+            self.put_back(&Due::Everything);
+            return None;
+        }
         // Before asking: a change that is announced while the answer is on its way is loaded again.
         drop(self.take_roster());
         let pool = &self.shared.pool;

@@ -24,6 +24,8 @@ pub enum Deadline {
     Retry,
     /// The end of a member's wrap-up.
     WrapUp,
+    /// Of a callback: the end of the prompt, of the ringing, or of the pause before the next try.
+    Callback,
 }
 
 /// One of them, and whom it is about.
@@ -36,6 +38,7 @@ pub(super) enum Alarm {
     Join(CallId),
     Retry(CallId),
     WrapUp(Extension),
+    Callback(CallId),
 }
 
 impl Alarm {
@@ -48,6 +51,7 @@ impl Alarm {
             Self::Join(_) => Deadline::Join,
             Self::Retry(_) => Deadline::Retry,
             Self::WrapUp(_) => Deadline::WrapUp,
+            Self::Callback(_) => Deadline::Callback,
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::domain::{
     now::Now,
     pop::PopState,
     queue::{
+        callback::Reach,
         caller::{Arrival, Caller, Offer, OfferState, Penalties, Stage},
         effect::{Effect, Farewell},
         floor::{Doors, Floor, Leg, alarms::Alarm, earlier, lines::Line},
@@ -36,7 +37,9 @@ impl Floor {
 
     pub(super) fn caller_found(&mut self, arrival: Arrival, age: Duration, now: Now, out: &mut Vec<Effect>) {
         let call = arrival.call;
-        if !self.callers.contains_key(&call) {
+        if self.callers.contains_key(&call) {
+            self.back_on_the_line(&arrival, now, out);
+        } else {
             self.admit(arrival, earlier(now, age), age, out);
             self.enter(call, Coming::Back, now, out);
         }
@@ -59,6 +62,9 @@ impl Floor {
     fn enter(&mut self, call: CallId, coming: Coming, now: Now, out: &mut Vec<Effect>) {
         let refused = self.reason_to_refuse(call, coming).or_else(|| self.reason_to_leave(call, now));
         self.line_up(call);
+        if refused.is_none() && coming == Coming::In {
+            self.take_over(call, now, out);
+        }
         if let Some(outcome) = refused {
             return self.send_away(call, outcome, now, out);
         }
@@ -96,7 +102,10 @@ impl Floor {
         if coming == Coming::Back || self.doors == Doors::Closed {
             return None;
         }
-        if policy.max_waiting.is_some_and(|most| line.length() >= usize::try_from(most).unwrap_or(usize::MAX)) {
+        // Who takes over a place makes the line no longer.
+        let taken_over = self.callback_of(call).and_then(|before| self.callers.get(&before));
+        let length = line.length() - usize::from(taken_over.is_some_and(Caller::is_unanswered));
+        if policy.max_waiting.is_some_and(|most| length >= usize::try_from(most).unwrap_or(usize::MAX)) {
             return Some(CallOutcome::Full);
         }
         self.emptiness(&caller.arrival.queue, &policy.join_empty, caller.arrival.penalties)
@@ -213,8 +222,11 @@ impl Floor {
         out: &mut Vec<Effect>,
     ) {
         let call = arrival.call;
-        if self.callers.contains_key(&call) {
-            return;
+        match self.callers.get(&call).map(|caller| caller.callback.as_ref().map(|callback| &callback.reach)) {
+            None => {}
+            // From the database: this is what has become of it.
+            Some(Some(Reach::Unsure { .. })) => drop(self.forget(call)),
+            Some(_) => return,
         }
         if let Some(agent) = self.agents.get_mut(&extension) {
             agent.last_call = agent.last_call.max(Some(now.utc));
@@ -233,12 +245,18 @@ impl Floor {
         if caller.stage == Stage::Talking {
             return self.finish_talk(call, Leg::ToBeDropped(Farewell::None), now, out);
         }
+        if caller.callback.is_some() {
+            return self.left(call, now, out);
+        }
         self.end_offers(call, OfferEnd::CallerGone, now, out);
         self.remove(call, None, CallOutcome::Abandoned, out);
     }
 
     /// Ends a caller's wait in their queue: they go where its policy says, if they can, and else on in the dialplan.
     pub(super) fn send_away(&mut self, call: CallId, outcome: CallOutcome, now: Now, out: &mut Vec<Effect>) {
+        if self.callers.get(&call).is_some_and(|caller| caller.callback.is_some()) {
+            return self.send_away_a_callback(call, outcome, now, out);
+        }
         self.end_offers(call, OfferEnd::Withdrawn, now, out);
         let Some(caller) = self.callers.get(&call) else { return };
         let queue = caller.arrival.queue.clone();
@@ -251,7 +269,10 @@ impl Floor {
             | CallOutcome::Overflowed
             | CallOutcome::UnknownQueue
             | CallOutcome::Stopped
-            | CallOutcome::Lost => Overflow::Dialplan,
+            | CallOutcome::Lost
+            | CallOutcome::NotReached
+            | CallOutcome::CalledAgain
+            | CallOutcome::Cancelled => Overflow::Dialplan,
         };
         match &overflow {
             Overflow::Dialplan => self.give_back(call, outcome, None, outcome, out),
@@ -269,6 +290,26 @@ impl Floor {
         }
     }
 
+    /// A callback waits for members, however long that takes: it ends with its time or its queue.
+    fn send_away_a_callback(&mut self, call: CallId, outcome: CallOutcome, now: Now, out: &mut Vec<Effect>) {
+        match outcome {
+            CallOutcome::TimedOut => self.end_callback(call, CallOutcome::NotReached, now, out),
+            CallOutcome::UnknownQueue if self.is_unsure(call) => {}
+            CallOutcome::UnknownQueue => self.end_callback(call, outcome, now, out),
+            CallOutcome::Stopped => self.let_go(call, now, out),
+            CallOutcome::Completed
+            | CallOutcome::Abandoned
+            | CallOutcome::NoMembers
+            | CallOutcome::Full
+            | CallOutcome::Empty
+            | CallOutcome::Overflowed
+            | CallOutcome::Lost
+            | CallOutcome::NotReached
+            | CallOutcome::CalledAgain
+            | CallOutcome::Cancelled => {}
+        }
+    }
+
     /// A caller goes through each queue at most once.
     fn may_go_on_to(&self, call: CallId, next: &QueueName) -> bool {
         self.queue(next).is_some()
@@ -283,6 +324,7 @@ impl Floor {
         let before = std::mem::replace(&mut caller.arrival.queue, next.clone());
         caller.been.insert(before);
         caller.since = now.steady;
+        caller.timed_from = now.steady;
         caller.ticket = self.tickets;
         caller.skipped.clear();
         caller.retry_at = None;
@@ -343,11 +385,13 @@ impl Floor {
     }
 
     /// Forgets a caller who has no offer out.
-    fn forget(&mut self, call: CallId) -> Option<Caller> {
+    pub(super) fn forget(&mut self, call: CallId) -> Option<Caller> {
         self.leave_line(call);
-        for alarm in [Alarm::QueueTimeout(call), Alarm::Join(call), Alarm::Retry(call)] {
+        for alarm in [Alarm::QueueTimeout(call), Alarm::Join(call), Alarm::Retry(call), Alarm::Callback(call)] {
             self.alarms.set(alarm, None);
         }
-        self.callers.remove(&call)
+        let caller = self.callers.remove(&call)?;
+        self.asks_no_more(&caller);
+        Some(caller)
     }
 }

@@ -90,7 +90,7 @@ impl Floor {
     fn choose(&mut self, call: CallId, now: Now) -> Option<(Chosen, Vec<Choice>)> {
         let mut dice = self.dice.clone();
         let caller = self.callers.get(&call)?;
-        if !self.up.contains(&caller.arrival.server) {
+        if !self.up.contains(&caller.arrival.server) || !caller.is_servable() {
             return None;
         }
         let line = self.lines.get(&caller.arrival.queue)?;

@@ -14,6 +14,7 @@ use crate::domain::{
     id::{CallId, ChannelId, CustomerCode, Extension, Interface, QueueName, ServerId},
     now::Now,
     queue::{
+        callback::CallbackPolicy,
         caller::{Arrival, Penalties},
         effect::{Effect, Farewell, Notice},
         policy::Policy,
@@ -37,6 +38,7 @@ pub(super) fn queue(name: &str) -> Queue {
         ring_time: Duration::from_secs(15),
         queue_timeout: Duration::from_secs(60),
         policy: Policy::default(),
+        callback: CallbackPolicy::default(),
     }
 }
 
@@ -102,6 +104,10 @@ pub(super) fn words(effect: &Effect) -> String {
         Effect::ForgetAnnouncement { call } => format!("forget {}", short(*call)),
         Effect::Greet { call } => format!("greet {}", short(*call)),
         Effect::Music { call } => format!("music {}", short(*call)),
+        Effect::Promise { call } => format!("promise {}", short(*call)),
+        Effect::Regret { call } => format!("regret {}", short(*call)),
+        Effect::CallBack(back) => format!("call back {} #{}", short(back.call), back.attempt),
+        Effect::DropBack { call, attempt, .. } => format!("drop back {} #{attempt}", short(*call)),
         Effect::Publish { pop, .. } => format!("publish {} for {}", pop.extension.as_str(), short(pop.call)),
         Effect::Update { pop } | Effect::Retire { pop } => {
             format!("{} {} for {}", pop.state.as_str(), pop.extension.as_str(), short(pop.call))
@@ -110,6 +116,7 @@ pub(super) fn words(effect: &Effect) -> String {
         Effect::DropLeg { call, offer, farewell, .. } => match farewell {
             Farewell::None => format!("drop leg {} of {}", offer.0, short(*call)),
             Farewell::Taken => format!("drop leg {} of {}: taken", offer.0, short(*call)),
+            Farewell::NotReached => format!("drop leg {} of {}: not reached", offer.0, short(*call)),
         },
         Effect::Join { call, .. } => format!("join {}", short(*call)),
         Effect::GiveBack { call, outcome, to: None, .. } => format!("give back {}: {}", short(*call), outcome.as_str()),
@@ -130,6 +137,11 @@ pub(super) fn words(effect: &Effect) -> String {
             Fact::CallAnswered { call, .. } => format!("[answered {}]", short(*call)),
             Fact::CallOverflowed { call, why, to, .. } => {
                 format!("[overflow {} to {to}: {}]", short(*call), why.as_str())
+            }
+            Fact::CallbackAsked { call, .. } => format!("[callback asked {}]", short(*call)),
+            Fact::CallbackCalled { call, attempt, .. } => format!("[called back {} #{attempt}]", short(*call)),
+            Fact::CallbackMissed { call, attempt, tries, why, .. } => {
+                format!("[missed {} #{attempt} ({tries}): {}]", short(*call), why.as_str())
             }
             Fact::WrapUp { extension, .. } => format!("[wrap-up {}]", extension.as_str()),
             Fact::AutoPaused { extension, unanswered, .. } => {

@@ -89,7 +89,7 @@ impl Floor {
             extension: offer.extension.clone(),
             interface: agent.row.interface.clone(),
             server: server.clone(),
-            originator: caller.arrival.channel.clone(),
+            originator: (!caller.is_away()).then(|| caller.arrival.channel.clone()),
             caller: caller.arrival.caller.clone(),
             queue: queue.name.clone(),
             ring_time: queue.ring_time,
@@ -140,12 +140,18 @@ impl Floor {
             line.offered = line.offered.saturating_sub(1);
         }
         caller.stage = Stage::Joining;
+        let away = caller.is_away();
         let queue = caller.arrival.queue.clone();
         let others: Vec<OfferNo> = caller.offers.keys().filter(|other| **other != number).copied().collect();
         self.forget_line(&queue);
-        self.join(call, now, out);
+        if !away {
+            self.join(call, now, out);
+        }
         for other in others {
             self.end_offer(call, other, OfferEnd::Taken, Leg::ToBeDropped(Farewell::Taken), now, out);
+        }
+        if away {
+            self.call_back(call, now, out);
         }
     }
 
@@ -181,6 +187,13 @@ impl Floor {
         let Some(offer) = caller.offers.get(&number) else { return };
         match (caller.stage, offer.state) {
             (Stage::Talking, _) => self.finish_talk(call, Leg::Gone, now, out),
+            (Stage::Calling, _) => {
+                let why = match end {
+                    LegEnd::NotPlaced | LegEnd::Lost => OfferEnd::Withdrawn,
+                    LegEnd::HungUp | LegEnd::Rejected | LegEnd::NoAnswer | LegEnd::Unavailable => OfferEnd::MemberGone,
+                };
+                self.member_left(call, number, why, now, out);
+            }
             (_, OfferState::Answered) => {
                 let why = match end {
                     LegEnd::NotPlaced | LegEnd::Lost => OfferEnd::Withdrawn,
@@ -253,7 +266,11 @@ impl Floor {
             OfferEnd::RingNoAnswer | OfferEnd::Rejected | OfferEnd::Unavailable | OfferEnd::MemberGone => {
                 self.blame(call, &offer.extension, now);
             }
-            OfferEnd::CallerGone | OfferEnd::LoggedOff | OfferEnd::Withdrawn | OfferEnd::Taken => {}
+            OfferEnd::CallerGone
+            | OfferEnd::LoggedOff
+            | OfferEnd::Withdrawn
+            | OfferEnd::Taken
+            | OfferEnd::NotReached => {}
         }
         if why == OfferEnd::RingNoAnswer {
             self.has_not_answered(call, &offer.extension, now, &mut told);

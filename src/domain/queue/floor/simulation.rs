@@ -75,6 +75,8 @@ fn whatever_a_shift_brings_the_floor_keeps_its_promises_and_comes_to_rest() {
         "answers in time",
         "answers too late",
         "answers told twice",
+        "callbacks asked for",
+        "callers called back",
         "callers found",
         "calls abandoned",
         "calls completed",
@@ -103,7 +105,17 @@ fn whatever_a_shift_brings_the_floor_keeps_its_promises_and_comes_to_rest() {
         assert!(times >= shifts / 200, "too dull: {what} {times} times");
     }
     for what in [
+        "callbacks taken up after a restart",
+        "callers who cannot be called back",
+        "calls back answered and hung up",
+        "calls back found ringing",
+        "calls back not answered",
+        "calls back rejected",
+        "calls back whose member went",
+        "calls cancelled",
+        "calls not reached",
         "calls sent to a phone",
+        "calls that came again",
         "calls that overflowed",
         "calls to a full queue",
         "calls to an empty queue",

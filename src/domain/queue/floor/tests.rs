@@ -14,6 +14,7 @@ use crate::domain::{
     },
 };
 
+mod callbacks;
 mod calls;
 mod free;
 mod going;

@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use super::{
     rules,
-    shift::{Deed, Plan, Shift},
-    world::{Caller, Leg, LegState, Link, Server, Sound, Told, World},
+    shift::{BackDeed, Deed, Plan, Shift},
+    world::{Back, Caller, Leg, LegState, Link, Server, Sound, Told, World},
 };
 use crate::domain::{
     id::{CallId, Extension, OfferNo, QueueName, ServerId},
     queue::{
-        effect::{Effect, Event, Farewell, LegEnd, Ring},
+        callback::{Missed, back_channel},
+        caller::Arrival,
+        effect::{CallBack, Effect, Event, Farewell, LegEnd, Ring},
         floor::fixture,
         roster,
     },
@@ -49,9 +51,12 @@ impl Shift {
         let link = &mut self.world.servers[server];
         if link.link != Link::Up {
             // Silently into a dead link; refused at once by one that is known to be down.
-            if let (Link::Down, Effect::Ring(ring)) = (link.link, request) {
-                let (call, offer) = (ring.call, ring.offer);
-                self.reply(0, Event::LegGone { call, offer, end: LegEnd::Unavailable });
+            if link.link == Link::Down {
+                if let Effect::Ring(Ring { call, offer, .. }) = request {
+                    self.reply(0, Event::LegGone { call, offer, end: LegEnd::Unavailable });
+                } else if let Effect::CallBack(CallBack { call, attempt, .. }) = request {
+                    self.reply(0, Event::BackGone { call, attempt, end: Missed::NotPlaced });
+                }
             }
             return;
         }
@@ -121,6 +126,7 @@ impl Shift {
             }
         }
         self.tell_of_the_found(server);
+        self.hang_up_again(server);
         self.drop_orphans(server);
         self.step(Event::ServerUp { server: id });
     }
@@ -147,6 +153,30 @@ impl Shift {
         for (call, offer) in gone {
             self.step(Event::LegGone { call, offer, end: LegEnd::Lost });
         }
+        let called =
+            self.floor.callers().values().filter(|caller| self.world.server_of[&caller.arrival.call] == server);
+        let gone: Vec<(CallId, u32)> = called
+            .filter_map(|caller| Some((caller.arrival.call, caller.callback.as_ref()?.attempt)))
+            .filter(|(call, attempt)| {
+                let is_there = self.world.callers.get(call).is_some_and(|caller| caller.back == Some(*attempt));
+                !is_there && !self.world.backs.contains_key(&(*call, *attempt))
+            })
+            .collect();
+        for (call, attempt) in gone {
+            self.step(Event::BackGone { call, attempt, end: Missed::Lost });
+        }
+    }
+
+    /// The order to hang up may not have reached them.
+    fn hang_up_again(&mut self, server: usize) {
+        self.dismissed.retain(|call| self.world.callers.contains_key(call));
+        let id = self.world.servers[server].id.clone();
+        let dismissed: Vec<CallId> =
+            self.dismissed.iter().filter(|call| self.world.server_of[*call] == server).copied().collect();
+        for call in dismissed {
+            let channel = self.world.callers[&call].arrival.channel.clone();
+            self.request(server, Effect::HangUpCaller { call, server: id.clone(), channel });
+        }
     }
 
     fn tell_of_the_found(&mut self, server: usize) {
@@ -164,11 +194,13 @@ impl Shift {
                 }
             }
         }
+        self.tell_of_those_called_back(server);
         let mut found: Vec<(Option<u64>, CallId)> = self
             .world
             .callers
             .iter()
-            .filter(|(call, _)| self.world.server_of[*call] == server && !self.known.contains(*call))
+            .filter(|(call, _)| self.world.server_of[*call] == server)
+            .filter(|(call, _)| !self.known.contains(*call) && !self.dismissed.contains(*call))
             .map(|(call, caller)| (caller.marked, *call))
             .collect();
         found.sort_by_key(|(marked, call)| (marked.unwrap_or(u64::MAX), *call));
@@ -187,9 +219,32 @@ impl Shift {
                     leg.lost = false;
                     Event::TalkFound { arrival, age, offer: *offer, extension: leg.extension.clone() }
                 }
+                // Their callback is over.
+                None if self.world.callers[&call].back.is_some() && !self.floor.callers().contains_key(&call) => {
+                    let attempt = self.world.callers[&call].back.unwrap();
+                    self.request(server, Effect::DropBack { call, attempt, server: id.clone() });
+                    continue;
+                }
                 None => Event::CallerFound(arrival, age),
             };
             self.step(event);
+        }
+    }
+
+    fn tell_of_those_called_back(&mut self, server: usize) {
+        let id = self.world.servers[server].id.clone();
+        let backs: Vec<(CallId, u32)> =
+            self.world.backs.iter().filter(|(_, back)| back.server == server).map(|(back, _)| *back).collect();
+        for (call, attempt) in backs {
+            let waits = |(of, _): &(CallId, OfferNo), leg: &Leg| *of == call && leg.state != LegState::Ringing;
+            let waits = self.world.legs.iter().find(|(id, leg)| waits(id, leg));
+            let member = waits.map(|((_, offer), leg)| (*offer, leg.extension.clone()));
+            self.step(Event::BackFound { server: id.clone(), call, attempt, member: member.clone() });
+            if let Some((offer, _)) = member
+                && self.floor.callers().get(&call).is_some_and(|caller| caller.has_out(offer))
+            {
+                self.world.legs.get_mut(&(call, offer)).unwrap().lost = false;
+            }
         }
     }
 
@@ -233,7 +288,19 @@ impl Shift {
                 }
                 Told::Event(event) => {
                     // One who was told of a leg may be told again much later.
-                    if matches!(event, Event::LegAnswered { .. } | Event::LegGone { .. }) && self.chance.percent(4) {
+                    if let Event::BackAnswered { call, .. } = &event {
+                        self.known.insert(*call);
+                    } else if let Event::BackGone { call, .. } = &event {
+                        self.known.remove(call);
+                    }
+                    let of_a_leg = matches!(
+                        event,
+                        Event::LegAnswered { .. }
+                            | Event::LegGone { .. }
+                            | Event::BackAnswered { .. }
+                            | Event::BackGone { .. }
+                    );
+                    if of_a_leg && self.chance.percent(4) {
                         let after = self.chance.between(1, 5_000);
                         self.reply(after, event.clone());
                     }
@@ -252,12 +319,35 @@ impl Shift {
                     caller.sound = Sound::Something;
                 }
             }
+            Effect::Promise { call } => {
+                if let Some(caller) = self.world.callers.get_mut(&call) {
+                    caller.sound = Sound::Something;
+                    self.later(3_000, Plan::PromiseSpoken(call));
+                }
+            }
+            Effect::Regret { call } => {
+                self.witness.tally.count("callers who cannot be called back");
+                if let Some(caller) = self.world.callers.get_mut(&call) {
+                    caller.sound = Sound::Something;
+                }
+            }
+            Effect::CallBack(back) => self.customer_is_called(server, &back),
+            Effect::DropBack { call, attempt, .. } => {
+                if !self.back_ends((call, attempt), Missed::NoAnswer) {
+                    self.reply(1, Event::BackGone { call, attempt, end: Missed::Lost });
+                }
+            }
             Effect::Ring(ring) => self.phone_rings(server, &ring),
-            Effect::DropLeg { call, offer, farewell: Farewell::Taken, .. } if self.is_answered(call, offer) => {
+            Effect::DropLeg { call, offer, farewell: farewell @ (Farewell::Taken | Farewell::NotReached), .. }
+                if self.is_answered(call, offer) =>
+            {
                 // They hear it to the end.
-                self.witness.tally.count("answers that were told they are too late");
+                self.witness.tally.count(match farewell {
+                    Farewell::NotReached => "members told that nobody was reached",
+                    Farewell::Taken | Farewell::None => "answers that were told they are too late",
+                });
                 let leg = self.world.legs.get_mut(&(call, offer)).unwrap();
-                leg.state = LegState::Listening;
+                (leg.state, leg.since) = (LegState::Listening, self.clock);
                 self.later(2_000, Plan::PhoneActs { call, offer, deed: Deed::HangUp });
             }
             Effect::DropLeg { call, offer, .. } => {
@@ -275,7 +365,11 @@ impl Shift {
                     caller.marked = Some(self.clock);
                 }
             }
-            Effect::HangUpCaller { call, .. } => self.caller_leaves(call),
+            Effect::HangUpCaller { call, channel, .. } => {
+                if self.world.callers.get(&call).is_some_and(|caller| caller.arrival.channel == channel) {
+                    self.caller_leaves(call);
+                }
+            }
             Effect::DropBridge { call, .. } => {
                 self.world.bridges.remove(&call);
             }
@@ -290,7 +384,8 @@ impl Shift {
     }
 
     fn is_answered(&self, call: CallId, offer: OfferNo) -> bool {
-        self.world.legs.get(&(call, offer)).is_some_and(|leg| leg.state == LegState::Answered)
+        let leg = self.world.legs.get(&(call, offer));
+        leg.is_some_and(|leg| matches!(leg.state, LegState::Answered | LegState::Hearing))
     }
 
     fn phone_rings(&mut self, server: usize, ring: &Ring) {
@@ -326,6 +421,90 @@ impl Shift {
             let talk =
                 if self.chance.percent(25) { self.chance.between(1, 20) } else { self.chance.between(500, 40_000) };
             self.later(after + talk, Plan::PhoneActs { call: *call, offer: *offer, deed: Deed::HangUp });
+        }
+    }
+
+    /// A caller's phone is asked to ring; the member hears that.
+    fn customer_is_called(&mut self, server: usize, back: &CallBack) {
+        let CallBack { call, attempt, offer, .. } = *back;
+        if let Some(leg) = self.world.legs.get_mut(&(call, offer)) {
+            (leg.state, leg.since) = (LegState::Hearing, self.clock);
+        }
+        let called = self.world.backs.keys().any(|(of, _)| *of == call);
+        assert!(!called && !self.world.callers.contains_key(&call), "called while they are on a leg: {call}");
+        let Some((arrival, marked)) = self.asked.get(&call).cloned() else { panic!("called who did not ask") };
+        let arrival = Arrival { channel: back_channel(call, attempt), ..arrival };
+        self.world.backs.insert((call, attempt), Back { server, arrival, marked });
+        self.witness.tally.count("callers called back");
+        let ring_time = u64::try_from(back.ring_time.as_millis()).unwrap();
+        let (after, deed) = match self.chance.between(0, 99) {
+            0..50 => (self.chance.between(100, ring_time), BackDeed::Answer),
+            50..60 => (self.chance.between(ring_time - 5, ring_time + 40), BackDeed::Answer),
+            60..75 => (self.chance.between(20, ring_time), BackDeed::Fail(Missed::Rejected)),
+            75..80 => (self.chance.between(1, 50), BackDeed::Fail(Missed::Unavailable)),
+            _ => (ring_time + RING_SLACK, BackDeed::Fail(Missed::NoAnswer)),
+        };
+        self.later(after, Plan::BackActs { call, attempt, deed });
+        // The service dies, or loses the link, while it rings or just after.
+        if self.chance.percent(10) {
+            let after = self.chance.between(0, after + 100);
+            let plan = if self.chance.percent(60) { Plan::Killed } else { Plan::LinkDies(server) };
+            self.later(after, plan);
+        }
+        if matches!(deed, BackDeed::Answer) {
+            let talk =
+                if self.chance.percent(20) { self.chance.between(0, 20) } else { self.chance.between(500, 60_000) };
+            self.later(after + talk, Plan::BackActs { call, attempt, deed: BackDeed::HangUp });
+        }
+    }
+
+    pub(super) fn back_acts(&mut self, call: CallId, attempt: u32, deed: BackDeed) {
+        match deed {
+            BackDeed::Answer => {
+                let Some(Back { server, arrival, marked }) = self.world.backs.remove(&(call, attempt)) else { return };
+                let id = arrival.server.clone();
+                let sound = Sound::Silence { since: self.clock };
+                let caller = Caller { arrival, marked: Some(marked), sound, back: Some(attempt) };
+                self.world.callers.insert(call, caller);
+                self.tell(server, Told::Event(Event::BackAnswered { server: id, call, attempt }));
+            }
+            BackDeed::HangUp => drop(self.back_ends((call, attempt), Missed::HungUp)),
+            BackDeed::Fail(end) => {
+                if self.world.backs.contains_key(&(call, attempt)) {
+                    self.back_ends((call, attempt), end);
+                }
+            }
+        }
+    }
+
+    /// Whether there was such a leg, ringing or answered.
+    fn back_ends(&mut self, (call, attempt): (CallId, u32), end: Missed) -> bool {
+        if let Some(back) = self.world.backs.remove(&(call, attempt)) {
+            self.tell(back.server, Told::Event(Event::BackGone { call, attempt, end }));
+            return true;
+        }
+        let is_theirs = self.world.callers.get(&call).is_some_and(|caller| caller.back == Some(attempt));
+        if is_theirs {
+            self.caller_leaves(call);
+        }
+        is_theirs
+    }
+
+    /// A caller presses the key, and may not wait for the answer.
+    pub(super) fn caller_presses(&mut self, call: CallId) {
+        let Some(caller) = self.world.callers.get(&call).filter(|caller| caller.back.is_none()) else { return };
+        let server = self.world.index(&caller.arrival.server);
+        self.tell(server, Told::Event(Event::KeyPressed { call, key: '*' }));
+        if self.chance.percent(30) {
+            let after = self.chance.between(0, 4_000);
+            self.later(after, Plan::CallerLeaves(call));
+        }
+    }
+
+    pub(super) fn promise_spoken(&mut self, call: CallId) {
+        if let Some(caller) = self.world.callers.get(&call) {
+            let server = self.world.index(&caller.arrival.server);
+            self.tell(server, Told::Event(Event::Promised { call }));
         }
     }
 
@@ -404,7 +583,11 @@ impl Shift {
         let mut arrival = fixture::arrival(number, &self.world.servers[server].id, queue);
         rules::any_claim(&mut self.chance, &mut arrival);
         let call = arrival.call;
-        let caller = Caller { arrival, marked: None, sound: Sound::Silence { since: self.clock } };
+        let caller = Caller { arrival, marked: None, sound: Sound::Silence { since: self.clock }, back: None };
+        if self.chance.percent(35) {
+            let after = self.chance.between(50, 25_000);
+            self.later(after, Plan::CallerPresses(call));
+        }
         self.world.callers.insert(call, caller);
         self.world.server_of.insert(call, server);
         self.tell(server, Told::CallerStart(call));
@@ -412,10 +595,12 @@ impl Shift {
     }
 
     pub(super) fn caller_leaves(&mut self, call: CallId) {
-        if self.world.callers.remove(&call).is_some() {
-            let server = self.world.server_of[&call];
-            self.tell(server, Told::CallerGone(call));
-        }
+        let Some(caller) = self.world.callers.remove(&call) else { return };
+        let told = match caller.back {
+            None => Told::CallerGone(call),
+            Some(attempt) => Told::Event(Event::BackGone { call, attempt, end: Missed::HungUp }),
+        };
+        self.tell(self.world.server_of[&call], told);
     }
 
     pub(super) fn set_outside(&mut self, extension: &Extension, by: Option<usize>) {

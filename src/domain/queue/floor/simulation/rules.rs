@@ -6,6 +6,7 @@ use super::chance::Chance;
 use crate::domain::{
     id::{Extension, QueueName},
     queue::{
+        callback::CallbackPolicy,
         caller::{Arrival, Penalties},
         policy::{Absence, Emptiness, Overflow, Policy, Strategy},
     },
@@ -53,6 +54,20 @@ pub(super) fn any_policy(chance: &mut Chance) -> Policy {
     }
 }
 
+/// In most queues, callers can ask to be called back.
+pub(super) fn any_callback(chance: &mut Chance) -> CallbackPolicy {
+    CallbackPolicy {
+        key: chance.percent(70).then_some('*'),
+        tries: 1 + small(chance, 2),
+        retry: Duration::from_secs(chance.between(1, 12)),
+        ring_time: Duration::from_millis(chance.between(3_000, CALLED)),
+        keep: Duration::from_secs(chance.between(30, 200)),
+    }
+}
+
+/// The longest that the phone of a caller rings who is called back, in milliseconds.
+pub(super) const CALLED: u64 = 10_000;
+
 /// Some callers come before others, and some may not be given everybody.
 pub(super) fn any_claim(chance: &mut Chance, arrival: &mut Arrival) {
     if chance.percent(20) {
@@ -63,4 +78,5 @@ pub(super) fn any_claim(chance: &mut Chance, arrival: &mut Arrival) {
         arrival.penalties = Penalties { least, most: least + small(chance, 1) };
     }
     arrival.customer.id = i64::try_from(chance.between(0, 3)).unwrap();
+    arrival.caller.number = if chance.percent(8) { String::new() } else { format!("555000{}", arrival.customer.id) };
 }

@@ -20,7 +20,8 @@ use crate::domain::{
     now::Now,
     pop::PopOutcome,
     queue::{
-        caller::{OfferState, Stage},
+        callback::{Kept, KeptState, Missed, Reach},
+        caller::{Arrival, Caller, OfferState, Stage},
         effect::{Effect, Event, LegEnd},
         floor::{Floor, fixture},
         member::Work,
@@ -42,6 +43,15 @@ const TOO_MANY: usize = 20_000;
 pub(super) enum Plan {
     CallerComes,
     CallerLeaves(CallId),
+    CallerPresses(CallId),
+    PromiseSpoken(CallId),
+    BackActs {
+        call: CallId,
+        attempt: u32,
+        deed: BackDeed,
+    },
+    /// Somebody cancels a callback.
+    Cancels,
     RequestArrives {
         server: usize,
         epoch: u32,
@@ -89,6 +99,14 @@ pub(super) enum Deed {
     Fail(LegEnd),
 }
 
+/// What becomes of the leg of a caller who is called back.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum BackDeed {
+    Answer,
+    HangUp,
+    Fail(Missed),
+}
+
 /// Rows of memberships and extensions.
 #[derive(Debug)]
 struct Member {
@@ -115,6 +133,14 @@ pub(super) struct Shift {
     run: u32,
     /// Callers whose channel the service knows.
     pub(super) known: BTreeSet<CallId>,
+    /// Callers who were hung up and are not known to be gone.
+    pub(super) dismissed: BTreeSet<CallId>,
+    /// Who asked to be called back, as they came, and when they entered.
+    pub(super) asked: BTreeMap<CallId, (Arrival, u64)>,
+    /// The rows of callbacks that are open, as the ledger has written them.
+    kept: BTreeMap<CallId, Kept>,
+    /// Since when the leg of a callback is being taken down.
+    clearing: BTreeMap<CallId, u64>,
     members: Vec<Member>,
     queues: Vec<(roster::Queue, bool)>,
     /// What the service has read of these last.
@@ -135,7 +161,8 @@ impl Shift {
             let ring_time = Duration::from_millis(chance.between(3_000, RING_TIME));
             let queue_timeout = Duration::from_secs(chance.between(10, 60));
             let policy = rules::any_policy(&mut chance);
-            queues.push((roster::Queue { ring_time, queue_timeout, policy, ..fixture::queue(name) }, true));
+            let callback = rules::any_callback(&mut chance);
+            queues.push((roster::Queue { ring_time, queue_timeout, policy, callback, ..fixture::queue(name) }, true));
         }
         let start = fixture::midnight();
         let mut members = Vec::new();
@@ -162,6 +189,10 @@ impl Shift {
             planned: 0,
             run: 0,
             known: BTreeSet::new(),
+            dismissed: BTreeSet::new(),
+            asked: BTreeMap::new(),
+            kept: BTreeMap::new(),
+            clearing: BTreeMap::new(),
             members,
             queues,
             told: Roster::default(),
@@ -191,7 +222,8 @@ impl Shift {
             let at = self.chance.between(0, length);
             let member = self.chance.place(self.members.len());
             let extension = self.members[member].row.extension.clone();
-            let plan = match self.chance.between(0, 8) {
+            let plan = match self.chance.between(0, 9) {
+                9 => Plan::Cancels,
                 0 | 1 => Plan::RosterChanges,
                 8 => Plan::Resumes(extension),
                 2 => Plan::OutsideCall(extension),
@@ -247,6 +279,7 @@ impl Shift {
                 (Some(_), None) => {}
             }
             self.nobody_is_left_in_silence();
+            self.no_leg_is_waited_for_in_vain();
         }
         panic!("never at rest");
     }
@@ -259,6 +292,8 @@ impl Shift {
         self.witness.at_rest(&self.floor);
         assert!(self.world.callers.is_empty(), "callers are left in Asterisk: {:?}", self.world.callers);
         assert!(self.world.legs.is_empty(), "legs are left in Asterisk: {:?}", self.world.legs);
+        assert!(self.world.backs.is_empty(), "callers are still called back: {:?}", self.world.backs);
+        assert!(self.kept.is_empty(), "callbacks are left: {:?}", self.kept);
         assert!(self.world.bridges.is_empty(), "bridges are left in Asterisk: {:?}", self.world.bridges);
     }
 
@@ -274,11 +309,25 @@ impl Shift {
             let longest = match leg.state {
                 LegState::Ringing => RING_TIME + 100,
                 LegState::Answered => SILENCE,
+                LegState::Hearing => rules::CALLED + SILENCE,
                 LegState::Listening => SILENCE + 2_000,
                 LegState::Bridged => continue,
             };
             let server = &self.world.servers[leg.server];
             assert!(self.clock - leg.since.max(server.up_since) <= longest, "a leg forgotten: {leg:?}");
+        }
+    }
+
+    /// A callback whose last leg is gone does not wait for it.
+    fn no_leg_is_waited_for_in_vain(&mut self) {
+        let is_clearing = |caller: &&Caller| caller.callback.as_ref().is_some_and(|c| c.reach == Reach::Clearing);
+        let clearing: Vec<&Caller> = self.floor.callers().values().filter(is_clearing).collect();
+        self.clearing.retain(|call, _| clearing.iter().any(|caller| caller.arrival.call == *call));
+        for caller in clearing {
+            let since = *self.clearing.entry(caller.arrival.call).or_insert(self.clock);
+            let server = &self.world.servers[self.world.index(&caller.arrival.server)];
+            let waits = self.clock - since.max(server.up_since);
+            assert!(server.link != Link::Up || waits <= 500, "waits for a leg that is gone: {caller:?}");
         }
     }
 
@@ -303,10 +352,21 @@ impl Shift {
                 self.witness.tally.count("callers found");
             }
             Event::CallerEntered(arrival) => self.witness.comes(arrival.call, now.steady),
+            Event::Kept(kept) => {
+                for kept in kept {
+                    self.witness.kept(kept, now);
+                }
+            }
             Event::LegAnswered { call, offer, .. } => self.tally_answer(*call, *offer),
             Event::Roster(_) | Event::RosterChanged(_) => self.witness.rules(&self.told),
             Event::PastTalks(_)
             | Event::TalkOver { .. }
+            | Event::KeyPressed { .. }
+            | Event::Promised { .. }
+            | Event::Cancelled { .. }
+            | Event::BackAnswered { .. }
+            | Event::BackGone { .. }
+            | Event::BackFound { .. }
             | Event::CallerGone { .. }
             | Event::LegGone { .. }
             | Event::Joined { .. }
@@ -314,7 +374,18 @@ impl Shift {
             | Event::Stop => {}
         }
         let gone = if let Event::LegGone { call, offer, .. } = event { Some((call, offer)) } else { None };
+        let found = if let Event::BackFound { call, member: Some(member), .. } = &event {
+            let known = self.floor.callers().get(call).is_some_and(|caller| caller.has_out(member.0));
+            (!known).then(|| (*call, member.clone()))
+        } else {
+            None
+        };
         let effects = self.floor.step(event, now);
+        if let Some((call, (offer, extension))) = found
+            && self.floor.callers().get(&call).is_some_and(|caller| caller.has_out(offer))
+        {
+            self.witness.back_found(call, offer, &extension);
+        }
         for effect in effects {
             self.note(|| format!("      {}", fixture::words(&effect)));
             self.perform(effect);
@@ -344,6 +415,7 @@ impl Shift {
                     let after = self.chance.between(0, 500);
                     self.later(after, Plan::Written(fact.clone()));
                 }
+                self.write_callback(fact);
                 return self.witness.recorded(fact, self.now());
             }
             Effect::Update { pop } => return self.witness.updated(pop),
@@ -352,7 +424,15 @@ impl Shift {
                 self.witness.published(*offer, pop, self.clock + PUBLISH_BOUND);
                 return self.pop_on_its_way(pop.call, *offer);
             }
-            Effect::Greet { call } | Effect::Music { call } => self.world.server_of[call],
+            Effect::Greet { call } | Effect::Music { call } | Effect::Promise { call } | Effect::Regret { call } => {
+                self.world.server_of[call]
+            }
+            Effect::CallBack(back) => self.world.index(&back.server),
+            Effect::HangUpCaller { call, server, .. } => {
+                self.known.remove(call);
+                self.dismissed.insert(*call);
+                self.world.index(server)
+            }
             Effect::Join { call, offer } => {
                 let leg = self.world.legs.get(&(*call, *offer));
                 assert!(leg.is_none_or(|leg| leg.state != LegState::Ringing), "joined with a leg that only rings");
@@ -370,7 +450,7 @@ impl Shift {
             }
             Effect::DropLeg { server, .. }
             | Effect::Moved { server, .. }
-            | Effect::HangUpCaller { server, .. }
+            | Effect::DropBack { server, .. }
             | Effect::DropBridge { server, .. } => self.world.index(server),
         };
         self.request(server, effect);
@@ -402,6 +482,16 @@ impl Shift {
                 }
             }
             Plan::CallerLeaves(call) => self.caller_leaves(call),
+            Plan::CallerPresses(call) => self.caller_presses(call),
+            Plan::PromiseSpoken(call) => self.promise_spoken(call),
+            Plan::BackActs { call, attempt, deed } => self.back_acts(call, attempt, deed),
+            Plan::Cancels => {
+                let calls: Vec<CallId> = self.kept.keys().copied().collect();
+                if !calls.is_empty() {
+                    let call = calls[self.chance.place(calls.len())];
+                    self.step(Event::Cancelled { call });
+                }
+            }
             Plan::RequestArrives { server, epoch } => {
                 if self.world.servers[server].epoch == epoch
                     && let Some(request) = self.world.servers[server].requests.pop_front()
@@ -484,6 +574,8 @@ impl Shift {
         self.witness.tally.count("restarts");
         self.run += 1;
         self.known.clear();
+        self.dismissed.clear();
+        self.clearing.clear();
         self.witness.restart();
         let seed = self.chance.between(0, u64::MAX - 1);
         self.floor = Floor::new(Duration::from_millis(PUBLISH_BOUND), seed);
@@ -496,6 +588,7 @@ impl Shift {
         }
         self.write_what_waits();
         self.load_all();
+        self.step(Event::Kept(self.kept.values().cloned().collect()));
         self.step(Event::PastTalks(Arc::new(self.witness.talks())));
     }
 
@@ -583,7 +676,70 @@ impl Shift {
             | Fact::OfferEnded { .. }
             | Fact::CallAnswered { .. }
             | Fact::CallOverflowed { .. }
+            | Fact::CallbackAsked { .. }
+            | Fact::CallbackCalled { .. }
+            | Fact::CallbackMissed { .. }
             | Fact::CallEnded { .. } => {}
+        }
+    }
+
+    /// What the ledger writes of callbacks.
+    fn write_callback(&mut self, fact: &Fact) {
+        match fact {
+            Fact::CallbackAsked {
+                call,
+                server,
+                queue,
+                customer,
+                caller,
+                priority,
+                since,
+                entered,
+                penalties,
+                keep_until,
+            } => {
+                let kept = Kept {
+                    call: *call,
+                    server: server.clone(),
+                    queue: queue.clone(),
+                    customer: customer.clone(),
+                    caller: caller.clone(),
+                    priority: *priority,
+                    since: *since,
+                    penalties: *penalties,
+                    entered: *entered,
+                    keep_until: *keep_until,
+                    attempt: 0,
+                    tries: 0,
+                    again_at: None,
+                    state: KeptState::Waiting,
+                };
+                self.kept.insert(*call, kept);
+                let asker = &self.floor.callers()[call];
+                let entered = self.millis(asker.entered.steady);
+                self.asked.insert(*call, (asker.arrival.clone(), entered));
+            }
+            Fact::CallbackCalled { call, attempt, .. } => {
+                let kept = self.kept.get_mut(call).unwrap();
+                (kept.attempt, kept.state, kept.again_at) = (*attempt, KeptState::Called, None);
+            }
+            Fact::CallbackMissed { call, tries, again_at, .. } => {
+                let kept = self.kept.get_mut(call).unwrap();
+                (kept.tries, kept.again_at, kept.state) = (*tries, *again_at, KeptState::Waiting);
+            }
+            Fact::CallAnswered { call, extension, .. } => {
+                if let Some(kept) = self.kept.get_mut(call) {
+                    kept.state = KeptState::Talking(extension.clone());
+                }
+            }
+            Fact::CallEnded { call, .. } => drop(self.kept.remove(call)),
+            Fact::CallEntered { .. }
+            | Fact::CallOffered { .. }
+            | Fact::CallRinging { .. }
+            | Fact::OfferEnded { .. }
+            | Fact::CallOverflowed { .. }
+            | Fact::WrapUp { .. }
+            | Fact::AutoPaused { .. } => {}
         }
     }
 

@@ -3,7 +3,7 @@
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use jiff::Timestamp;
@@ -14,6 +14,7 @@ use crate::domain::{
     now::Now,
     pop::{Pop, PopOutcome, PopState},
     queue::{
+        callback::{CallbackPolicy, Kept, Missed, Reach},
         caller::{Arrival, Caller, OfferState, Stage},
         effect::Ring,
         floor::{Doors, Floor},
@@ -89,6 +90,17 @@ pub(super) struct Witness {
     partners: BTreeMap<i64, (Extension, Timestamp)>,
     /// When it last was each member's turn.
     turns: BTreeMap<Extension, Timestamp>,
+    /// Who asked to be called back: since when they wait, and the tries that came to nothing. Not forgotten at a restart.
+    asked: BTreeMap<CallId, (Instant, u32)>,
+    /// The last try of each.
+    attempts: BTreeMap<CallId, u32>,
+    /// Who talked.
+    talked: BTreeSet<CallId>,
+    /// Whether somebody has taken over a place in this step.
+    taken_over_now: bool,
+    /// Whose leg was found in this step.
+    found_now: BTreeSet<CallId>,
+    callbacks: BTreeMap<QueueName, CallbackPolicy>,
 }
 
 impl Witness {
@@ -116,6 +128,23 @@ impl Witness {
         if !self.on_the_floor.contains(&call) {
             self.entered.insert(call, entered);
         }
+    }
+
+    /// A callback from before the restart comes to the floor.
+    pub(super) fn kept(&mut self, kept: &Kept, now: Now) {
+        let ago = |at: Timestamp| Duration::try_from(now.utc.duration_since(at)).unwrap();
+        self.comes(kept.call, now.steady.checked_sub(ago(kept.entered)).unwrap());
+        assert_eq!(self.asked[&kept.call].0, now.steady.checked_sub(ago(kept.since)).unwrap(), "the place is not kept");
+        self.on_the_floor.insert(kept.call);
+        self.queue_of.insert(kept.call, kept.queue.clone());
+        self.tally.count("callbacks taken up after a restart");
+    }
+
+    /// A leg of a callback was found ringing, and the member who waits for it.
+    pub(super) fn back_found(&mut self, call: CallId, offer: OfferNo, extension: &Extension) {
+        self.tally.count("calls back found ringing");
+        self.open.insert((call, offer), extension.clone());
+        self.found_now.insert(call);
     }
 
     pub(super) fn link_up(&mut self, server: &ServerId) {
@@ -147,6 +176,7 @@ impl Witness {
         for (extension, until) in known {
             self.wrap_up.insert(extension.clone(), until.max(self.wrap_up.get(&extension).copied().unwrap_or(until)));
         }
+        self.callbacks = roster.queues.iter().map(|queue| (queue.name.clone(), queue.callback.clone())).collect();
         self.policies = roster.queues.iter().map(|queue| (queue.name.clone(), queue.policy.clone())).collect();
     }
 
@@ -191,7 +221,8 @@ impl Witness {
         if let Some(before) = self.items.insert((pop.call, pop.extension.clone()), pop.clone()) {
             assert!(before.state < pop.state, "{:?} after {:?}", pop.state, before.state);
         } else {
-            assert_eq!(pop.state, PopState::Answered, "an update of nothing");
+            let found = pop.state == PopState::Ringing && self.found_now.remove(&pop.call);
+            assert!(found || pop.state == PopState::Answered, "an update of nothing");
         }
     }
 
@@ -271,6 +302,30 @@ impl Witness {
                 self.tally.count("answers");
                 assert_eq!(self.open.get(&(*call, *offer)), Some(extension), "answered without an offer");
                 self.unanswered.retain(|(of, _), _| of != extension);
+                self.talked.insert(*call);
+            }
+            Fact::CallbackAsked { call, since, .. } => {
+                self.tally.count("callbacks asked for");
+                let ago = Duration::try_from(now.utc.duration_since(*since)).unwrap();
+                let before = self.asked.insert(*call, (now.steady.checked_sub(ago).unwrap(), 0));
+                assert!(before.is_none(), "asked twice");
+                // Found on their leg after a talk whose end nobody saw, they may ask.
+                self.talked.remove(call);
+            }
+            Fact::CallbackCalled { call, attempt, extension, .. } => {
+                self.unanswered.retain(|(of, _), _| of != extension);
+                assert!(!self.talked.contains(call), "called back after a talk");
+                let last = self.attempts.insert(*call, *attempt);
+                assert!(last.is_none_or(|last| last < *attempt), "try {attempt} after {last:?}");
+                if let Some(policy) = self.callbacks.get(&self.queue_of[call]) {
+                    assert!(self.asked[call].1 < policy.tries, "called back too often");
+                }
+            }
+            Fact::CallbackMissed { call, tries, why, .. } => {
+                self.tally.count(miss(*why));
+                let counted = &mut self.asked.get_mut(call).unwrap().1;
+                *counted += u32::from(*why != Missed::NotPlaced);
+                assert_eq!(counted, tries, "counts tries badly");
             }
             Fact::OfferEnded { call, offer, extension, why } => {
                 self.tally.count(end_of_offer(*why));
@@ -278,7 +333,11 @@ impl Witness {
                     OfferEnd::RingNoAnswer | OfferEnd::Rejected | OfferEnd::Unavailable | OfferEnd::MemberGone => {
                         self.let_go_by(*call, extension, now, *why);
                     }
-                    OfferEnd::CallerGone | OfferEnd::LoggedOff | OfferEnd::Withdrawn | OfferEnd::Taken => {}
+                    OfferEnd::CallerGone
+                    | OfferEnd::LoggedOff
+                    | OfferEnd::Withdrawn
+                    | OfferEnd::Taken
+                    | OfferEnd::NotReached => {}
                 }
                 assert_eq!(self.open.remove(&(*call, *offer)).as_ref(), Some(extension), "an offer that ended twice");
             }
@@ -294,6 +353,7 @@ impl Witness {
             }
             Fact::CallEnded { call, extension, outcome } => {
                 self.tally.count(end_of_call(*outcome));
+                self.taken_over_now |= *outcome == CallOutcome::CalledAgain;
                 assert!(self.on_the_floor.remove(call), "ended twice");
                 self.forget(*call);
                 if let (Some(extension), Some(customer)) = (extension, self.customers.get(call)) {
@@ -302,7 +362,9 @@ impl Witness {
                 self.turns.extend(extension.iter().map(|extension| (extension.clone(), now.utc)));
                 let open: Vec<_> = self.open.keys().filter(|(of, _)| of == call).copied().collect();
                 let open: Vec<_> = open.into_iter().filter_map(|key| self.open.remove(&key)).collect();
-                assert_eq!(open.first(), extension.as_ref(), "the offer of a call that ended");
+                // One who was called back may have talked to the end while the service was dead.
+                let unseen = open.is_empty() && self.asked.contains_key(call) && self.talked.contains(call);
+                assert!(unseen || open.first() == extension.as_ref(), "the offer of a call that ended");
                 assert!(open.len() < 2, "offers that never end");
                 assert_eq!(*outcome == CallOutcome::Completed, extension.is_some());
             }
@@ -375,8 +437,14 @@ impl Witness {
 
     /// After every step.
     pub(super) fn look(&mut self, floor: &Floor, now: Now) {
+        if floor.doors == Doors::Closed {
+            // The next run has them from the database.
+            self.on_the_floor.retain(|call| floor.callers.contains_key(call) || !self.asked.contains_key(call));
+        }
+        self.found_now.clear();
         assert_eq!(self.on_the_floor, floor.callers.keys().copied().collect(), "facts and floor differ");
         self.callers_stand_in_one_place(floor);
+        self.callbacks_are_one_each(floor);
         self.members_do_one_thing(floor);
         self.nobody_waits_in_vain(floor, now);
         self.offers_are_fair(floor, now);
@@ -395,14 +463,17 @@ impl Witness {
             assert_eq!(self.entered.get(call), Some(&caller.entered.steady), "another time of entering: {caller:?}");
             let place = (caller.arrival.queue.clone(), caller.since, caller.ticket);
             let before = self.places.insert(*call, place.clone());
-            assert!(before.is_none_or(|before| before.0 != place.0 || before == place), "another place: {caller:?}");
+            let stays = before.is_none_or(|before| before.0 != place.0 || before == place);
+            assert!(stays || self.taken_over_now || caller.stage == Stage::Talking, "another place: {caller:?}");
             assert_eq!(in_line, caller.stage == Stage::Waiting, "in line and elsewhere: {caller:?}");
             assert_eq!(caller.offers.is_empty(), caller.stage == Stage::Waiting, "{caller:?}");
             waiting += usize::from(in_line);
             let answered = caller.offers.values().filter(|offer| offer.state == OfferState::Answered).count();
             match caller.stage {
                 Stage::Waiting | Stage::Offered => assert_eq!(answered, 0, "{caller:?}"),
-                Stage::Joining | Stage::Talking => assert_eq!((answered, caller.offers.len()), (1, 1), "{caller:?}"),
+                Stage::Calling | Stage::Joining | Stage::Talking => {
+                    assert_eq!((answered, caller.offers.len()), (1, 1), "{caller:?}")
+                }
             }
             for offer in caller.offers.values() {
                 let expected = match (caller.stage, offer.state) {
@@ -414,6 +485,7 @@ impl Witness {
                 assert_eq!(item.map(|pop| pop.state), Some(expected), "the pop of {caller:?}");
             }
         }
+        self.taken_over_now = false;
         assert_eq!(floor.lines.values().map(|line| line.waiting.len()).sum::<usize>(), waiting, "in line and gone");
         let offers = floor.callers.values().map(|c| c.offers.len()).sum::<usize>();
         assert_eq!(self.items.len(), offers, "a pop without a call");
@@ -421,6 +493,27 @@ impl Witness {
             let offered = |c: &&Caller| c.stage == Stage::Offered && c.arrival.queue == *queue;
             assert_eq!(line.offered, floor.callers.values().filter(offered).count(), "{queue} counts badly");
             assert!(line.choosy.iter().all(|place| line.waiting.contains_key(place)));
+        }
+    }
+
+    /// One customer has one callback in a queue, in the place that they had when they asked, and a leg only as it is said.
+    fn callbacks_are_one_each(&self, floor: &Floor) {
+        let mut askers = BTreeSet::new();
+        for caller in floor.callers.values() {
+            let Some(callback) = &caller.callback else { continue };
+            let arrival = &caller.arrival;
+            assert_eq!(self.asked[&arrival.call].0, caller.since, "another place: {caller:?}");
+            match (&callback.reach, caller.stage) {
+                (Reach::Called { .. }, Stage::Calling)
+                | (Reach::Back, Stage::Waiting | Stage::Offered | Stage::Joining | Stage::Talking)
+                | (Reach::Away, Stage::Waiting | Stage::Offered)
+                | (Reach::Leaving { .. } | Reach::Clearing | Reach::Unsure { .. }, Stage::Waiting) => {}
+                _ => panic!("a callback in no state: {caller:?}"),
+            }
+            if !matches!(callback.reach, Reach::Back | Reach::Unsure { .. }) {
+                let asker = (&arrival.queue, arrival.customer.id, &arrival.caller.number);
+                assert!(askers.insert(asker), "two callbacks of one customer: {caller:?}");
+            }
         }
     }
 
@@ -471,7 +564,8 @@ impl Witness {
     /// Whether the member could be given to the caller, were they free.
     fn may_have(&self, caller: &Caller, extension: &Extension, agent: &Agent, now: Now) -> bool {
         let queue = &caller.arrival.queue;
-        self.up.contains(&caller.arrival.server)
+        caller.is_servable()
+            && self.up.contains(&caller.arrival.server)
             && agent.seats.get(queue).is_some_and(|seat| caller.arrival.penalties.contains(seat.penalty))
             && agent.pause(queue).is_none()
             && self.wrap_up.get(extension).is_none_or(|until| *until <= now.utc)
@@ -489,9 +583,13 @@ impl Witness {
                         "{extension} is free while {caller:?} waits"
                     );
                 }
-                if self.up.contains(&caller.arrival.server) {
+                if let Some(callback) = &caller.callback {
+                    assert!(callback.keep_until > now.steady, "kept too long: {caller:?}");
+                    assert!(callback.due().is_none_or(|at| at > now.steady), "overdue: {caller:?}");
+                    assert_eq!(floor.doors, Doors::Open, "waiting at closed doors");
+                } else if self.up.contains(&caller.arrival.server) {
                     let row = line.row.as_ref().expect("waiting for a queue that is gone");
-                    assert!(caller.since + row.queue_timeout > now.steady, "waiting too long: {caller:?}");
+                    assert!(caller.timed_from + row.queue_timeout > now.steady, "waiting too long: {caller:?}");
                     assert_eq!(floor.doors, Doors::Open, "waiting at closed doors");
                     let anybody = floor.agents.values().any(|a| a.seats.contains_key(queue));
                     let penalties = caller.arrival.penalties;
@@ -569,6 +667,7 @@ fn end_of_offer(why: OfferEnd) -> &'static str {
         OfferEnd::LoggedOff => "offers to members logged off",
         OfferEnd::Taken => "offers taken by another member",
         OfferEnd::Withdrawn => "offers withdrawn",
+        OfferEnd::NotReached => "offers whose caller was not reached",
     }
 }
 
@@ -584,5 +683,21 @@ fn end_of_call(outcome: CallOutcome) -> &'static str {
         CallOutcome::UnknownQueue => "calls to no queue",
         CallOutcome::Stopped => "calls given back at a stop",
         CallOutcome::Lost => "calls lost",
+        CallOutcome::NotReached => "calls not reached",
+        CallOutcome::CalledAgain => "calls that came again",
+        CallOutcome::Cancelled => "calls cancelled",
+    }
+}
+
+fn miss(why: Missed) -> &'static str {
+    match why {
+        Missed::NoAnswer => "calls back not answered",
+        Missed::Rejected => "calls back rejected",
+        Missed::Unavailable => "calls back to nobody",
+        Missed::MemberGone => "calls back whose member went",
+        Missed::HungUp => "calls back answered and hung up",
+        Missed::NotPlaced => "calls back not placed",
+        Missed::Lost => "calls back lost",
+        Missed::Stopped => "calls back at a stop",
     }
 }

@@ -58,13 +58,26 @@ pub(super) struct Caller {
     /// When the service marked the channel as its own.
     pub(super) marked: Option<u64>,
     pub(super) sound: Sound,
+    /// They are on the leg of this try to call them back.
+    pub(super) back: Option<u32>,
+}
+
+/// The leg of a caller who is called back and has not answered.
+#[derive(Debug)]
+pub(super) struct Back {
+    pub(super) server: usize,
+    /// As the caller was, for when they answer.
+    pub(super) arrival: Arrival,
+    pub(super) marked: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum LegState {
     Ringing,
     Answered,
-    /// Is told that the call was taken by somebody else.
+    /// Hears that the caller is being called back.
+    Hearing,
+    /// Is told that the call was taken by somebody else, or that the caller was not reached.
     Listening,
     Bridged,
 }
@@ -97,6 +110,8 @@ pub(super) struct World {
     /// Also of callers who are gone.
     pub(super) server_of: BTreeMap<CallId, usize>,
     pub(super) legs: BTreeMap<LegId, Leg>,
+    /// By call and try.
+    pub(super) backs: BTreeMap<(CallId, u32), Back>,
     pub(super) bridges: BTreeSet<CallId>,
     pub(super) phones: BTreeMap<Extension, Phone>,
 }

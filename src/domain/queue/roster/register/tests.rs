@@ -7,6 +7,7 @@ use super::*;
 use crate::domain::{
     id::Interface,
     queue::{
+        callback::CallbackPolicy,
         policy::Policy,
         roster::{Keys, MembershipKind},
     },
@@ -32,6 +33,7 @@ fn queue(number: u32, version: u32) -> Queue {
         ring_time: Duration::ZERO,
         queue_timeout: Duration::ZERO,
         policy: Policy::default(),
+        callback: CallbackPolicy::default(),
     }
 }
 

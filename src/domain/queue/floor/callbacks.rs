@@ -1,0 +1,489 @@
+//! Callers who asked to be called back: they keep their place without a leg, are offered as everybody is, and are called
+//! when a member has answered.
+//!
+//! A caller is called by one leg at a time, and never after they have talked: the next try waits until the leg of the last
+//! one is known to be gone, and who has answered is a caller like any other, on that leg.
+
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use crate::domain::{
+    fact::{CallOutcome, Fact, OfferEnd},
+    id::{CallId, Extension, OfferNo, QueueName, ServerId},
+    now::Now,
+    pop::PopState,
+    queue::{
+        callback::{Callback, Kept, KeptState, Missed, Reach, back_channel, is_callable, parse_back_channel},
+        caller::{Arrival, Caller, Offer, OfferState, Stage},
+        effect::{CallBack, Effect, Farewell},
+        floor::{Floor, Leg, earlier},
+        member::Work,
+    },
+};
+
+/// How long a caller may hear that they will be called back before they are hung up all the same.
+const PROMISE_BOUND: Duration = Duration::from_secs(20);
+
+/// Who asked where: one customer, from one number, has one callback in a queue.
+pub(super) type Asker = (QueueName, i64, String);
+
+/// What becomes of the leg of a try.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum BackLeg {
+    Gone,
+    ToBeDropped,
+}
+
+fn asker(arrival: &Arrival) -> Asker {
+    (arrival.queue.clone(), arrival.customer.id, arrival.caller.number.clone())
+}
+
+impl Floor {
+    // ---- asking ----------------------------------------------------------------------------------------------------
+
+    pub(super) fn key_pressed(&mut self, call: CallId, key: char, now: Now, out: &mut Vec<Effect>) {
+        let Some(policy) = self.queue_of(call).map(|queue| queue.callback.clone()) else { return };
+        let Some(caller) = self.callers.get(&call) else { return };
+        if policy.key != Some(key) || !caller.is_unanswered() || caller.callback.is_some() {
+            return;
+        }
+        if !is_callable(&caller.arrival.caller.number) {
+            return out.push(Effect::Regret { call });
+        }
+        self.end_offers(call, OfferEnd::Withdrawn, now, out);
+        self.take_over(call, now, out);
+        let Some(caller) = self.callers.get_mut(&call) else { return };
+        let keep_until = now.plus(policy.keep);
+        caller.callback = Some(Callback {
+            reach: Reach::Leaving { until: now.steady + PROMISE_BOUND },
+            attempt: 0,
+            tries: 0,
+            pause: None,
+            keep_until: keep_until.steady,
+        });
+        let arrival = caller.arrival.clone();
+        let waited = now.steady.saturating_duration_since(caller.since);
+        self.asked.insert(asker(&arrival), call);
+        out.push(Effect::Record(Fact::CallbackAsked {
+            call,
+            server: arrival.server,
+            queue: arrival.queue,
+            customer: arrival.customer,
+            caller: arrival.caller,
+            priority: arrival.priority,
+            since: earlier(now, waited).utc,
+            entered: caller.entered.utc,
+            penalties: arrival.penalties,
+            keep_until: keep_until.utc,
+        }));
+        out.push(Effect::Promise { call });
+        self.reschedule(call);
+    }
+
+    /// Gives a caller who waits the place of a callback that they asked for in an earlier call, if it is better, and ends that.
+    pub(super) fn take_over(&mut self, call: CallId, now: Now, out: &mut Vec<Effect>) {
+        let Some(before) = self.callback_of(call) else { return };
+        let Some(old) = self.callers.get(&before).map(Caller::place) else { return };
+        self.end_callback(before, CallOutcome::CalledAgain, now, out);
+        self.leave_line(call);
+        if let Some(caller) = self.callers.get_mut(&call) {
+            caller.arrival.priority = caller.arrival.priority.max(old.priority.0);
+            (caller.since, caller.ticket) = (caller.since, caller.ticket).min((old.since, old.ticket));
+        }
+        self.line_up(call);
+    }
+
+    /// A callback that the same customer asked for in another call, and that has not led to a talk.
+    pub(super) fn callback_of(&self, call: CallId) -> Option<CallId> {
+        if self.asked.is_empty() {
+            return None;
+        }
+        let caller = self.callers.get(&call)?;
+        let other = *self.asked.get(&asker(&caller.arrival)).filter(|other| **other != call)?;
+        match self.callers.get(&other)?.callback.as_ref()?.reach {
+            Reach::Leaving { .. } | Reach::Away | Reach::Called { .. } | Reach::Clearing => Some(other),
+            Reach::Back | Reach::Unsure { .. } => None,
+        }
+    }
+
+    pub(super) fn asks_no_more(&mut self, caller: &Caller) {
+        if caller.callback.is_some() {
+            let asker = asker(&caller.arrival);
+            if self.asked.get(&asker) == Some(&caller.arrival.call) {
+                self.asked.remove(&asker);
+            }
+        }
+    }
+
+    pub(super) fn promised(&mut self, call: CallId, out: &mut Vec<Effect>) {
+        let Some(caller) = self.callers.get(&call) else { return };
+        let Some(Reach::Leaving { .. }) = caller.callback.as_ref().map(|callback| &callback.reach) else { return };
+        let (server, channel) = (caller.arrival.server.clone(), caller.arrival.channel.clone());
+        out.push(Effect::HangUpCaller { call, server, channel });
+        self.set_reach(call, Reach::Away);
+    }
+
+    /// The leg of a caller who asked to be called back is gone.
+    pub(super) fn left(&mut self, call: CallId, now: Now, out: &mut Vec<Effect>) {
+        let Some(callback) = self.callers.get(&call).and_then(|caller| caller.callback.as_ref()) else { return };
+        match callback.reach {
+            Reach::Leaving { .. } => self.set_reach(call, Reach::Away),
+            Reach::Back => self.missed(call, Missed::HungUp, BackLeg::Gone, now, out),
+            Reach::Away | Reach::Called { .. } | Reach::Clearing | Reach::Unsure { .. } => {}
+        }
+    }
+
+    fn set_reach(&mut self, call: CallId, reach: Reach) {
+        let Some(caller) = self.callers.get_mut(&call) else { return };
+        if let Some(callback) = &mut caller.callback {
+            callback.reach = reach;
+        }
+        self.touched.insert(caller.arrival.queue.clone());
+        self.reschedule(call);
+    }
+
+    /// What is due of a callback: see [`Callback::due`].
+    pub(super) fn callback_due(&mut self, call: CallId, now: Now, out: &mut Vec<Effect>) {
+        let Some(caller) = self.callers.get_mut(&call) else { return };
+        let Some(callback) = &mut caller.callback else { return };
+        match callback.reach {
+            Reach::Leaving { .. } => self.promised(call, out),
+            Reach::Called { .. } => self.missed(call, Missed::NoAnswer, BackLeg::ToBeDropped, now, out),
+            Reach::Away => {
+                callback.pause = None;
+                self.touched.insert(caller.arrival.queue.clone());
+            }
+            Reach::Clearing | Reach::Back | Reach::Unsure { .. } => {}
+        }
+    }
+
+    // ---- calling back ----------------------------------------------------------------------------------------------
+
+    /// A member has answered for a caller who is away: now the caller is called.
+    pub(super) fn call_back(&mut self, call: CallId, now: Now, out: &mut Vec<Effect>) {
+        let ring_time = self.queue_of(call).map_or(Duration::ZERO, |queue| queue.callback.ring_time);
+        let Some(caller) = self.callers.get_mut(&call) else { return };
+        caller.stage = Stage::Calling;
+        let Some(offer) = caller.taken().cloned() else { return };
+        let Some(callback) = &mut caller.callback else { return };
+        callback.attempt += 1;
+        callback.reach = Reach::Called { until: now.steady + ring_time };
+        let attempt = callback.attempt;
+        let (number, server) = (caller.arrival.caller.number.clone(), caller.arrival.server.clone());
+        let (extension, offer) = (offer.extension, offer.number);
+        self.has_answered(&extension);
+        out.push(Effect::Record(Fact::CallbackCalled { call, attempt, offer, extension }));
+        out.push(Effect::CallBack(CallBack { call, attempt, number, server, offer, ring_time }));
+        self.reschedule(call);
+    }
+
+    pub(super) fn back_answered(
+        &mut self,
+        server: ServerId,
+        call: CallId,
+        attempt: u32,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) {
+        let channel = back_channel(call, attempt);
+        let Some(caller) = self.callers.get_mut(&call) else {
+            return out.push(Effect::DropBack { call, attempt, server });
+        };
+        let is_known = caller.arrival.channel == channel && !caller.is_away();
+        match &mut caller.callback {
+            Some(callback) if callback.attempt == attempt && matches!(callback.reach, Reach::Called { .. }) => {
+                callback.reach = Reach::Back;
+                caller.arrival.channel = channel;
+                self.join(call, now, out);
+            }
+            // Told twice.
+            _ if is_known => {}
+            // It is too late: nobody waits for them any more.
+            _ => out.push(Effect::DropBack { call, attempt, server }),
+        }
+    }
+
+    pub(super) fn back_gone(&mut self, call: CallId, attempt: u32, end: Missed, now: Now, out: &mut Vec<Effect>) {
+        let Some(caller) = self.callers.get(&call) else { return };
+        let reach = caller.callback.as_ref().filter(|callback| callback.attempt == attempt).map(|c| c.reach.clone());
+        match reach {
+            Some(Reach::Called { .. }) => self.missed(call, end, BackLeg::Gone, now, out),
+            Some(Reach::Clearing) => self.set_reach(call, Reach::Away),
+            // What it was is told when the link is up.
+            Some(Reach::Away | Reach::Leaving { .. } | Reach::Unsure { .. }) => {}
+            Some(Reach::Back) | None if caller.arrival.channel == back_channel(call, attempt) => {
+                self.caller_gone(call, now, out);
+            }
+            Some(Reach::Back) | None => {}
+        }
+    }
+
+    /// The member who waits for the caller has hung up.
+    pub(super) fn member_left(
+        &mut self,
+        call: CallId,
+        number: OfferNo,
+        why: OfferEnd,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) {
+        self.end_offer(call, number, why, Leg::Gone, now, out);
+        self.missed(call, Missed::MemberGone, BackLeg::ToBeDropped, now, out);
+    }
+
+    /// A try has come to nothing. The caller is in line again, in the old place, for after a pause; or it was the last try.
+    fn missed(&mut self, call: CallId, why: Missed, leg: BackLeg, now: Now, out: &mut Vec<Effect>) {
+        let policy = self.queue_of(call).map(|queue| queue.callback.clone()).unwrap_or_default();
+        let Some(caller) = self.callers.get_mut(&call) else { return };
+        let server = caller.arrival.server.clone();
+        let Some(callback) = &mut caller.callback else { return };
+        let pause = match why {
+            // The caller has nothing to do with it: the next member who is free gets them.
+            Missed::MemberGone | Missed::NotPlaced => Duration::ZERO,
+            Missed::NoAnswer
+            | Missed::Rejected
+            | Missed::Unavailable
+            | Missed::HungUp
+            | Missed::Lost
+            | Missed::Stopped => policy.retry,
+        };
+        callback.tries += u32::from(why != Missed::NotPlaced);
+        callback.pause = (!pause.is_zero()).then(|| now.steady + pause);
+        let (attempt, tries) = (callback.attempt, callback.tries);
+        callback.reach = match leg {
+            BackLeg::Gone => Reach::Away,
+            BackLeg::ToBeDropped => Reach::Clearing,
+        };
+        if leg == BackLeg::ToBeDropped {
+            out.push(Effect::DropBack { call, attempt, server });
+        }
+        let last = tries >= policy.tries;
+        let again_at = (!last && !pause.is_zero()).then(|| now.plus(pause).utc);
+        out.push(Effect::Record(Fact::CallbackMissed { call, attempt, tries, why, again_at }));
+        // After the last of them the caller is in line.
+        let offers: Vec<(OfferNo, OfferState)> =
+            caller.offers.values().map(|offer| (offer.number, offer.state)).collect();
+        for (number, state) in offers {
+            let (end, farewell) = match state {
+                OfferState::Answered => (OfferEnd::NotReached, Farewell::NotReached),
+                OfferState::Popping { .. } | OfferState::Ringing { .. } => (OfferEnd::CallerGone, Farewell::None),
+            };
+            self.end_offer(call, number, end, Leg::ToBeDropped(farewell), now, out);
+        }
+        if last {
+            return self.remove(call, None, CallOutcome::NotReached, out);
+        }
+        self.touched.extend(self.callers.get(&call).map(|caller| caller.arrival.queue.clone()));
+        self.reschedule(call);
+    }
+
+    // ---- ending ----------------------------------------------------------------------------------------------------
+
+    /// Ends a callback that has not led to a talk.
+    pub(super) fn end_callback(&mut self, call: CallId, outcome: CallOutcome, now: Now, out: &mut Vec<Effect>) {
+        self.end_offers(call, OfferEnd::Withdrawn, now, out);
+        self.let_legs_go(call, out);
+        self.remove(call, None, outcome, out);
+    }
+
+    /// Somebody does not want it any more; a talk goes on.
+    pub(super) fn cancelled(&mut self, call: CallId, now: Now, out: &mut Vec<Effect>) {
+        let Some(caller) = self.callers.get(&call) else { return };
+        match caller.callback.as_ref().map(|callback| &callback.reach) {
+            Some(Reach::Leaving { .. } | Reach::Away | Reach::Called { .. } | Reach::Clearing) => {
+                self.end_callback(call, CallOutcome::Cancelled, now, out);
+            }
+            Some(Reach::Back | Reach::Unsure { .. }) | None => {}
+        }
+    }
+
+    /// The service stops: the database keeps it for the next run, which has to find no leg of it.
+    pub(super) fn let_go(&mut self, call: CallId, now: Now, out: &mut Vec<Effect>) {
+        let Some(callback) = self.callers.get(&call).and_then(|caller| caller.callback.as_ref()) else { return };
+        match callback.reach {
+            Reach::Called { .. } => self.missed(call, Missed::Stopped, BackLeg::ToBeDropped, now, out),
+            Reach::Back => {
+                self.let_legs_go(call, out);
+                self.missed(call, Missed::Stopped, BackLeg::Gone, now, out);
+            }
+            Reach::Leaving { .. } | Reach::Away | Reach::Clearing | Reach::Unsure { .. } => {
+                self.let_legs_go(call, out);
+            }
+        }
+        self.end_offers(call, OfferEnd::Withdrawn, now, out);
+        let Some(caller) = self.forget(call) else { return };
+        out.push(Effect::ForgetAnnouncement { call });
+        if caller.has_rung() {
+            out.push(Effect::DropBridge { call, server: caller.arrival.server });
+        }
+    }
+
+    fn let_legs_go(&mut self, call: CallId, out: &mut Vec<Effect>) {
+        let Some(caller) = self.callers.get(&call) else { return };
+        let Some(callback) = &caller.callback else { return };
+        let (server, channel) = (caller.arrival.server.clone(), caller.arrival.channel.clone());
+        match callback.reach {
+            Reach::Leaving { .. } | Reach::Back => out.push(Effect::HangUpCaller { call, server, channel }),
+            Reach::Called { .. } => out.push(Effect::DropBack { call, attempt: callback.attempt, server }),
+            // On its way already, or not there.
+            Reach::Clearing | Reach::Away | Reach::Unsure { .. } => {}
+        }
+    }
+
+    // ---- after a restart -------------------------------------------------------------------------------------------
+
+    /// Takes up the callbacks of an earlier run, in their places.
+    pub(super) fn kept(&mut self, mut kept: Vec<Kept>, now: Now, out: &mut Vec<Effect>) {
+        kept.sort_by_key(|kept| (kept.since, kept.call));
+        for kept in kept {
+            if !self.callers.contains_key(&kept.call) {
+                self.keep(kept, now, out);
+            }
+        }
+    }
+
+    fn keep(&mut self, kept: Kept, now: Now, out: &mut Vec<Effect>) {
+        let call = kept.call;
+        let moment = |at: Timestamp| at_steady(now, at);
+        let reach = match &kept.state {
+            KeptState::Waiting | KeptState::Cancelled => Reach::Away,
+            KeptState::Called => Reach::Unsure { talked_with: None },
+            KeptState::Talking(extension) => Reach::Unsure { talked_with: Some(extension.clone()) },
+        };
+        let arrival = Arrival {
+            call,
+            server: kept.server,
+            // As if they were on the leg of the last try: if there is one, that is how it is found.
+            channel: back_channel(call, kept.attempt),
+            queue: kept.queue,
+            customer: kept.customer,
+            caller: kept.caller,
+            priority: kept.priority,
+            penalties: kept.penalties,
+        };
+        let age = age(now, kept.entered);
+        self.tickets += 1;
+        let mut caller = Caller::new(arrival, earlier(now, age), age, self.tickets);
+        caller.since = moment(kept.since);
+        caller.callback = Some(Callback {
+            reach,
+            attempt: kept.attempt,
+            tries: kept.tries,
+            pause: kept.again_at.map(moment).filter(|at| *at > now.steady),
+            keep_until: moment(kept.keep_until),
+        });
+        // Some phone may have rung for it.
+        caller.mark_rung();
+        self.asked.insert(asker(&caller.arrival), call);
+        self.callers.insert(call, caller);
+        self.line_up(call);
+        if kept.state == KeptState::Cancelled {
+            self.end_callback(call, CallOutcome::Cancelled, now, out);
+        }
+    }
+
+    /// A leg of somebody whose callback is known was found, and nobody is with them. By the leg of the last try they are back,
+    /// and wait on it; one on which they asked is to be hung up, as they were told.
+    pub(super) fn back_on_the_line(&mut self, arrival: &Arrival, now: Now, out: &mut Vec<Effect>) {
+        let (call, server, channel) = (arrival.call, arrival.server.clone(), arrival.channel.clone());
+        let Some(caller) = self.callers.get_mut(&call) else { return };
+        let Some(callback) = &mut caller.callback else { return };
+        let last = parse_back_channel(&channel).filter(|(_, attempt)| *attempt >= callback.attempt);
+        match (&callback.reach, last) {
+            (Reach::Unsure { .. } | Reach::Away, Some((_, attempt))) => {
+                (callback.attempt, callback.pause) = (attempt, None);
+                (caller.arrival.channel, caller.arrival.server) = (channel, server);
+                self.set_reach(call, Reach::Back);
+                out.push(Effect::Music { call });
+            }
+            (Reach::Called { .. }, Some((_, attempt))) => self.back_answered(server, call, attempt, now, out),
+            (Reach::Leaving { .. } | Reach::Back, _) if caller.arrival.channel == channel => {}
+            _ => out.push(Effect::HangUpCaller { call, server, channel }),
+        }
+    }
+
+    /// The leg by which they are being called was found ringing. If a member waits for them, all goes on as before.
+    pub(super) fn back_found(
+        &mut self,
+        server: ServerId,
+        (call, attempt): (CallId, u32),
+        member: Option<(OfferNo, Extension)>,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) {
+        let ring_time = self.queue_of(call).map_or(Duration::ZERO, |queue| queue.callback.ring_time);
+        let member = member.filter(|(_, extension)| !self.engaged.contains_key(extension));
+        let caller = self.callers.get_mut(&call);
+        let Some((caller, callback)) = caller.and_then(|c| c.callback.clone().map(|callback| (c, callback))) else {
+            return out.push(Effect::DropBack { call, attempt, server });
+        };
+        let is_news = match callback.reach {
+            Reach::Called { .. } if attempt == callback.attempt => return,
+            Reach::Unsure { .. } | Reach::Away => attempt >= callback.attempt && caller.stage == Stage::Waiting,
+            Reach::Leaving { .. } | Reach::Called { .. } | Reach::Clearing | Reach::Back => false,
+        };
+        if !is_news {
+            return out.push(Effect::DropBack { call, attempt, server });
+        }
+        caller.arrival.server = server;
+        let reach = Reach::Called { until: now.steady + ring_time };
+        caller.callback = Some(Callback { attempt, reach, ..callback });
+        let Some((offer, extension)) = member else {
+            return self.missed(call, Missed::Lost, BackLeg::ToBeDropped, now, out);
+        };
+        let state = OfferState::Answered;
+        caller.offers.insert(offer, Offer { number: offer, extension: extension.clone(), state });
+        out.push(Effect::Update { pop: caller.pop(&extension, PopState::Ringing, now) });
+        self.leave_line(call);
+        if let Some(caller) = self.callers.get_mut(&call) {
+            caller.stage = Stage::Calling;
+        }
+        self.engaged.entry(extension.clone()).or_default().insert((call, offer));
+        self.set_work(&extension, Work::Busy { call, offer });
+        self.reschedule(call);
+    }
+
+    /// Whether a talk of theirs may still be found.
+    pub(super) fn is_unsure(&self, call: CallId) -> bool {
+        let callback = self.callers.get(&call).and_then(|caller| caller.callback.as_ref());
+        callback.is_some_and(|callback| matches!(callback.reach, Reach::Unsure { .. }))
+    }
+
+    /// What an earlier run had begun on this Asterisk, and what was not found there, is over.
+    pub(super) fn settle_the_unsure(&mut self, server: &ServerId, now: Now, out: &mut Vec<Effect>) {
+        let unsure: Vec<(CallId, Option<Extension>)> = self
+            .callers
+            .values()
+            .filter(|caller| caller.arrival.server == *server)
+            .filter_map(|caller| match &caller.callback.as_ref()?.reach {
+                Reach::Unsure { talked_with } => Some((caller.arrival.call, talked_with.clone())),
+                Reach::Leaving { .. } | Reach::Away | Reach::Called { .. } | Reach::Clearing | Reach::Back => None,
+            })
+            .collect();
+        for (call, talked_with) in unsure {
+            match talked_with {
+                None => self.missed(call, Missed::Lost, BackLeg::Gone, now, out),
+                Some(extension) => {
+                    if let Some(agent) = self.agents.get_mut(&extension) {
+                        agent.last_call = agent.last_call.max(Some(now.utc));
+                    }
+                    self.remove(call, Some(extension), CallOutcome::Completed, out);
+                }
+            }
+        }
+    }
+}
+
+/// How long ago that was.
+fn age(now: Now, at: Timestamp) -> Duration {
+    Duration::try_from(now.utc.duration_since(at)).unwrap_or_default()
+}
+
+/// The same moment on the steady clock, as far as it goes.
+fn at_steady(now: Now, at: Timestamp) -> Instant {
+    match Duration::try_from(at.duration_since(now.utc)) {
+        Ok(ahead) => now.steady.checked_add(ahead).unwrap_or(now.steady),
+        Err(_) => earlier(now, age(now, at)).steady,
+    }
+}
