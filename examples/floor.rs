@@ -106,6 +106,7 @@ fn roster() -> Roster {
     let queue = |n: usize| Queue {
         name: QueueName::new(format!("queue{n}")),
         label: format!("Queue {n}"),
+        number: None,
         announcement: String::new(),
         greeting: String::new(),
         moh_class: "default".into(),

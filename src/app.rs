@@ -176,8 +176,18 @@ async fn serve(
             known.send_modify(|known| known.replace(&first));
             let mirror = mirror::spawn(asterisks.iter().map(|(ari, _)| ari.clone()), &known.subscribe());
             let (desk, ledger, publish_bound) = (desk.clone(), ledger.clone(), config.xmpp.publish_bound);
-            let floor =
-                floor::spawn(floor::Outlets { asterisks, desk, ledger, first, news, known, publish_bound, language });
+            let transfer_code = config.floor.transfer_code.clone();
+            let floor = floor::spawn(floor::Outlets {
+                asterisks,
+                desk,
+                ledger,
+                first,
+                news,
+                known,
+                publish_bound,
+                language,
+                transfer_code,
+            });
             running = Some((floor, mirror, ari_stop));
             tokio::select! {
                 why = &mut asked => { tracing::info!("{why}: stopping"); Ok(Left::Asked) }

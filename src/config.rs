@@ -22,7 +22,9 @@ mod value;
 pub use value::parse_duration;
 
 use secret::{Secret, Secrets, resolve};
-use value::{bare_jid, duration, host_port, http_base, listen, log_filter, outlasts, socket_address, spans, within};
+use value::{
+    bare_jid, duration, feature_code, host_port, http_base, listen, log_filter, outlasts, socket_address, spans, within,
+};
 
 /// Why a configuration was refused. Says the file, the key and what is expected.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +71,9 @@ pub struct Config {
     /// The FastAGI server.
     #[serde(default)]
     pub agi: Agi,
+    /// What agents can do in a talk.
+    #[serde(default)]
+    pub floor: Floor,
     /// The Asterisk servers, one table each.
     pub asterisk: Vec<Asterisk>,
 }
@@ -241,6 +246,21 @@ impl Default for Agi {
             deadline: Duration::from_secs(3),
             most: 256,
         }
+    }
+}
+
+/// `[floor]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Floor {
+    /// What an agent presses in a talk before the number that the caller is to be sent to; empty: nothing.
+    #[serde(deserialize_with = "feature_code")]
+    pub transfer_code: String,
+}
+
+impl Default for Floor {
+    fn default() -> Self {
+        Self { transfer_code: "##".into() }
     }
 }
 

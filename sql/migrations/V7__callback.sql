@@ -84,5 +84,5 @@ ALTER TABLE call_events
     DROP CONSTRAINT call_events_kind_check,
     ADD CONSTRAINT call_events_kind_check CHECK (kind IN
         ('entered', 'offered', 'ringing', 'offer_ended', 'answered', 'ended', 'wrap_up', 'auto_paused', 'overflowed',
-         'callback_asked', 'callback_called', 'callback_missed'));
-COMMENT ON COLUMN call_events.kind IS 'entered, offered, ringing, offer_ended, answered, ended, wrap_up, auto_paused, overflowed, callback_asked, callback_called or callback_missed.';
+         'transferred', 'transfer_failed', 'held', 'resumed', 'callback_asked', 'callback_called', 'callback_missed'));
+COMMENT ON COLUMN call_events.kind IS 'entered, offered, ringing, offer_ended, answered, ended, wrap_up, auto_paused, overflowed; of transfers: transferred, transfer_failed; of hold: held, resumed; of callbacks: callback_asked, callback_called, callback_missed.';

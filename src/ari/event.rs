@@ -20,7 +20,23 @@ pub enum Incoming {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// A channel has entered the application.
-    StasisStart(Channel),
+    StasisStart {
+        /// Which.
+        channel: Channel,
+        /// The id of the channel whose place in a bridge it takes, when a phone transfers.
+        replaces: Option<String>,
+    },
+    /// A key was pressed on a channel.
+    ChannelDtmfReceived {
+        /// Where.
+        channel: Channel,
+        /// Which; empty for none that we know.
+        digit: Option<char>,
+    },
+    /// A phone put the other side on hold.
+    ChannelHold(Channel),
+    /// A phone took the other side back.
+    ChannelUnhold(Channel),
     /// A channel has left the application.
     StasisEnd(Channel),
     /// A channel is gone.
@@ -29,13 +45,6 @@ pub enum Event {
         channel: Channel,
         /// Q.850 cause.
         cause: i32,
-    },
-    /// Somebody has pressed a key.
-    ChannelDtmfReceived {
-        /// On the channel with this id
-        channel: String,
-        /// this one: `0-9`, `*`, `#`, `A-D`.
-        digit: String,
     },
     /// A playback is over, by itself or stopped.
     PlaybackFinished {
@@ -48,11 +57,13 @@ pub enum Event {
 
 /// All that Asterisk is asked to send: the types of [`Event`], and two that the link itself needs. Answers to requests
 /// over the WebSocket pass the same filter: without `RESTResponse` none would come (seen with 22.10).
-pub(super) const WANTED: [&str; 8] = [
+pub(super) const WANTED: [&str; 10] = [
     "StasisStart",
     "StasisEnd",
-    "ChannelDestroyed",
     "ChannelDtmfReceived",
+    "ChannelHold",
+    "ChannelUnhold",
+    "ChannelDestroyed",
     "PlaybackFinished",
     "EndpointStateChange",
     "ApplicationReplaced",
@@ -63,10 +74,16 @@ impl Event {
     /// The event, if it is one of those somebody acts on.
     pub(super) fn from_wire(any: AnyEvent) -> Option<Self> {
         Some(match any.kind.as_str() {
-            "StasisStart" => Self::StasisStart(any.channel),
+            "StasisStart" => {
+                Self::StasisStart { channel: any.channel, replaces: any.replace_channel.map(|channel| channel.id) }
+            }
+            "ChannelDtmfReceived" => {
+                Self::ChannelDtmfReceived { channel: any.channel, digit: any.digit.chars().next() }
+            }
+            "ChannelHold" => Self::ChannelHold(any.channel),
+            "ChannelUnhold" => Self::ChannelUnhold(any.channel),
             "StasisEnd" => Self::StasisEnd(any.channel),
             "ChannelDestroyed" => Self::ChannelDestroyed { channel: any.channel, cause: any.cause },
-            "ChannelDtmfReceived" => Self::ChannelDtmfReceived { channel: any.channel.id, digit: any.digit },
             "PlaybackFinished" => Self::PlaybackFinished { playback: any.playback.id },
             "EndpointStateChange" => Self::EndpointStateChange(any.endpoint),
             _ => return None,

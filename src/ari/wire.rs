@@ -27,6 +27,10 @@ pub struct Channel {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct Dialplan {
+    /// Context,
+    pub context: String,
+    /// and extension.
+    pub exten: String,
     /// `Stasis` while the channel is in an application.
     pub app_name: String,
     /// The application's name and arguments.
@@ -105,6 +109,7 @@ pub(super) struct AnyEvent {
     #[serde(rename = "type")]
     pub(super) kind: String,
     pub(super) channel: Channel,
+    pub(super) replace_channel: Option<Channel>,
     pub(super) endpoint: Endpoint,
     pub(super) playback: Playback,
     pub(super) cause: i32,

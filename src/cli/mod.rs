@@ -193,6 +193,8 @@ fn explain(error: tokio_postgres::Error) -> anyhow::Error {
         "customers_name_check" => "the name is not valid: expected 1 to 200 characters",
         "queues_pkey" => "there is already a queue with this name: `usher queue change` changes it",
         "queues_label_check" => "the label is not valid: expected 1 to 100 characters",
+        "queues_number_check" => "the number is not valid: expected 1 to 20 of 0-9 * #",
+        "queues_number_key" => "another queue has that number: see `usher queue list`",
         "queues_announcement_check" => "the announcement is too long: expected up to 1000 characters",
         "queues_greeting_check" => {
             "the greeting is not valid: expected a sound without extension such as usher/support_team, or nothing"

@@ -156,7 +156,7 @@ fn no_key_of_the_program_is_missing_in_the_example() {
     let example: toml::Value = toml::from_str(&example_in_full()).unwrap();
     let mut seen = BTreeMap::new();
     Config::deserialize(Fields { of: String::new(), seen: &mut seen, example: &example }).unwrap();
-    assert_eq!(seen.keys().collect::<Vec<_>>(), ["", "agi", "asterisk", "database", "service", "xmpp"]);
+    assert_eq!(seen.keys().collect::<Vec<_>>(), ["", "agi", "asterisk", "database", "floor", "service", "xmpp"]);
     for (section, fields) in seen {
         let table = match section.as_str() {
             "" => &example,

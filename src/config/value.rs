@@ -49,6 +49,15 @@ pub(super) fn socket_address<'de, D: serde::Deserializer<'de>>(from: D) -> Resul
     from.deserialize_str(Text)
 }
 
+/// Reads a feature code: up to four keys of a phone.
+pub(super) fn feature_code<'de, D: serde::Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    let text = <String as serde::Deserialize>::deserialize(from)?;
+    if text.len() <= 4 && text.bytes().all(|b| b.is_ascii_digit() || b"*#".contains(&b)) {
+        return Ok(text);
+    }
+    Err(serde::de::Error::custom(format!("{text:?} is not a feature code: expected up to 4 of 0-9 * #, or nothing")))
+}
+
 pub(super) fn within<T: PartialOrd + fmt::Display>(value: T, least: T, most: T) -> Result<(), String> {
     if value < least || value > most {
         return Err(format!("{value} is out of range: expected {least} to {most}"));

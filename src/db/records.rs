@@ -183,10 +183,10 @@ impl Columns {
                 self.event(*id, *at, *call, "entered", None, None, detail);
             }
             Fact::CallOffered { call, offer, extension, choice } => {
-                self.event(*id, *at, *call, "offered", Some(extension), Some(*offer), json!({ "why": choice }));
+                self.event(*id, *at, *call, "offered", member(extension), Some(*offer), json!({ "why": choice }));
             }
             Fact::CallRinging { call, offer, extension, pop } => {
-                self.event(*id, *at, *call, "ringing", Some(extension), Some(*offer), json!({ "pop": pop.as_str() }));
+                self.event(*id, *at, *call, "ringing", member(extension), Some(*offer), json!({ "pop": pop.as_str() }));
             }
             Fact::OfferEnded { call, offer, extension, why } => {
                 self.event(
@@ -194,15 +194,17 @@ impl Columns {
                     *at,
                     *call,
                     "offer_ended",
-                    Some(extension),
+                    member(extension),
                     Some(*offer),
                     json!({ "why": why.as_str() }),
                 );
             }
             Fact::CallAnswered { call, offer, extension } => {
-                self.answers.add(*call, *at, extension.as_str());
+                if member(extension).is_some() {
+                    self.answers.add(*call, *at, extension.as_str());
+                }
                 self.callbacks.step(*id, *call, "talking", Step { extension: Some(extension), ..Step::default() });
-                self.event(*id, *at, *call, "answered", Some(extension), Some(*offer), json!({}));
+                self.event(*id, *at, *call, "answered", member(extension), Some(*offer), json!({}));
             }
             Fact::CallOverflowed { call, queue, why, to } => {
                 let detail =
@@ -225,6 +227,18 @@ impl Columns {
                 self.callbacks.step(*id, *call, "waiting", step);
                 let detail = json!({ "try": attempt, "why": why.as_str(), "again_at": again_at });
                 self.event(*id, *at, *call, "callback_missed", None, None, detail);
+            }
+            Fact::CallTransferred { call, from, to, how } => {
+                self.last_calls.extension.push(clean(from.as_str()));
+                self.last_calls.at.push(*at);
+                let detail = json!({ "to": clean(&to.to_string()), "how": how.as_str() });
+                self.event(*id, *at, *call, "transferred", Some(from), None, detail);
+            }
+            Fact::TransferFailed { call, from, why } => {
+                self.event(*id, *at, *call, "transfer_failed", Some(from), None, json!({ "why": why.as_str() }));
+            }
+            Fact::CallHeld { call, extension, hold } => {
+                self.event(*id, *at, *call, hold.as_str(), member(extension), None, json!({}));
             }
             Fact::WrapUp { call, extension, queue, until } => {
                 self.wrap_ups.queue.push(clean(queue.as_str()));
@@ -274,6 +288,11 @@ impl Columns {
         events.offer.push(offer.map(|OfferNo(n)| i32::try_from(n).unwrap_or(i32::MAX)));
         events.detail.push(detail);
     }
+}
+
+/// Whom a step is about, unless it is a party outside.
+fn member(extension: &Extension) -> Option<&Extension> {
+    Some(extension).filter(|extension| extension.number_outside().is_none())
 }
 
 /// A text as PostgreSQL can hold it: a caller id may contain the one character that it cannot, U+0000.

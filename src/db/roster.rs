@@ -151,6 +151,7 @@ impl Reader {
         Ok(Queue {
             name: QueueName::new(name),
             label: row.try_get("label")?,
+            number: row.try_get("number")?,
             announcement: row.try_get("announcement")?,
             greeting: row.try_get("greeting")?,
             moh_class: row.try_get("moh_class")?,

@@ -11,7 +11,7 @@ macro_rules! agents {
 }
 macro_rules! queues {
     () => {
-        "SELECT name, label, announcement, greeting, moh_class, ring_time_seconds, queue_timeout_seconds, strategy, \
+        "SELECT name, label, number, announcement, greeting, moh_class, ring_time_seconds, queue_timeout_seconds, strategy, \
          retry_seconds, max_waiting, join_empty, leave_empty, weight, service_level_seconds, wrap_up_seconds, \
          auto_pause_after, sticky_seconds, overflow, \
          callback_key, callback_tries, callback_retry_seconds, callback_ring_seconds, callback_keep_seconds \

@@ -13,6 +13,7 @@ use crate::domain::{
         choice::Choice,
         policy::Overflow,
         roster::{CallerId, Customer},
+        transfer::{TransferFailure, TransferMeans, TransferTarget},
     },
 };
 
@@ -145,6 +146,35 @@ pub enum Fact {
         /// They are not tried before.
         again_at: Option<Timestamp>,
     },
+    /// A member sent the caller on: their talk is over, and the call goes on.
+    CallTransferred {
+        /// The call
+        call: CallId,
+        /// was sent on by this member,
+        from: Extension,
+        /// to there,
+        to: TransferTarget,
+        /// by this means.
+        how: TransferMeans,
+    },
+    /// A transfer came to nothing: the caller goes back to who asked for it, or else to the front of the queue.
+    TransferFailed {
+        /// The call
+        call: CallId,
+        /// of this member
+        from: Extension,
+        /// because of this.
+        why: TransferFailure,
+    },
+    /// A member put the caller on hold, or took them back.
+    CallHeld {
+        /// The call
+        call: CallId,
+        /// by this member.
+        extension: Extension,
+        /// Whether the talk goes on.
+        hold: Hold,
+    },
     /// A member is offered nothing after a talk.
     WrapUp {
         /// After this call
@@ -191,6 +221,9 @@ impl Fact {
             | Self::CallbackAsked { call, .. }
             | Self::CallbackCalled { call, .. }
             | Self::CallbackMissed { call, .. }
+            | Self::CallTransferred { call, .. }
+            | Self::TransferFailed { call, .. }
+            | Self::CallHeld { call, .. }
             | Self::WrapUp { call, .. }
             | Self::AutoPaused { call, .. }
             | Self::CallEnded { call, .. } => *call,
@@ -201,19 +234,57 @@ impl Fact {
     pub fn summary(&self) -> String {
         match self {
             Self::CallEntered { queue, server, .. } => format!("entered {queue} on {server}"),
-            Self::CallOffered { offer, extension, .. } => format!("offer {} goes to {extension}", offer.0),
-            Self::CallRinging { extension, pop, .. } => format!("rings at {extension}, its pop {}", pop.as_str()),
-            Self::OfferEnded { extension, why, .. } => format!("{extension} did not take it: {}", why.as_str()),
-            Self::CallAnswered { extension, .. } => format!("answered by {extension}"),
+            Self::CallOffered { offer, extension, .. } => format!("offer {} goes to {}", offer.0, party(extension)),
+            Self::CallRinging { extension, pop, .. } => {
+                format!("rings at {}, its pop {}", party(extension), pop.as_str())
+            }
+            Self::OfferEnded { extension, why, .. } => {
+                format!("{} did not take it: {}", party(extension), why.as_str())
+            }
+            Self::CallAnswered { extension, .. } => format!("answered by {}", party(extension)),
             Self::CallOverflowed { queue, why, to, .. } => format!("leaves {queue} for {to}: {}", why.as_str()),
             Self::CallbackAsked { queue, .. } => format!("is to be called back, and keeps the place in {queue}"),
             Self::CallbackCalled { attempt, extension, .. } => format!("is called back for {extension}, try {attempt}"),
             Self::CallbackMissed { attempt, why, .. } => format!("was not reached in try {attempt}: {}", why.as_str()),
+            Self::CallTransferred { from, to, how, .. } => {
+                let to = match to {
+                    TransferTarget::Outside(_) => "a number outside".to_owned(),
+                    TransferTarget::Extension(_) | TransferTarget::Queue(_) => to.to_string(),
+                };
+                format!("sent on by {from} to {to} ({})", how.as_str())
+            }
+            Self::TransferFailed { from, why, .. } => format!("comes back to {from}: {}", why.as_str()),
+            Self::CallHeld { extension, hold, .. } => format!("{} by {extension}", hold.as_str()),
             Self::WrapUp { extension, until, .. } => format!("{extension} is in wrap-up until {until}"),
             Self::AutoPaused { extension, queue, unanswered, .. } => {
                 format!("{extension} is paused in {queue} after {unanswered} unanswered offers")
             }
             Self::CallEnded { outcome, .. } => format!("ended: {}", outcome.as_str()),
+        }
+    }
+}
+
+/// Whom an offer goes to, without the number of a party outside.
+fn party(extension: &Extension) -> &str {
+    if extension.number_outside().is_some() { "a party outside" } else { extension.as_str() }
+}
+
+/// What became of a talk in between.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Hold {
+    /// The caller hears music.
+    Held,
+    /// The two talk again.
+    Resumed,
+}
+
+impl Hold {
+    /// The word in logs and call events.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Held => "held",
+            Self::Resumed => "resumed",
         }
     }
 }

@@ -86,7 +86,21 @@ fn is_word(text: &str, longest: usize) -> bool {
     (1..=longest).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
 }
 
+/// What stands before the number of a party outside.
+const OUTSIDE: &str = "outside/";
+
 impl Extension {
+    /// Stands for a party that is none of ours: whom an agent has transferred a caller to. Taken for no extension, since none
+    /// has a slash.
+    pub fn outside(number: &str) -> Self {
+        Self::new(format!("{OUTSIDE}{number}"))
+    }
+
+    /// The number of a party that is none of ours.
+    pub fn number_outside(&self) -> Option<&str> {
+        self.as_str().strip_prefix(OUTSIDE)
+    }
+
     /// Parses an extension from outside (a caller id, a command line).
     ///
     /// # Errors
@@ -129,6 +143,13 @@ impl CustomerCode {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct CallId(pub Uuid);
+
+impl CallId {
+    /// Milliseconds since 1970 at which the id was made (UUID version 7).
+    pub fn made_at(self) -> u64 {
+        u64::try_from(self.0.as_u128() >> 80).unwrap_or(u64::MAX)
+    }
+}
 
 impl fmt::Display for CallId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

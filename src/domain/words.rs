@@ -6,6 +6,8 @@ use std::fmt;
 
 use serde::Deserialize;
 
+use crate::domain::queue::transfer::TransferFailure;
+
 /// A language, by the name that Asterisk's folders of sounds have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 pub enum Language {
@@ -44,6 +46,11 @@ pub enum Words<'a> {
         queue: &'a str,
         /// So many calls in a row, at least one.
         unanswered: u32,
+    },
+    /// The transfer that they asked for came to nothing.
+    TransferFailed {
+        /// Why.
+        why: TransferFailure,
     },
 }
 
@@ -84,6 +91,16 @@ fn english(words: Words<'_>) -> String {
             let calls = if unanswered == 1 { "1 call".into() } else { format!("{unanswered} calls in a row") };
             format!("You did not answer {calls} of {queue} and are paused there. Log on again to take calls.")
         }
+        Words::TransferFailed { why } => {
+            let why = match why {
+                TransferFailure::Busy => "the other phone is busy",
+                TransferFailure::Rejected => "the call was declined",
+                TransferFailure::NoAnswer => "nobody answered",
+                TransferFailure::Unavailable => "the number cannot be reached",
+                TransferFailure::QueueClosed => "the queue takes no callers now",
+            };
+            format!("Your transfer did not work: {why}. The caller comes back to you.")
+        }
     }
 }
 
@@ -101,6 +118,16 @@ fn spanish(words: Words<'_>) -> String {
                 "No contestó {calls} de {queue} y está en pausa en esa cola. Vuelva a abrir su sesión para recibir llamadas."
             )
         }
+        Words::TransferFailed { why } => {
+            let why = match why {
+                TransferFailure::Busy => "el otro teléfono está ocupado",
+                TransferFailure::Rejected => "rechazaron la llamada",
+                TransferFailure::NoAnswer => "nadie contestó",
+                TransferFailure::Unavailable => "no se puede llegar a ese número",
+                TransferFailure::QueueClosed => "la cola no recibe llamadas ahora",
+            };
+            format!("No se pudo transferir la llamada: {why}. Quien llama vuelve a usted.")
+        }
     }
 }
 
@@ -114,6 +141,16 @@ fn portuguese(words: Words<'_>) -> String {
             format!(
                 "Você não atendeu {calls} da fila {queue} e está em pausa nela. Entre na fila outra vez para receber ligações."
             )
+        }
+        Words::TransferFailed { why } => {
+            let why = match why {
+                TransferFailure::Busy => "o outro telefone está ocupado",
+                TransferFailure::Rejected => "a ligação foi recusada",
+                TransferFailure::NoAnswer => "ninguém atendeu",
+                TransferFailure::Unavailable => "não foi possível chegar a esse número",
+                TransferFailure::QueueClosed => "a fila não recebe ligações agora",
+            };
+            format!("Não foi possível transferir a ligação: {why}. Quem ligou volta para você.")
         }
     }
 }
@@ -140,6 +177,7 @@ mod tests {
                 let number = match words {
                     Words::LoggedOn { extension, .. } | Words::LoggedOff { extension, .. } => extension.to_owned(),
                     Words::AutoPaused { unanswered, .. } => unanswered.to_string(),
+                    Words::TransferFailed { .. } => String::new(),
                 };
                 assert!(said.contains(queue) && said.contains(&number), "{said}");
                 assert!(!all.contains(&said), "{said}");

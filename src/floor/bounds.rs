@@ -24,7 +24,12 @@ use crate::{
             effect::{CallBack, Ring},
         },
     },
-    floor::{Service, listen::EXTENSION, perform::RING_SLACK},
+    floor::{
+        Service,
+        listen::EXTENSION,
+        perform::RING_SLACK,
+        transfers::{CONTEXT, CONTEXT_VARIABLE},
+    },
 };
 
 /// Global variable of the dialplan: how long a caller who waits stays with a service that has fallen silent, in seconds.
@@ -32,7 +37,7 @@ pub(super) const SILENCE: &str = "USHER_SILENCE_SECONDS";
 /// Function of the dialplan: after so many seconds the channel leaves whatever it is in; 0: never.
 const ABSOLUTE: &str = "TIMEOUT(absolute)";
 /// Channel variable of a caller: the name of the member's channel that ends with them.
-const LEG: &str = "USHER_LEG";
+pub(super) const LEG: &str = "USHER_LEG";
 /// How often the heart beats. At each beat some of the waiting have their bound put off, so that it never takes long.
 pub(super) const BEAT: Duration = Duration::from_secs(1);
 /// How often a bound is put off until it is over.
@@ -80,7 +85,7 @@ impl Service {
 
     /// What a member's leg is born with.
     pub(super) fn variables_of_leg(&self, ring: &Ring) -> Value {
-        let mut variables = json!({ EXTENSION: ring.extension.as_str() });
+        let mut variables = json!({ EXTENSION: ring.extension.as_str(), CONTEXT_VARIABLE: CONTEXT });
         if let (Some(bound), Some(all)) = (self.bounds.get(&ring.server), variables.as_object_mut()) {
             // Whoever answers in the last moment has as long as a caller who waits.
             let seconds = ring.ring_time.as_secs() + RING_SLACK + bound;

@@ -159,6 +159,7 @@ fn found(ari: &Ari, channel: &wire::Channel, call: CallId, values: &[String; COU
             least: least.parse().unwrap_or(Penalties::ALL.least),
             most: most.parse().unwrap_or(Penalties::ALL.most),
         },
+        returns_to: None,
     };
     Found { arrival, entered: marked.and_then(|_| entered.parse().ok()) }
 }

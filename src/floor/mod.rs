@@ -13,6 +13,7 @@ mod bounds;
 mod listen;
 mod perform;
 mod resync;
+mod transfers;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -34,6 +35,7 @@ use crate::{
     ari::{self, Ari},
     desk,
     domain::{
+        fact::Hold,
         id::{CallId, ChannelId, Interface, OfferNo, ServerId},
         now::Now,
         queue::{
@@ -110,6 +112,8 @@ pub struct Outlets {
     pub publish_bound: Duration,
     /// Of notices to members.
     pub language: Language,
+    /// What agents press in a talk before the number that the caller is to be sent to; empty: nothing.
+    pub transfer_code: String,
 }
 
 /// Starts the floor.
@@ -123,7 +127,7 @@ pub fn spawn(outlets: Outlets) -> Handle {
         watchers.push((ari, incoming));
     }
     let service = Service {
-        floor: Floor::new(outlets.publish_bound, rand::random()),
+        floor: Floor::new(outlets.publish_bound, rand::random()).with_transfer_code(&outlets.transfer_code),
         servers,
         callers: HashMap::new(),
         dismissed: HashSet::new(),
@@ -132,6 +136,7 @@ pub fn spawn(outlets: Outlets) -> Handle {
         unsure: HashSet::new(),
         bounds: HashMap::new(),
         leg_names: HashMap::new(),
+        stands_in: HashMap::new(),
         replies: FuturesUnordered::new(),
         desk: outlets.desk,
         callbacks: outlets.ledger.callbacks(),
@@ -167,6 +172,8 @@ struct Service {
     bounds: HashMap<ServerId, u64>,
     /// Asterisk's names of the legs that were answered.
     leg_names: HashMap<(CallId, OfferNo), String>,
+    /// Legs in whose place Asterisk has put another channel, since the caller was handed over.
+    stands_in: HashMap<(CallId, OfferNo), (ServerId, ChannelId)>,
     replies: Replies,
     desk: desk::Handle,
     ledger: ledger::Handle,
@@ -272,28 +279,20 @@ impl Service {
     /// Translates an event of Asterisk.
     fn heard(&mut self, server: &ServerId, event: ari::Event) {
         match event {
-            ari::Event::StasisStart(channel) => {
+            ari::Event::StasisStart { channel, replaces } => self.channel_came(server, &channel, replaces.as_deref()),
+            ari::Event::ChannelDtmfReceived { channel, digit } => {
+                let Some(key) = digit else { return };
                 let id = ChannelId::new(&channel.id);
-                if let Some((call, attempt)) = parse_back_channel(&id) {
-                    return self.back_answered(server, id, call, attempt);
-                }
-                match parse_leg_channel(&id) {
-                    Some((call, offer)) => {
-                        self.unsure.remove(&(call, offer));
-                        self.leg_names.insert((call, offer), channel.name);
-                        self.step(Event::LegAnswered { server: server.clone(), call, offer });
-                    }
-                    None => self.caller_came(server, &channel),
+                if let Some((call, offer)) = self.leg_of(server, &id) {
+                    self.step(Event::KeyPressed { call, offer, key });
+                } else if let Some(call) = self.callers.get(&(server.clone(), id)) {
+                    self.step(Event::CallerPressed { call: *call, key });
                 }
             }
+            ari::Event::ChannelHold(channel) => self.hold_changed(server, &channel, Hold::Held),
+            ari::Event::ChannelUnhold(channel) => self.hold_changed(server, &channel, Hold::Resumed),
             ari::Event::StasisEnd(channel) => self.channel_gone(server, &channel.id, 16),
             ari::Event::ChannelDestroyed { channel, cause } => self.channel_gone(server, &channel.id, cause),
-            ari::Event::ChannelDtmfReceived { channel, digit } => {
-                let key = (server.clone(), ChannelId::new(&channel));
-                if let (Some(call), Some(digit)) = (self.callers.get(&key), digit.chars().next()) {
-                    self.step(Event::KeyPressed { call: *call, key: digit });
-                }
-            }
             ari::Event::PlaybackFinished { playback } => {
                 if let Some(leg) = perform::parse_taken(&playback) {
                     return self.hang_up_leg(leg.0, leg.1, server);
@@ -310,6 +309,29 @@ impl Service {
                 let (interface, device) = device_of(&endpoint);
                 self.step(Event::DeviceChanged { server: server.clone(), interface, device });
             }
+        }
+    }
+
+    fn channel_came(&mut self, server: &ServerId, channel: &ari::wire::Channel, replaces: Option<&str>) {
+        let id = ChannelId::new(&channel.id);
+        if let Some((call, attempt)) = parse_back_channel(&id) {
+            return self.back_answered(server, id, call, attempt);
+        }
+        if let Some((call, offer)) = parse_leg_channel(&id) {
+            self.unsure.remove(&(call, offer));
+            self.leg_names.insert((call, offer), channel.name.clone());
+            return self.step(Event::LegAnswered { server: server.clone(), call, offer });
+        }
+        match replaces.map(|replaced| self.leg_of(server, &ChannelId::new(replaced))) {
+            Some(Some(leg)) if transfers::is_of_transfer(channel) => {
+                self.sent_on(server, leg, &id, channel.dialplan.exten.clone());
+            }
+            Some(Some(leg)) => self.handed_over(server, leg, channel),
+            // Whoever calls does not transfer our members.
+            Some(None) => self.hang_up(server, &id),
+            // The other half waits until the first one is hung up.
+            None if transfers::is_of_transfer(channel) => {}
+            None => self.caller_came(server, channel),
         }
     }
 
@@ -331,8 +353,9 @@ impl Service {
     fn channel_gone(&mut self, server: &ServerId, channel: &str, cause: i32) {
         let id = ChannelId::new(channel);
         self.dismissed.remove(&(server.clone(), id.clone()));
-        if let Some((call, offer)) = parse_leg_channel(&id) {
+        if let Some((call, offer)) = self.leg_of(server, &id) {
             self.leg_names.remove(&(call, offer));
+            self.stands_in.remove(&(call, offer));
             let end = match (self.unsure.remove(&(call, offer)), leg_end(cause)) {
                 (true, LegEnd::HungUp) => LegEnd::Lost,
                 (_, end) => end,

@@ -20,6 +20,7 @@ use crate::{
         Service,
         listen::{ENTERED, QUEUE},
         settled,
+        transfers::RETURNS_TO,
     },
 };
 
@@ -88,6 +89,11 @@ impl Service {
                 let Some(ari) = self.servers.get(&server) else { return };
                 drop(ari.send(Request::set_variable(&channel, QUEUE, queue.as_str())));
                 drop(ari.send(Request::set_variable(&channel, ENTERED, &Timestamp::now().to_string())));
+            }
+            Effect::ReturnsTo { call, server, channel, agent } => {
+                let Some(ari) = self.servers.get(&server) else { return };
+                let value = agent.map(|agent| format!("{call} {agent}")).unwrap_or_default();
+                drop(ari.send(Request::set_variable(&channel, RETURNS_TO, &value)));
             }
             Effect::TellMember { extension, notice } => self.tell_member(&extension, &notice),
             Effect::HangUpCaller { call: _, server, channel } => {
@@ -187,7 +193,7 @@ impl Service {
     pub(super) fn hang_up_leg(&self, call: CallId, offer: OfferNo, server: &ServerId) {
         let Some(ari) = self.servers.get(server) else { return };
         // Asked for at once: nobody waits for the answer any more when the service stops.
-        let asked = ari.send(Request::hang_up(&leg_channel(call, offer)));
+        let asked = ari.send(Request::hang_up(&self.channel_of(call, offer)));
         self.replies.push(Box::pin(async move { gone_already(asked.wait().await, call, offer) }));
     }
 
@@ -218,6 +224,7 @@ impl Service {
                 let queue = self.floor.queue(queue).map_or(queue.as_str(), |queue| queue.label.as_str());
                 self.language.say(Words::AutoPaused { queue, unanswered: *unanswered })
             }
+            Notice::TransferFailed { why } => self.language.say(Words::TransferFailed { why: *why }),
         };
         self.desk.tell(agent.row.jid.clone(), body);
     }

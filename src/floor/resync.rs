@@ -10,7 +10,7 @@ use std::{collections::HashSet, time::Duration};
 use jiff::Timestamp;
 
 use crate::{
-    ari::{Ari, Error, Request, wire},
+    ari::{Answer, Ari, Error, Request, wire},
     domain::{
         id::{BridgeId, CallId, ChannelId, Extension, OfferNo, ServerId},
         queue::{
@@ -25,6 +25,7 @@ use crate::{
         device_of,
         listen::{EXTENSION, Found, Reading},
         perform::ANSWERED,
+        transfers::{self, RETURNS_TO},
     },
 };
 
@@ -43,10 +44,13 @@ pub(super) struct Snapshot {
     bound: Option<u64>,
     /// Legs of callers who are called back and have not answered: call and try.
     backs: Vec<(CallId, u32)>,
+    /// Halves of channels that a phone's own transfer has made: id, and the number that was dialled.
+    of_transfers: Vec<(ChannelId, String)>,
 }
 
 #[derive(Debug)]
 struct Leg {
+    channel: ChannelId,
     call: CallId,
     offer: OfferNo,
     answered: Answered,
@@ -74,40 +78,55 @@ pub(super) async fn take(ari: &Ari) -> Result<Snapshot, Error> {
     let mut reading = Vec::new();
     let mut legs = Vec::new();
     let mut backs = Vec::new();
+    let mut of_transfers = Vec::new();
     for channel in &channels {
         let id = ChannelId::new(&channel.id);
         if let Some((call, offer)) = parse_leg_channel(&id) {
             let answered = if channel.is_in(ari.app()) { Answered::Yes } else { Answered::No };
-            legs.push((call, offer, answered, channel.name.clone(), ari.send(Request::variable(&id, EXTENSION))));
+            legs.push((
+                id.clone(),
+                call,
+                offer,
+                answered,
+                channel.name.clone(),
+                ari.send(Request::variable(&id, EXTENSION)),
+            ));
+        } else if channel.is_in(ari.app()) && transfers::is_of_transfer(channel) {
+            of_transfers.push((id, channel.dialplan.exten.clone()));
         } else if channel.is_in(ari.app()) {
-            reading.push((channel, Reading::start(ari, &id), ari.send(Request::variable(&id, ANSWERED))));
+            if transfers::may_stand_in(channel) {
+                let mark = text(transfers::ask(ari, &id)).await?;
+                if let Some((call, offer)) = transfers::leg_for(ari, channel, &mark, &bridges) {
+                    let extension = ari.send(Request::variable(&id, EXTENSION));
+                    legs.push((id, call, offer, Answered::Yes, channel.name.clone(), extension));
+                    continue;
+                }
+            }
+            let marks = [ANSWERED, RETURNS_TO].map(|mark| ari.send(Request::variable(&id, mark)));
+            reading.push((channel, Reading::start(ari, &id), marks));
         } else {
             backs.extend(parse_back_channel(&id));
         }
     }
     let mut callers = Vec::new();
-    for (channel, reading, answered) in reading {
-        let found = match reading.finish(ari, channel, CallId(uuid::Uuid::now_v7())).await {
+    for (channel, reading, [answered, returns_to]) in reading {
+        let mut found = match reading.finish(ari, channel, CallId(uuid::Uuid::now_v7())).await {
             Ok(found) => found,
             Err(Error::Gone(_)) => continue,
             Err(error) => return Err(error),
         };
-        let talked_with = match answered.wait().await {
-            Ok(response) => parse_answered(&response.json::<wire::Variable>()?.value, found.arrival.call),
-            // It was never set.
-            Err(Error::Gone(_)) => None,
-            Err(error) => return Err(error),
-        };
+        let talked_with = marked(answered, found.arrival.call).await?;
+        found.arrival.returns_to = marked(returns_to, found.arrival.call).await?;
         callers.push((found, talked_with));
     }
     let mut known_legs = Vec::new();
-    for (call, offer, answered, name, extension) in legs {
+    for (channel, call, offer, answered, name, extension) in legs {
         let extension = match extension.wait().await {
             Ok(response) => response.json::<wire::Variable>()?.value,
             Err(Error::Gone(_)) => continue,
             Err(error) => return Err(error),
         };
-        known_legs.push(Leg { call, offer, answered, extension: Extension::new(extension), name });
+        known_legs.push(Leg { channel, call, offer, answered, extension: Extension::new(extension), name });
     }
     callers.sort_by_key(|(found, _)| found.entered.unwrap_or(Timestamp::MAX));
     Ok(Snapshot {
@@ -124,13 +143,33 @@ pub(super) async fn take(ari: &Ari) -> Result<Snapshot, Error> {
         legs: known_legs,
         bound,
         backs,
+        of_transfers,
     })
 }
 
-/// The member with whom the mark says that this call was joined.
-fn parse_answered(mark: &str, call: CallId) -> Option<Extension> {
+/// The member whom a mark on a caller's leg names for this call.
+async fn marked(answer: Answer, call: CallId) -> Result<Option<Extension>, Error> {
+    Ok(parse_mark(&text(answer).await?, call))
+}
+
+/// The value of a variable; empty if it was never set.
+async fn text(answer: Answer) -> Result<String, Error> {
+    match answer.wait().await {
+        Ok(response) => Ok(response.json::<wire::Variable>()?.value),
+        Err(Error::Gone(_)) => Ok(String::new()),
+        Err(error) => Err(error),
+    }
+}
+
+fn parse_mark(mark: &str, call: CallId) -> Option<Extension> {
     let (of, extension) = mark.split_once(' ')?;
     (of == call.to_string() && !extension.is_empty()).then(|| Extension::new(extension))
+}
+
+/// Whether a phone's own transfer has taken the member's leg out of the bridge of this call.
+fn is_sent_on(call: CallId, snapshot: &Snapshot) -> bool {
+    let halves = || snapshot.of_transfers.iter().map(|(channel, _)| channel);
+    snapshot.bridges.iter().any(|(of, channels)| *of == call && halves().any(|half| channels.contains(half)))
 }
 
 impl Service {
@@ -160,6 +199,19 @@ impl Service {
         );
         self.step(Event::ServerUp { server: server.clone() });
         self.put_off_all(server);
+        self.send_on_again(server, &snapshot);
+    }
+
+    /// Transfers that phones have made in the gap, in talks that we know.
+    fn send_on_again(&mut self, server: &ServerId, snapshot: &Snapshot) {
+        for (channel, to) in &snapshot.of_transfers {
+            let call = snapshot.bridges.iter().find(|(_, channels)| channels.contains(channel)).map(|(call, _)| *call);
+            let talk = call.and_then(|call| Some((call, self.floor.callers().get(&call)?.taken()?.number)));
+            match talk {
+                Some(leg) => self.sent_on(server, leg, channel, to.clone()),
+                None => self.hang_up(server, channel),
+            }
+        }
     }
 
     /// Callers and legs that we knew and that are not there any more.
@@ -180,9 +232,9 @@ impl Service {
             .values()
             .filter(|caller| caller.arrival.server == *server)
             .flat_map(|caller| caller.offers.values().map(|offer| (caller.arrival.call, offer)))
-            .filter(|(_, offer)| !matches!(offer.state, OfferState::Popping { .. }))
+            .filter(|(call, offer)| !matches!(offer.state, OfferState::Popping { .. }) && !is_sent_on(*call, snapshot))
             .map(|(call, offer)| (call, offer.number))
-            .filter(|(call, offer)| !snapshot.channels.contains(&leg_channel(*call, *offer)))
+            .filter(|(call, offer)| !snapshot.channels.contains(&self.channel_of(*call, *offer)))
             .collect();
         for (call, offer) in legs {
             self.step(Event::LegGone { call, offer, end: LegEnd::Lost });
@@ -202,6 +254,10 @@ impl Service {
 
     /// Callers, answers and talks that we do not know of yet.
     fn tell_of_the_found(&mut self, server: &ServerId, snapshot: &Snapshot) {
+        self.stands_in.retain(|_, (of, channel)| of != server || snapshot.channels.contains(channel));
+        for leg in snapshot.legs.iter().filter(|leg| leg.channel != leg_channel(leg.call, leg.offer)) {
+            self.stands_in.insert((leg.call, leg.offer), (server.clone(), leg.channel.clone()));
+        }
         for leg in &snapshot.legs {
             if leg.answered == Answered::No {
                 self.unsure.insert((leg.call, leg.offer));
@@ -226,11 +282,9 @@ impl Service {
             let arrival = &Arrival { caller: known.unwrap_or_else(|| arrival.caller.clone()), ..arrival.clone() };
             // Several phones may have rung for the call; the one in its bridge has it.
             let talks_with = snapshot.legs.iter().filter(|leg| leg.call == call).find(|leg| {
-                let leg = leg_channel(call, leg.offer);
-                snapshot
-                    .bridges
-                    .iter()
-                    .any(|(of, channels)| *of == call && channels.contains(&leg) && channels.contains(&arrival.channel))
+                snapshot.bridges.iter().any(|(of, channels)| {
+                    *of == call && channels.contains(&leg.channel) && channels.contains(&arrival.channel)
+                })
             });
             // One whose variables were being read when the link fell is in `callers`, and not on the floor.
             let is_known = self.callers.get(&key).is_some_and(|call| self.floor.callers().contains_key(call));
@@ -246,23 +300,23 @@ impl Service {
             };
             let age = Duration::try_from(Timestamp::now().duration_since(*entered)).unwrap_or_default();
             let has_leg = snapshot.legs.iter().any(|leg| leg.call == call);
+            let mut arrival = arrival.clone();
+            let talked_with = talked_with.as_ref();
+            if is_sent_on(call, snapshot) {
+                // Their talk is over, and where they were to go is not asked again: back to who sent them.
+                arrival.returns_to = arrival.returns_to.or_else(|| talked_with.cloned());
+            }
+            let talked_with = talked_with.filter(|_| arrival.returns_to.is_none());
             self.step(match (talks_with, talked_with) {
-                (Some(leg), _) => Event::TalkFound {
-                    arrival: arrival.clone(),
-                    age,
-                    offer: leg.offer,
-                    extension: leg.extension.clone(),
-                },
-                (None, Some(extension)) if !has_leg => {
-                    Event::TalkOver { arrival: arrival.clone(), age, extension: extension.clone() }
-                }
+                (Some(leg), _) => Event::TalkFound { arrival, age, offer: leg.offer, extension: leg.extension.clone() },
+                (None, Some(extension)) if !has_leg => Event::TalkOver { arrival, age, extension: extension.clone() },
                 (None, _) => match parse_back_channel(&arrival.channel) {
                     // Their callback is over.
                     Some((_, attempt)) if !self.floor.callers().contains_key(&call) => {
                         self.drop_back(call, attempt, server);
                         continue;
                     }
-                    Some(_) | None => Event::CallerFound(arrival.clone(), age),
+                    Some(_) | None => Event::CallerFound(arrival, age),
                 },
             });
         }

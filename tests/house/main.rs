@@ -31,3 +31,4 @@ mod standby;
 mod start;
 mod steps;
 mod storm;
+mod transfer;

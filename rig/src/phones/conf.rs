@@ -27,7 +27,7 @@ const MODULES: &str = "pbx_config app_stasis res_pjproject res_sorcery_config re
     res_http_websocket res_websocket_client res_stasis res_stasis_answer res_stasis_device_state res_stasis_playback \
     res_stasis_recording res_stasis_snoop res_ari res_ari_model res_ari_applications res_ari_asterisk res_ari_bridges \
     res_ari_channels res_ari_device_states res_ari_endpoints res_ari_events res_ari_playbacks res_ari_recordings \
-    res_ari_sounds func_callerid";
+    res_ari_sounds func_callerid func_channel res_pjsip_refer res_musiconhold";
 
 pub(super) fn write(etc: &Path, at: &Places<'_>) -> Result<()> {
     let modules: String = MODULES.split_whitespace().map(|module| format!("load => {module}.so\n")).collect();
@@ -57,8 +57,7 @@ pub(super) fn write(etc: &Path, at: &Places<'_>) -> Result<()> {
 }
 
 fn pjsip(at: &Places<'_>) -> String {
-    let common =
-        "disallow=all\nallow=ulaw\ndirect_media=no\ndtmf_mode=rfc4733\nrtp_symmetric=yes\nrewrite_contact=yes\n";
+    let common = "disallow=all\nallow=ulaw\nmoh_passthrough=yes\ndirect_media=no\ndtmf_mode=rfc4733\nrtp_symmetric=yes\nrewrite_contact=yes\n";
     let mut text = format!(
         "[global]\ntype=global\nuser_agent=Rig phones\n\
          [desks]\ntype=transport\nprotocol=udp\nbind=127.0.0.1:{sip}\n\

@@ -50,6 +50,15 @@ pub enum Side {
     Them,
 }
 
+/// Whether the other side is on hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hold {
+    /// It is.
+    On,
+    /// It is not.
+    Off,
+}
+
 /// A call leg; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Leg(Arc<Inner>);
@@ -171,6 +180,45 @@ impl Leg {
     /// When the call is over.
     pub async fn answer(&self) -> Result<()> {
         self.0.ari.post(&format!("channels/{}/answer", self.0.id), &[]).await.map(drop)
+    }
+
+    /// Presses the phone's own transfer key and dials: the switchboard is asked to send the other side there (REFER). With
+    /// `replaces`, to the far end of another call of this phone, as [`Leg::dialog`] gives it.
+    ///
+    /// # Errors
+    /// When the call is over.
+    pub async fn transfer(&self, number: &str, replaces: Option<&str>) -> Result<()> {
+        let replaces = replaces.map(|dialog| format!("?Replaces={dialog}")).unwrap_or_default();
+        let to = format!("PJSIP/sip:{number}@127.0.0.1{replaces}");
+        // Out of its ear's bridge, which would read the answer that the transfer waits for. One without ears is in none.
+        let _ = self.0.ari.post(&format!("bridges/b-{}/removeChannel", self.0.id), &[("channel", &self.0.id)]).await;
+        self.0.ari.post(&format!("channels/{}/redirect", self.0.id), &[("endpoint", &to)]).await.map(drop)
+    }
+
+    /// The SIP dialog of this call, in the form that a Refer-To header needs (RFC 3891, escaped).
+    ///
+    /// # Errors
+    /// When the call is over.
+    pub async fn dialog(&self) -> Result<String> {
+        let mut values = Vec::new();
+        for name in ["call-id", "remote_tag", "local_tag"] {
+            let path = format!("channels/{}/variable?variable=CHANNEL(pjsip,{name})", self.0.id);
+            let answer = self.0.ari.get(&path).await?;
+            values.push(answer.get("value").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned());
+        }
+        Ok(format!("{}%3Bto-tag%3D{}%3Bfrom-tag%3D{}", values[0].replace('@', "%40"), values[1], values[2]))
+    }
+
+    /// Puts the other side on hold, and takes it back (re-INVITE).
+    ///
+    /// # Errors
+    /// When the call is over.
+    pub async fn hold(&self, hold: Hold) -> Result<()> {
+        let path = format!("channels/{}/hold", self.0.id);
+        match hold {
+            Hold::On => self.0.ari.post(&path, &[]).await.map(drop),
+            Hold::Off => self.0.ari.delete(&path, &[]).await,
+        }
     }
 
     pub(super) async fn ring(&self) -> Result<()> {

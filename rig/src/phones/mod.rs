@@ -27,7 +27,7 @@ use uuid::Uuid;
 
 pub use audio::Audio;
 pub use desk::{Behaviour, Phone, PhoneEvent};
-pub use leg::{Ended, Leg, LegState, Side};
+pub use leg::{Ended, Hold, Leg, LegState, Side};
 
 use crate::{
     ari::Ari,

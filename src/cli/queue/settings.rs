@@ -14,8 +14,9 @@ use crate::domain::{
 };
 
 /// The names of all options.
-pub(super) const WORDS: [&str; 22] = [
+pub(super) const WORDS: [&str; 23] = [
     "label",
+    "number",
     "announcement",
     "greeting",
     "moh_class",
@@ -44,6 +45,9 @@ pub(in crate::cli) struct Settings {
     /// Name as people read it [default of a new queue: its name].
     #[arg(long, value_parser = name::label)]
     pub(super) label: Option<String>,
+    /// What an agent dials to transfer a caller here, 1 to 20 of 0-9 * #; '' for no number.
+    #[arg(long)]
+    number: Option<String>,
     /// Message to every logged-on member: {queue}, {code}, {name}, {number}, {position} are filled in; '' for none.
     #[arg(long)]
     pub(super) announcement: Option<String>,
@@ -153,6 +157,7 @@ impl Settings {
             }
         };
         put("label", self.label.map(Value::from));
+        put("number", self.number.map(|number| if number.is_empty() { Value::Null } else { number.into() }));
         put("announcement", self.announcement.map(Value::from));
         put("greeting", self.greeting.map(Value::from));
         put("moh_class", self.moh_class.map(Value::from));

@@ -6,8 +6,9 @@ use serde_json::Value;
 use crate::cli::table::cell;
 
 /// Option, column, what it says when there is no value, and the meaning.
-const SETTINGS: [(&str, &str, &str, &str); 22] = [
+const SETTINGS: [(&str, &str, &str, &str); 23] = [
     ("--label", "label", "", "name as people read it"),
+    ("--number", "number", "''", "what an agent dials to transfer a caller here"),
     ("--announcement", "announcement", "", "message to every logged-on member"),
     ("--greeting", "greeting", "", "sound that a caller hears on entering"),
     ("--moh-class", "moh_class", "", "class of music on hold"),

@@ -9,11 +9,13 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
+    fact::Hold,
     id::{BridgeId, CallId, ChannelId, Extension, OfferNo, QueueName, ServerId},
     now::Now,
     pop::{Pop, PopState},
     queue::{
         callback::{Callback, Reach},
+        keys::Keys,
         roster::{CallerId, Customer},
     },
 };
@@ -37,6 +39,8 @@ pub struct Arrival {
     pub priority: i32,
     /// Whom they may be given.
     pub penalties: Penalties,
+    /// Who was transferring them when an earlier run of the service ended, and was not heard of again.
+    pub returns_to: Option<Extension>,
 }
 
 /// The penalties of members whom a caller may be given, both ends included.
@@ -61,12 +65,54 @@ impl Penalties {
 /// A place in line; the lower is served first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
-    /// Higher priority before lower,
+    /// Who talked already and was lost in a transfer comes first,
+    pub turn: Turn,
+    /// higher priority before lower,
     pub priority: Reverse<i32>,
     /// then who has waited longer in this queue,
     pub since: Instant,
     /// then who came first; unique.
     pub ticket: u64,
+}
+
+/// How a caller came into their line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Turn {
+    /// Back from a transfer that failed: before all others.
+    Returned,
+    /// At its end.
+    Usual,
+}
+
+/// A transfer that is under way: the caller is for one party only.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transfer {
+    /// The agent who asked for it.
+    pub from: Extension,
+    /// How far it has come.
+    pub step: TransferStep,
+}
+
+/// How far a transfer has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TransferStep {
+    /// To this party, who is rung at once or not at all.
+    To(Extension),
+    /// It failed: back to the agent, as soon as their phone can ring, or not at all after this moment.
+    Back {
+        /// End of the bound.
+        until: Instant,
+    },
+}
+
+impl Transfer {
+    /// Who is to have the caller now.
+    pub fn party(&self) -> &Extension {
+        match &self.step {
+            TransferStep::To(party) => party,
+            TransferStep::Back { .. } => &self.from,
+        }
+    }
 }
 
 /// Where the caller stands.
@@ -78,6 +124,8 @@ pub enum Stage {
     Offered,
     /// A member has answered, and the caller is being called back.
     Calling,
+    /// For one party, and in no line: see [`Caller::transfer`]. With an offer to them, or waiting until there can be one.
+    Transferred,
     /// A member has answered; the two are being joined.
     Joining,
     /// They talk.
@@ -129,7 +177,8 @@ pub struct Caller {
     pub callback: Option<Callback>,
     /// Where they stand.
     pub stage: Stage,
-    /// Offers that are out: none while [`Stage::Waiting`], one or more while [`Stage::Offered`], one from then on.
+    /// Offers that are out: none while [`Stage::Waiting`], one or more while [`Stage::Offered`], at most one while
+    /// [`Stage::Transferred`], one from then on.
     pub offers: BTreeMap<OfferNo, Offer>,
     /// Who missed or refused this call and is skipped for it, or until the next round.
     pub skipped: BTreeSet<Extension>,
@@ -137,6 +186,14 @@ pub struct Caller {
     pub been: BTreeSet<QueueName>,
     /// When the next round begins, in which nobody is skipped; `None`: never.
     pub retry_at: Option<Instant>,
+    /// The transfer that brought them here, until somebody has them.
+    pub transfer: Option<Transfer>,
+    /// How they came into their line.
+    pub turn: Turn,
+    /// What the member presses in the talk.
+    pub keys: Keys,
+    /// Whether they are on hold in the talk.
+    pub hold: Hold,
     last_offer: u32,
     revision: u32,
     rang: Rang,
@@ -160,9 +217,12 @@ enum Rang {
 
 impl Caller {
     /// A caller who came at `entered`; `age` is more than zero for one that is taken over from an earlier run of the
-    /// service: its numbers go on above any that run can have used (it made less than one in a millisecond).
+    /// service: its numbers go on above any that run can have used (it made less than one in a millisecond since the call
+    /// began, which may be longer ago than the entry into this queue).
     pub fn new(arrival: Arrival, entered: Now, age: Duration, ticket: u64) -> Self {
-        let base = u32::try_from(age.as_millis()).unwrap_or(u32::MAX).min(u32::MAX / 2);
+        let now = u128::try_from(entered.utc.as_millisecond()).unwrap_or(0).saturating_add(age.as_millis());
+        let since_it_began = if age.is_zero() { 0 } else { now.saturating_sub(arrival.call.made_at().into()) };
+        let base = u32::try_from(age.as_millis().max(since_it_began)).unwrap_or(u32::MAX).min(u32::MAX / 2);
         Self {
             arrival,
             entered,
@@ -175,6 +235,10 @@ impl Caller {
             skipped: BTreeSet::new(),
             been: BTreeSet::new(),
             retry_at: None,
+            transfer: None,
+            turn: Turn::Usual,
+            keys: Keys::None,
+            hold: Hold::Resumed,
             last_offer: base,
             revision: base,
             rang: Rang::Never,
@@ -185,7 +249,7 @@ impl Caller {
 
     /// Where they stand in line, compared with others.
     pub fn place(&self) -> Place {
-        Place { priority: Reverse(self.arrival.priority), since: self.since, ticket: self.ticket }
+        Place { turn: self.turn, priority: Reverse(self.arrival.priority), since: self.since, ticket: self.ticket }
     }
 
     /// The number of the next offer.
@@ -208,14 +272,14 @@ impl Caller {
     pub fn taken(&self) -> Option<&Offer> {
         match self.stage {
             Stage::Calling | Stage::Joining | Stage::Talking => self.offers.values().next(),
-            Stage::Waiting | Stage::Offered => None,
+            Stage::Waiting | Stage::Offered | Stage::Transferred => None,
         }
     }
 
     /// Whether the caller still waits for somebody to answer.
     pub fn is_unanswered(&self) -> bool {
         match self.stage {
-            Stage::Waiting | Stage::Offered => true,
+            Stage::Waiting | Stage::Offered | Stage::Transferred => true,
             Stage::Calling | Stage::Joining | Stage::Talking => false,
         }
     }
@@ -274,14 +338,17 @@ impl Caller {
     pub fn join_due(&self) -> Option<Instant> {
         match self.stage {
             Stage::Joining => self.join_due,
-            Stage::Waiting | Stage::Offered | Stage::Calling | Stage::Talking => None,
+            Stage::Waiting | Stage::Offered | Stage::Transferred | Stage::Calling | Stage::Talking => None,
         }
     }
 
-    /// The next revision of the pop.
-    pub fn pop(&mut self, extension: &Extension, state: PopState, now: Now) -> Pop {
+    /// The next revision of the pop; `None` for a party outside, who has no node.
+    pub fn pop(&mut self, extension: &Extension, state: PopState, now: Now) -> Option<Pop> {
+        if extension.number_outside().is_some() {
+            return None;
+        }
         self.revision += 1;
-        Pop {
+        Some(Pop {
             call: self.arrival.call,
             revision: self.revision,
             state,
@@ -291,7 +358,7 @@ impl Caller {
             caller: self.arrival.caller.clone(),
             entered_at: self.entered.utc,
             changed_at: now.utc,
-        }
+        })
     }
 }
 

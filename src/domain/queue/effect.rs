@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::domain::{
-    fact::{CallOutcome, Fact},
+    fact::{CallOutcome, Fact, Hold},
     id::{CallId, ChannelId, Extension, Interface, OfferNo, QueueName, ServerId},
     pop::{Pop, PopOutcome},
     queue::{
@@ -11,6 +11,7 @@ use crate::domain::{
         caller::Arrival,
         member::Device,
         roster::{CallerId, PastTalk, Roster, RosterChange},
+        transfer::{TransferFailure, TransferMeans},
     },
 };
 
@@ -80,7 +81,7 @@ pub enum Event {
         end: LegEnd,
     },
     /// A waiting caller pressed a key.
-    KeyPressed {
+    CallerPressed {
         /// In this call
         call: CallId,
         /// this one: `0-9`, `*`, `#`.
@@ -133,6 +134,44 @@ pub enum Event {
         call: CallId,
         /// and offer.
         offer: OfferNo,
+    },
+    /// A member who talks sends the caller on.
+    TransferAsked {
+        /// Of this call
+        call: CallId,
+        /// and offer.
+        offer: OfferNo,
+        /// What they dialled.
+        to: String,
+        /// By which means.
+        how: TransferMeans,
+    },
+    /// A member who talks has handed the caller over by their phone, to somebody whom they had called before: those two talk.
+    HandedOver {
+        /// In this call
+        call: CallId,
+        /// the party of this offer
+        offer: OfferNo,
+        /// gave the caller to this number.
+        to: String,
+    },
+    /// A member has pressed a key.
+    KeyPressed {
+        /// In this call,
+        call: CallId,
+        /// by this offer.
+        offer: OfferNo,
+        /// Which: `0` to `9`, `*`, `#`, `A` to `D`.
+        key: char,
+    },
+    /// A member put the caller on hold, or took them back.
+    HoldChanged {
+        /// In this call,
+        call: CallId,
+        /// by this offer.
+        offer: OfferNo,
+        /// What is now.
+        hold: Hold,
     },
     /// A phone changed.
     DeviceChanged {
@@ -288,6 +327,17 @@ pub enum Effect {
         /// is in this queue.
         queue: QueueName,
     },
+    /// Note on the caller's leg, for a later run of the service, who is transferring them, or that nobody is.
+    ReturnsTo {
+        /// Which call,
+        call: CallId,
+        /// on this Asterisk,
+        server: ServerId,
+        /// this leg.
+        channel: ChannelId,
+        /// The agent.
+        agent: Option<Extension>,
+    },
     /// Send a member a message.
     TellMember {
         /// To whom.
@@ -335,6 +385,11 @@ pub enum Notice {
         queue: QueueName,
         /// after so many unanswered calls in a row.
         unanswered: u32,
+    },
+    /// The transfer that they asked for came to nothing; the caller comes back to them.
+    TransferFailed {
+        /// Why.
+        why: TransferFailure,
     },
 }
 

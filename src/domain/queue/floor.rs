@@ -5,8 +5,9 @@
 //! the queues that the event touched: `lines` keeps, for each queue, who waits and who is free.
 //!
 //! Here: the state, the events, and time. In `callers`: who comes, goes and is sent away. In `dispatch`: who gets whom. In
-//! `offers`: the life of an offer. In `roster`: what the database says. In `members`: what keeps a member from being offered. In
-//! `links`: what becomes of all that when a link falls. In `callbacks`: who hangs up and is called when it is their turn.
+//! `offers`: the life of an offer. In `transfers`: whom an agent sends on. In `callbacks`: who hangs up and is called when it is
+//! their turn. In `roster`: what the database says. In `members`: what keeps a member from being offered. In `links`: what becomes
+//! of all that when a link falls.
 
 mod alarms;
 mod callbacks;
@@ -24,6 +25,7 @@ mod roster;
 mod simulation;
 #[cfg(test)]
 mod tests;
+mod transfers;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -70,6 +72,8 @@ enum Leg {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Floor {
     publish_bound: Duration,
+    /// What agents press in a talk before the number that the caller is to be sent to; empty: nothing.
+    transfer_code: String,
     lines: BTreeMap<QueueName, Line>,
     agents: BTreeMap<Extension, Agent>,
     callers: BTreeMap<CallId, Caller>,
@@ -83,6 +87,8 @@ pub struct Floor {
     /// Whose leg is being taken down.
     clearing: BTreeMap<(CallId, OfferNo), Extension>,
     up: BTreeSet<ServerId>,
+    /// Callers who are for one party only, see [`Stage::Transferred`]; those who are being joined among them.
+    transferred: BTreeSet<CallId>,
     alarms: Alarms,
     partners: Partners,
     dice: Dice,
@@ -98,6 +104,7 @@ impl Floor {
     pub fn new(publish_bound: Duration, seed: u64) -> Self {
         Self {
             publish_bound,
+            transfer_code: String::new(),
             lines: BTreeMap::new(),
             agents: BTreeMap::new(),
             callers: BTreeMap::new(),
@@ -107,6 +114,7 @@ impl Floor {
             engaged: BTreeMap::new(),
             clearing: BTreeMap::new(),
             up: BTreeSet::new(),
+            transferred: BTreeSet::new(),
             alarms: Alarms::default(),
             partners: Partners::default(),
             dice: Dice::new(seed),
@@ -114,6 +122,12 @@ impl Floor {
             tickets: 0,
             doors: Doors::Open,
         }
+    }
+
+    /// The same with a feature code by which agents transfer callers; empty: none.
+    #[must_use]
+    pub fn with_transfer_code(self, code: &str) -> Self {
+        Self { transfer_code: code.to_owned(), ..self }
     }
 
     /// Takes in what happened; returns what is to be done, in order.
@@ -133,7 +147,7 @@ impl Floor {
             Event::PopSettled { call, offer, outcome } => self.pop_settled(call, offer, outcome, now, &mut out),
             Event::LegAnswered { server, call, offer } => self.leg_answered(server, call, offer, now, &mut out),
             Event::LegGone { call, offer, end } => self.leg_gone(call, offer, end, now, &mut out),
-            Event::KeyPressed { call, key } => self.key_pressed(call, key, now, &mut out),
+            Event::CallerPressed { call, key } => self.caller_pressed(call, key, now, &mut out),
             Event::Promised { call } => self.promised(call, &mut out),
             Event::Kept(kept) => self.kept(kept, now, &mut out),
             Event::Cancelled { call } => self.cancelled(call, now, &mut out),
@@ -145,6 +159,12 @@ impl Floor {
                 self.back_found(server, (call, attempt), member, now, &mut out);
             }
             Event::Joined { call, offer } => self.joined(call, offer, now, &mut out),
+            Event::TransferAsked { call, offer, to, how } => {
+                self.transfer_asked((call, offer), &to, how, now, &mut out);
+            }
+            Event::HandedOver { call, offer, to } => self.handed_over((call, offer), &to, now, &mut out),
+            Event::KeyPressed { call, offer, key } => self.key_pressed((call, offer), key, now, &mut out),
+            Event::HoldChanged { call, offer, hold } => self.hold_changed((call, offer), hold, &mut out),
             Event::DeviceChanged { server, interface, device } => self.device_changed(server, interface, device),
             Event::ServerUp { server } => self.server_up(server, now, &mut out),
             Event::ServerDown { server } => self.server_down(&server, now, &mut out),
@@ -192,6 +212,9 @@ impl Floor {
             Alarm::Join(call) => self.join(call, now, out),
             Alarm::Retry(call) => self.next_round(call),
             Alarm::Callback(call) => self.callback_due(call, now, out),
+            // Dispatch sees that its time is over.
+            Alarm::Transfer(_) => {}
+            Alarm::Keys(call) => self.keys_paused(call, now, &mut *out),
             Alarm::WrapUp(extension) => {
                 if let Some(agent) = self.agents.get_mut(&extension) {
                     agent.wrap_up = None;
@@ -207,6 +230,7 @@ impl Floor {
         // Without a link nothing can be done: it is done when the link is back.
         let linked = self.up.contains(&caller.arrival.server);
         let end = self.end_of_wait(caller).filter(|_| (linked || caller.callback.is_some()) && caller.is_unanswered());
+        let end = end.filter(|_| caller.stage != Stage::Transferred);
         let callback = caller.callback.as_ref().and_then(Callback::due);
         let join = caller.join_due().filter(|_| linked);
         let retry = caller.retry_at.filter(|_| caller.stage == Stage::Waiting);

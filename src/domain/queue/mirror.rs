@@ -140,6 +140,7 @@ mod tests {
     fn queue(name: &str) -> Queue {
         Queue {
             name: QueueName::new(name),
+            number: None,
             label: String::new(),
             announcement: String::new(),
             greeting: String::new(),

@@ -74,6 +74,8 @@ pub struct Queue {
     pub name: QueueName,
     /// Name as people read it: `Support`.
     pub label: String,
+    /// What agents dial to transfer a caller here; `None`: no number.
+    pub number: Option<String>,
     /// Text of the message to every logged-on member; see [`crate::domain::queue::announce`].
     pub announcement: String,
     /// Sound that a caller hears on entering, in Asterisk's form without extension: `usher/support_team`. Empty: none.

@@ -22,6 +22,10 @@ pub enum Deadline {
     Join,
     /// The next round of offers to members who missed or refused a call.
     Retry,
+    /// The end of the wait for an agent's phone, when a transfer has failed.
+    Transfer,
+    /// A member presses no further key.
+    Keys,
     /// The end of a member's wrap-up.
     WrapUp,
     /// Of a callback: the end of the prompt, of the ringing, or of the pause before the next try.
@@ -37,6 +41,8 @@ pub(super) enum Alarm {
     Clearing(Extension),
     Join(CallId),
     Retry(CallId),
+    Transfer(CallId),
+    Keys(CallId),
     WrapUp(Extension),
     Callback(CallId),
 }
@@ -50,6 +56,8 @@ impl Alarm {
             Self::Clearing(_) => Deadline::Clearing,
             Self::Join(_) => Deadline::Join,
             Self::Retry(_) => Deadline::Retry,
+            Self::Transfer(_) => Deadline::Transfer,
+            Self::Keys(_) => Deadline::Keys,
             Self::WrapUp(_) => Deadline::WrapUp,
             Self::Callback(_) => Deadline::Callback,
         }

@@ -17,7 +17,7 @@ use crate::domain::{
         callback::{Callback, Kept, KeptState, Missed, Reach, back_channel, is_callable, parse_back_channel},
         caller::{Arrival, Caller, Offer, OfferState, Stage},
         effect::{CallBack, Effect, Farewell},
-        floor::{Floor, Leg, earlier},
+        floor::{Floor, Leg, alarms::Alarm, earlier},
         member::Work,
     },
 };
@@ -42,10 +42,11 @@ fn asker(arrival: &Arrival) -> Asker {
 impl Floor {
     // ---- asking ----------------------------------------------------------------------------------------------------
 
-    pub(super) fn key_pressed(&mut self, call: CallId, key: char, now: Now, out: &mut Vec<Effect>) {
+    pub(super) fn caller_pressed(&mut self, call: CallId, key: char, now: Now, out: &mut Vec<Effect>) {
         let Some(policy) = self.queue_of(call).map(|queue| queue.callback.clone()) else { return };
         let Some(caller) = self.callers.get(&call) else { return };
-        if policy.key != Some(key) || !caller.is_unanswered() || caller.callback.is_some() {
+        let waits = matches!(caller.stage, Stage::Waiting | Stage::Offered);
+        if policy.key != Some(key) || !waits || caller.callback.is_some() {
             return;
         }
         if !is_callable(&caller.arrival.caller.number) {
@@ -114,6 +115,16 @@ impl Floor {
                 self.asked.remove(&asker);
             }
         }
+    }
+
+    /// A callback that has led to a talk is one no more.
+    pub(super) fn is_called_no_more(&mut self, call: CallId) {
+        let Some(caller) = self.callers.get(&call).cloned() else { return };
+        self.asks_no_more(&caller);
+        if let Some(caller) = self.callers.get_mut(&call) {
+            caller.callback = None;
+        }
+        self.alarms.set(Alarm::Callback(call), None);
     }
 
     pub(super) fn promised(&mut self, call: CallId, out: &mut Vec<Effect>) {
@@ -361,6 +372,7 @@ impl Floor {
             caller: kept.caller,
             priority: kept.priority,
             penalties: kept.penalties,
+            returns_to: None,
         };
         let age = age(now, kept.entered);
         self.tickets += 1;
@@ -391,6 +403,13 @@ impl Floor {
         let Some(callback) = &mut caller.callback else { return };
         let last = parse_back_channel(&channel).filter(|(_, attempt)| *attempt >= callback.attempt);
         match (&callback.reach, last) {
+            // They have talked, and were sent on: from then on they are a caller like any other.
+            (Reach::Unsure { talked_with: Some(_) }, Some(_)) => {
+                (caller.arrival.channel, caller.arrival.server) = (channel, server);
+                self.is_called_no_more(call);
+                out.push(Effect::Music { call });
+                self.reschedule(call);
+            }
             (Reach::Unsure { .. } | Reach::Away, Some((_, attempt))) => {
                 (callback.attempt, callback.pause) = (attempt, None);
                 (caller.arrival.channel, caller.arrival.server) = (channel, server);
@@ -434,7 +453,7 @@ impl Floor {
         };
         let state = OfferState::Answered;
         caller.offers.insert(offer, Offer { number: offer, extension: extension.clone(), state });
-        out.push(Effect::Update { pop: caller.pop(&extension, PopState::Ringing, now) });
+        out.extend(caller.pop(&extension, PopState::Ringing, now).map(|pop| Effect::Update { pop }));
         self.leave_line(call);
         if let Some(caller) = self.callers.get_mut(&call) {
             caller.stage = Stage::Calling;

@@ -40,8 +40,12 @@ impl Floor {
         if self.callers.contains_key(&call) {
             self.back_on_the_line(&arrival, now, out);
         } else {
+            let returns_to = arrival.returns_to.clone().filter(|_| self.doors == Doors::Open);
             self.admit(arrival, earlier(now, age), age, out);
-            self.enter(call, Coming::Back, now, out);
+            match returns_to {
+                Some(agent) => self.transfer_found(call, agent, now, out),
+                None => self.enter(call, Coming::Back, now, out),
+            }
         }
     }
 
@@ -60,7 +64,7 @@ impl Floor {
 
     /// Puts a caller in line, or sends them away at once when the queue does not take them.
     fn enter(&mut self, call: CallId, coming: Coming, now: Now, out: &mut Vec<Effect>) {
-        let refused = self.reason_to_refuse(call, coming).or_else(|| self.reason_to_leave(call, now));
+        let refused = self.reason_to_turn_back(call, coming).or_else(|| self.reason_to_leave(call, now));
         self.line_up(call);
         if refused.is_none() && coming == Coming::In {
             self.take_over(call, now, out);
@@ -94,21 +98,29 @@ impl Floor {
         self.reschedule(call);
     }
 
-    /// Why the queue does not let this caller in.
-    fn reason_to_refuse(&self, call: CallId, coming: Coming) -> Option<CallOutcome> {
-        let caller = self.callers.get(&call)?;
-        let line = self.lines.get(&caller.arrival.queue)?;
-        let policy = &line.row.as_ref()?.policy;
-        if coming == Coming::Back || self.doors == Doors::Closed {
-            return None;
-        }
+    /// Why this caller is not let in.
+    fn reason_to_turn_back(&self, call: CallId, coming: Coming) -> Option<CallOutcome> {
+        let caller = self.callers.get(&call).filter(|_| coming == Coming::In && self.doors == Doors::Open)?;
         // Who takes over a place makes the line no longer.
         let taken_over = self.callback_of(call).and_then(|before| self.callers.get(&before));
-        let length = line.length() - usize::from(taken_over.is_some_and(Caller::is_unanswered));
+        let takes_over = taken_over.is_some_and(Caller::is_unanswered);
+        self.reason_to_refuse(&caller.arrival.queue, caller.arrival.penalties, takes_over.into())
+    }
+
+    /// Why a queue does not let anybody in who may be given these members, `besides` those whose place they take.
+    pub(super) fn reason_to_refuse(
+        &self,
+        queue: &QueueName,
+        penalties: Penalties,
+        besides: usize,
+    ) -> Option<CallOutcome> {
+        let line = self.lines.get(queue)?;
+        let policy = &line.row.as_ref()?.policy;
+        let length = line.length() - besides;
         if policy.max_waiting.is_some_and(|most| length >= usize::try_from(most).unwrap_or(usize::MAX)) {
             return Some(CallOutcome::Full);
         }
-        self.emptiness(&caller.arrival.queue, &policy.join_empty, caller.arrival.penalties)
+        self.emptiness(queue, &policy.join_empty, penalties)
     }
 
     /// Why it is of no use that this caller waits on.
@@ -119,7 +131,7 @@ impl Floor {
     }
 
     /// Why it is of no use that anybody waits in this queue who may be given these members.
-    fn reason_to_empty(&self, queue: &QueueName, penalties: Penalties) -> Option<CallOutcome> {
+    pub(super) fn reason_to_empty(&self, queue: &QueueName, penalties: Penalties) -> Option<CallOutcome> {
         if self.doors == Doors::Closed {
             return Some(CallOutcome::Stopped);
         }
@@ -185,28 +197,41 @@ impl Floor {
             Some((_, true) | (Stage::Talking, _)) => return,
             // Joined by somebody else while we were not looking: they talk, and wait for nobody any more.
             Some((_, false)) => {
+                self.drop_transfer(call);
                 self.end_offers(call, OfferEnd::Withdrawn, now, out);
                 self.forget(call);
             }
         }
-        // The member was taken for free because this Asterisk had not been heard yet.
-        let rivals: Vec<(CallId, OfferNo)> = self.engaged.get(&extension).into_iter().flatten().copied().collect();
-        for (rival, number) in rivals {
-            if self.callers.get(&rival).is_some_and(Caller::is_unanswered) {
-                self.end_offer(rival, number, OfferEnd::Withdrawn, Leg::ToBeDropped(Farewell::None), now, out);
-            }
-        }
+        self.withdraw_rivals(&extension, now, out);
         self.tickets += 1;
         let mut caller = Caller::new(arrival, earlier(now, age), age, self.tickets);
         caller.offers.insert(offer, Offer { number: offer, extension: extension.clone(), state: OfferState::Answered });
         caller.mark_rung();
         caller.stage = Stage::Talking;
-        out.push(Effect::Update { pop: caller.pop(&extension, PopState::Answered, now) });
+        out.extend(caller.pop(&extension, PopState::Answered, now).map(|pop| Effect::Update { pop }));
         self.callers.insert(call, caller);
+        self.engage(&extension, call, offer);
+    }
+
+    /// A member was taken for free who talks: they had not been heard of yet.
+    pub(super) fn withdraw_rivals(&mut self, extension: &Extension, now: Now, out: &mut Vec<Effect>) {
+        let rivals: Vec<(CallId, OfferNo)> = self.engaged.get(extension).into_iter().flatten().copied().collect();
+        for (rival, number) in rivals {
+            if self.callers.get(&rival).is_some_and(Caller::is_unanswered) {
+                self.end_offer(rival, number, OfferEnd::Withdrawn, Leg::ToBeDropped(Farewell::None), now, out);
+            }
+        }
+    }
+
+    /// Notes that a party talks already.
+    pub(super) fn engage(&mut self, extension: &Extension, call: CallId, offer: OfferNo) {
+        if extension.number_outside().is_some() {
+            return;
+        }
         self.engaged.entry(extension.clone()).or_default().insert((call, offer));
         // An agent who is not in the roster any more talks on: only the end of the call is ours to see to.
-        match self.agents.get(&extension).map(|agent| agent.work) {
-            Some(Work::Free | Work::Clearing { .. }) => self.set_work(&extension, Work::Busy { call, offer }),
+        match self.agents.get(extension).map(|agent| agent.work) {
+            Some(Work::Free | Work::Clearing { .. }) => self.set_work(extension, Work::Busy { call, offer }),
             // Two talks at once: this one keeps them busy when the other is over.
             Some(Work::Busy { .. }) | None => {}
         }
@@ -235,9 +260,10 @@ impl Floor {
         self.tickets += 1;
         let pop = Caller::new(arrival, earlier(now, age), age, self.tickets).pop(&extension, PopState::Ended, now);
         out.push(Effect::HangUpCaller { call, server: server.clone(), channel });
-        out.push(Effect::Retire { pop });
+        out.extend(pop.map(|pop| Effect::Retire { pop }));
         out.push(Effect::DropBridge { call, server });
-        out.push(Effect::Record(Fact::CallEnded { call, extension: Some(extension), outcome: CallOutcome::Completed }));
+        let extension = Some(extension).filter(|extension| extension.number_outside().is_none());
+        out.push(Effect::Record(Fact::CallEnded { call, extension, outcome: CallOutcome::Completed }));
     }
 
     pub(super) fn caller_gone(&mut self, call: CallId, now: Now, out: &mut Vec<Effect>) {
@@ -248,6 +274,7 @@ impl Floor {
         if caller.callback.is_some() {
             return self.left(call, now, out);
         }
+        self.drop_transfer(call);
         self.end_offers(call, OfferEnd::CallerGone, now, out);
         self.remove(call, None, CallOutcome::Abandoned, out);
     }
@@ -257,6 +284,7 @@ impl Floor {
         if self.callers.get(&call).is_some_and(|caller| caller.callback.is_some()) {
             return self.send_away_a_callback(call, outcome, now, out);
         }
+        self.drop_transfer(call);
         self.end_offers(call, OfferEnd::Withdrawn, now, out);
         let Some(caller) = self.callers.get(&call) else { return };
         let queue = caller.arrival.queue.clone();
@@ -317,8 +345,9 @@ impl Floor {
     }
 
     /// A new entry there: at the end of the line, whoever refused the call in the queue before.
-    fn go_on_to(&mut self, call: CallId, next: QueueName, now: Now, out: &mut Vec<Effect>) {
+    pub(super) fn go_on_to(&mut self, call: CallId, next: QueueName, now: Now, out: &mut Vec<Effect>) {
         self.leave_line(call);
+        self.transfer_done(call, out);
         self.tickets += 1;
         let Some(caller) = self.callers.get_mut(&call) else { return };
         let before = std::mem::replace(&mut caller.arrival.queue, next.clone());
@@ -387,7 +416,10 @@ impl Floor {
     /// Forgets a caller who has no offer out.
     pub(super) fn forget(&mut self, call: CallId) -> Option<Caller> {
         self.leave_line(call);
-        for alarm in [Alarm::QueueTimeout(call), Alarm::Join(call), Alarm::Retry(call), Alarm::Callback(call)] {
+        self.drop_transfer(call);
+        for alarm in
+            [Alarm::QueueTimeout(call), Alarm::Join(call), Alarm::Retry(call), Alarm::Callback(call), Alarm::Keys(call)]
+        {
             self.alarms.set(alarm, None);
         }
         let caller = self.callers.remove(&call)?;

@@ -31,6 +31,8 @@ struct Chosen {
 impl Floor {
     /// Sends away the callers in line whom nobody can serve, and gives each free member the first caller they may have.
     pub(super) fn dispatch(&mut self, now: Now, out: &mut Vec<Effect>) {
+        // Before all others: their agent's phone has just become free.
+        self.serve_the_transferred(now, out);
         while !self.touched.is_empty() {
             let mut touched = BTreeSet::new();
             // Who is sent away may go on to another queue, and is in line there before anybody is given a member.

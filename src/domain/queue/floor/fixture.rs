@@ -32,6 +32,7 @@ pub(super) fn queue(name: &str) -> Queue {
     Queue {
         name: QueueName::new(name),
         label: name.to_uppercase(),
+        number: Some(format!("7{}", name.len())),
         announcement: "{queue}: {name}".into(),
         greeting: "usher/support_team".into(),
         moh_class: "default".into(),
@@ -77,7 +78,8 @@ pub(super) fn support(extensions: &[&str]) -> Roster {
 }
 
 pub(super) fn call(number: u64) -> CallId {
-    CallId(Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0000 + u128::from(number)))
+    let made_at = u128::try_from(midnight().utc.as_millisecond()).unwrap() << 80;
+    CallId(Uuid::from_u128(made_at + 0x7000_8000_0000_0000_0000 + u128::from(number)))
 }
 
 pub(super) fn arrival(number: u64, server: &ServerId, queue: &QueueName) -> Arrival {
@@ -90,6 +92,7 @@ pub(super) fn arrival(number: u64, server: &ServerId, queue: &QueueName) -> Arri
         caller: CallerId { number: "2000".into(), name: String::new() },
         priority: 0,
         penalties: Penalties::ALL,
+        returns_to: None,
     }
 }
 
@@ -124,6 +127,11 @@ pub(super) fn words(effect: &Effect) -> String {
             format!("give back {} to {}: {}", short(*call), to.as_str(), outcome.as_str())
         }
         Effect::Moved { call, queue, .. } => format!("move {} to {}", short(*call), queue.as_str()),
+        Effect::ReturnsTo { call, agent: Some(agent), .. } => format!("note {} of {}", short(*call), agent.as_str()),
+        Effect::ReturnsTo { call, agent: None, .. } => format!("note {} of nobody", short(*call)),
+        Effect::TellMember { extension, notice: Notice::TransferFailed { why } } => {
+            format!("tell {} of a transfer: {}", extension.as_str(), why.as_str())
+        }
         Effect::TellMember { extension, notice: Notice::AutoPaused { queue, unanswered } } => {
             format!("tell {} paused in {} after {unanswered}", extension.as_str(), queue.as_str())
         }
@@ -143,6 +151,13 @@ pub(super) fn words(effect: &Effect) -> String {
             Fact::CallbackMissed { call, attempt, tries, why, .. } => {
                 format!("[missed {} #{attempt} ({tries}): {}]", short(*call), why.as_str())
             }
+            Fact::CallTransferred { call, from, to, .. } => {
+                format!("[{} sends {} to {to}]", from.as_str(), short(*call))
+            }
+            Fact::TransferFailed { call, from, why } => {
+                format!("[back {} to {}: {}]", short(*call), from.as_str(), why.as_str())
+            }
+            Fact::CallHeld { call, hold, .. } => format!("[{} {}]", hold.as_str(), short(*call)),
             Fact::WrapUp { extension, .. } => format!("[wrap-up {}]", extension.as_str()),
             Fact::AutoPaused { extension, unanswered, .. } => {
                 format!("[paused {} after {unanswered}]", extension.as_str())

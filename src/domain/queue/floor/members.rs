@@ -125,7 +125,7 @@ impl Floor {
 
     /// A member's talk in a queue has ended.
     pub(super) fn talk_ended(&mut self, call: CallId, extension: &Extension, now: Now, out: &mut Vec<Effect>) {
-        let Some(caller) = self.callers.get(&call) else { return };
+        let Some(caller) = self.callers.get(&call).filter(|_| extension.number_outside().is_none()) else { return };
         let queue = caller.arrival.queue.clone();
         self.partners.spoke(caller.arrival.customer.id, extension, now.utc);
         let wrap_up = self.queue(&queue).map_or(Duration::ZERO, |row| row.policy.wrap_up);

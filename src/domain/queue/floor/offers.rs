@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::domain::{
     fact::{CallOutcome, Fact, OfferEnd},
-    id::{CallId, Extension, OfferNo, ServerId},
+    id::{CallId, Extension, Interface, OfferNo, ServerId},
     now::Now,
     pop::{PopOutcome, PopState},
     queue::{
@@ -17,7 +17,11 @@ use crate::domain::{
 };
 
 /// How long a leg that was hung up may stay unaccounted for before its member is free again all the same.
-const CLEARING: Duration = Duration::from_secs(5);
+pub(super) const CLEARING: Duration = Duration::from_secs(5);
+/// How long a phone rings for a transferred caller whose queue is gone.
+const RING_TIME: Duration = Duration::from_secs(15);
+/// The dialplan's context for numbers that are none of ours.
+const OUTSIDE_CONTEXT: &str = "usher-outside";
 /// How long a join may stay unaccounted for before it is asked for again: the two wait in silence meanwhile.
 const JOIN_BOUND: Duration = Duration::from_secs(2);
 
@@ -36,7 +40,8 @@ impl Floor {
         let until = now.steady + self.publish_bound;
         let state = OfferState::Popping { until };
         caller.offers.insert(number, Offer { number, extension: extension.clone(), state });
-        out.push(Effect::Publish { offer: number, pop: caller.pop(&extension, PopState::Offered, now) });
+        let pop = caller.pop(&extension, PopState::Offered, now);
+        out.extend(pop.map(|pop| Effect::Publish { offer: number, pop }));
         self.engaged.entry(extension.clone()).or_default().insert((call, number));
         self.alarms.set(Alarm::Pop(call, number), Some(until));
         self.set_work(&extension, Work::Busy { call, offer: number });
@@ -69,30 +74,44 @@ impl Floor {
         self.alarms.set(Alarm::RingTime(call, number), Some(until));
         caller.mark_rung();
         out.push(Effect::Ring(ring));
-        out.push(Effect::Update { pop: caller.pop(&extension, PopState::Ringing, now) });
+        out.extend(caller.pop(&extension, PopState::Ringing, now).map(|pop| Effect::Update { pop }));
         out.push(Effect::Record(Fact::CallRinging { call, offer: number, extension, pop: outcome }));
     }
 
     /// How to ring the member who has the offer; `None` when it cannot be done now.
-    fn ring(&self, call: CallId, number: OfferNo) -> Option<Ring> {
+    pub(super) fn ring(&self, call: CallId, number: OfferNo) -> Option<Ring> {
         let caller = self.callers.get(&call)?;
         let offer = caller.offers.get(&number)?;
-        let agent = self.agents.get(&offer.extension)?;
-        let queue = self.queue(&caller.arrival.queue)?;
         let server = &caller.arrival.server;
-        if !self.up.contains(server) || !self.is_idle(server, &agent.row.interface) {
+        let ring_time = match (self.queue(&caller.arrival.queue), caller.stage) {
+            (Some(queue), _) => queue.ring_time,
+            // They do not wait for a queue.
+            (None, Stage::Transferred) => RING_TIME,
+            (None, Stage::Waiting | Stage::Offered | Stage::Calling | Stage::Joining | Stage::Talking) => return None,
+        };
+        let interface = match offer.extension.number_outside() {
+            Some(number) => Interface::new(format!("Local/{number}@{OUTSIDE_CONTEXT}/n")),
+            None => {
+                let agent = self.agents.get(&offer.extension)?;
+                if !self.is_idle(server, &agent.row.interface) {
+                    return None;
+                }
+                agent.row.interface.clone()
+            }
+        };
+        if !self.up.contains(server) {
             return None;
         }
         Some(Ring {
             call,
             offer: number,
             extension: offer.extension.clone(),
-            interface: agent.row.interface.clone(),
+            interface,
             server: server.clone(),
             originator: (!caller.is_away()).then(|| caller.arrival.channel.clone()),
             caller: caller.arrival.caller.clone(),
-            queue: queue.name.clone(),
-            ring_time: queue.ring_time,
+            queue: caller.arrival.queue.clone(),
+            ring_time,
         })
     }
 
@@ -136,7 +155,9 @@ impl Floor {
             // Whoever is in a call does not ring any more: a queue may count as empty for that.
             self.touched.extend(self.agents.get(&extension).into_iter().flat_map(|agent| agent.seats.keys().cloned()));
         }
-        if let Some(line) = self.lines.get_mut(&caller.arrival.queue) {
+        if caller.stage == Stage::Offered
+            && let Some(line) = self.lines.get_mut(&caller.arrival.queue)
+        {
             line.offered = line.offered.saturating_sub(1);
         }
         caller.stage = Stage::Joining;
@@ -173,7 +194,8 @@ impl Floor {
         let Some(extension) = caller.taken().map(|offer| offer.extension.clone()) else { return };
         caller.stage = Stage::Talking;
         out.push(Effect::ForgetAnnouncement { call });
-        out.push(Effect::Update { pop: caller.pop(&extension, PopState::Answered, now) });
+        out.extend(caller.pop(&extension, PopState::Answered, now).map(|pop| Effect::Update { pop }));
+        self.transfer_done(call, out);
         self.reschedule(call);
         self.has_answered(&extension);
         out.push(Effect::Record(Fact::CallAnswered { call, offer, extension }));
@@ -205,6 +227,8 @@ impl Floor {
             }
             (_, OfferState::Popping { .. } | OfferState::Ringing { .. }) => {
                 let why = match end {
+                    // A number that the dialplan does not know ends like any call.
+                    LegEnd::HungUp if offer.extension.number_outside().is_some() => OfferEnd::Unavailable,
                     LegEnd::NoAnswer => OfferEnd::RingNoAnswer,
                     LegEnd::Rejected | LegEnd::HungUp => OfferEnd::Rejected,
                     LegEnd::Unavailable => OfferEnd::Unavailable,
@@ -228,9 +252,10 @@ impl Floor {
         if leg == Leg::Gone {
             out.push(Effect::HangUpCaller { call, server, channel });
         }
-        out.push(Effect::Retire { pop });
+        out.extend(pop.map(|pop| Effect::Retire { pop }));
         out.append(&mut facts);
-        self.remove(call, Some(offer.extension), CallOutcome::Completed, out);
+        let extension = Some(offer.extension).filter(|extension| extension.number_outside().is_none());
+        self.remove(call, extension, CallOutcome::Completed, out);
     }
 
     /// Takes back all offers of a caller.
@@ -262,28 +287,31 @@ impl Floor {
         };
         let pop = caller.pop(&offer.extension, PopState::Withdrawn, now);
         let mut told = Vec::new();
-        match why {
-            OfferEnd::RingNoAnswer | OfferEnd::Rejected | OfferEnd::Unavailable | OfferEnd::MemberGone => {
-                self.blame(call, &offer.extension, now);
+        // A transfer is no offer of the queue: nobody is blamed for not being there.
+        if caller.transfer.is_none() {
+            match why {
+                OfferEnd::RingNoAnswer | OfferEnd::Rejected | OfferEnd::Unavailable | OfferEnd::MemberGone => {
+                    self.blame(call, &offer.extension, now);
+                }
+                OfferEnd::CallerGone
+                | OfferEnd::LoggedOff
+                | OfferEnd::Withdrawn
+                | OfferEnd::Taken
+                | OfferEnd::NotReached => {}
             }
-            OfferEnd::CallerGone
-            | OfferEnd::LoggedOff
-            | OfferEnd::Withdrawn
-            | OfferEnd::Taken
-            | OfferEnd::NotReached => {}
-        }
-        if why == OfferEnd::RingNoAnswer {
-            self.has_not_answered(call, &offer.extension, now, &mut told);
+            if why == OfferEnd::RingNoAnswer {
+                self.has_not_answered(call, &offer.extension, now, &mut told);
+            }
         }
         self.release(call, &offer, leg, until + CLEARING, out);
-        out.push(Effect::Retire { pop });
+        out.extend(pop.map(|pop| Effect::Retire { pop }));
         out.push(Effect::Record(Fact::OfferEnded { call, offer: number, extension: offer.extension, why }));
         out.append(&mut told);
-        self.wait_again(call);
+        self.wait_again(call, why, now, out);
     }
 
     /// The caller is not offered to this member again, or not before the next round.
-    fn blame(&mut self, call: CallId, extension: &Extension, now: Now) {
+    pub(super) fn blame(&mut self, call: CallId, extension: &Extension, now: Now) {
         let retry = self.queue_of(call).map_or(Duration::ZERO, |queue| queue.policy.retry);
         let Some(caller) = self.callers.get_mut(&call) else { return };
         caller.skipped.insert(extension.clone());
@@ -293,9 +321,12 @@ impl Floor {
         }
     }
 
-    /// Puts a caller without an offer back in line.
-    fn wait_again(&mut self, call: CallId) {
+    /// Puts a caller without an offer back in line, unless they are for one party only.
+    fn wait_again(&mut self, call: CallId, why: OfferEnd, now: Now, out: &mut Vec<Effect>) {
         let Some(caller) = self.callers.get(&call).filter(|caller| caller.offers.is_empty()) else { return };
+        if caller.transfer.is_some() {
+            return self.came_to_nothing(call, why, now, out);
+        }
         if caller.stage == Stage::Offered
             && let Some(line) = self.lines.get_mut(&caller.arrival.queue)
         {
@@ -305,7 +336,7 @@ impl Floor {
     }
 
     /// Takes an offer out of all books: that one, or the one that was answered.
-    fn take_offer(&mut self, call: CallId, number: Option<OfferNo>) -> Option<Offer> {
+    pub(super) fn take_offer(&mut self, call: CallId, number: Option<OfferNo>) -> Option<Offer> {
         let caller: &mut Caller = self.callers.get_mut(&call)?;
         let number = number.or_else(|| caller.taken().map(|offer| offer.number))?;
         let offer = caller.offers.remove(&number)?;
@@ -321,7 +352,7 @@ impl Floor {
     }
 
     /// Ends a member's reservation; a leg that may still be there is dropped, and waited for until then.
-    fn release(&mut self, call: CallId, offer: &Offer, leg: Leg, until: Instant, out: &mut Vec<Effect>) {
+    pub(super) fn release(&mut self, call: CallId, offer: &Offer, leg: Leg, until: Instant, out: &mut Vec<Effect>) {
         let number = offer.number;
         let at_rest = match leg {
             Leg::Gone => Work::Free,

@@ -229,7 +229,7 @@ impl Floor {
             let Some(offers) = self.engaged.get(extension) else { continue };
             let seats = self.agents.get(extension).map(|agent| &agent.seats);
             withdrawn.extend(offers.iter().filter(|(call, _)| {
-                let caller = self.callers.get(call).filter(|caller| caller.is_unanswered());
+                let caller = self.callers.get(call).filter(|c| c.is_unanswered() && c.transfer.is_none());
                 caller.is_some_and(|caller| seats.is_none_or(|seats| !seats.contains_key(&caller.arrival.queue)))
             }));
         }

@@ -100,6 +100,13 @@ fn whatever_a_shift_brings_the_floor_keeps_its_promises_and_comes_to_rest() {
         "pops not settled in time",
         "restarts",
         "talks found",
+        "transfers answered",
+        "transfers asked for",
+        "transfers outside",
+        "transfers rung",
+        "transfers that failed",
+        "transfers to a queue",
+        "transfers to an extension",
     ] {
         let times = tally.0.get(what).copied().unwrap_or(0);
         assert!(times >= shifts / 200, "too dull: {what} {times} times");
@@ -123,6 +130,10 @@ fn whatever_a_shift_brings_the_floor_keeps_its_promises_and_comes_to_rest() {
         "offers to the last partner",
         "offers taken by another member",
         "wrap-ups",
+        "callers handed over",
+        "callers put on hold",
+        "callers returned to their agent",
+        "transfers found",
     ] {
         let times = tally.0.get(what).copied().unwrap_or(0);
         assert!(times >= shifts / 1_000, "too dull: {what} {times} times");

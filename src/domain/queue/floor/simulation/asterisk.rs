@@ -8,6 +8,7 @@ use super::{
     world::{Back, Caller, Leg, LegState, Link, Server, Sound, Told, World},
 };
 use crate::domain::{
+    fact::Hold,
     id::{CallId, Extension, OfferNo, QueueName, ServerId},
     queue::{
         callback::{Missed, back_channel},
@@ -15,6 +16,7 @@ use crate::domain::{
         effect::{CallBack, Effect, Event, Farewell, LegEnd, Ring},
         floor::fixture,
         roster,
+        transfer::TransferMeans,
     },
 };
 
@@ -315,6 +317,12 @@ impl Shift {
     pub(super) fn carry_out(&mut self, server: usize, request: Effect) {
         match request {
             Effect::Greet { call } | Effect::Music { call } => {
+                // Out of the bridge, if they are in it.
+                for ((of, _), leg) in &mut self.world.legs {
+                    if *of == call && leg.state == LegState::Bridged {
+                        (leg.state, leg.since) = (LegState::Answered, self.clock);
+                    }
+                }
                 if let Some(caller) = self.world.callers.get_mut(&call) {
                     caller.sound = Sound::Something;
                 }
@@ -370,6 +378,11 @@ impl Shift {
                     self.caller_leaves(call);
                 }
             }
+            Effect::ReturnsTo { call, agent, .. } => {
+                if let Some(caller) = self.world.callers.get_mut(&call) {
+                    caller.arrival.returns_to = agent;
+                }
+            }
             Effect::DropBridge { call, .. } => {
                 self.world.bridges.remove(&call);
             }
@@ -391,8 +404,9 @@ impl Shift {
     fn phone_rings(&mut self, server: usize, ring: &Ring) {
         let Ring { call, offer, extension, .. } = ring;
         self.world.bridges.insert(*call);
-        let taken = self.world.is_taken(extension);
-        let unplugged = !self.world.phones[extension].plugged;
+        let outside = extension.number_outside().is_some();
+        let taken = !outside && self.world.is_taken(extension);
+        let unplugged = !outside && !self.world.phones[extension].plugged;
         let leg = Leg {
             extension: extension.clone(),
             server,
@@ -421,6 +435,10 @@ impl Shift {
             let talk =
                 if self.chance.percent(25) { self.chance.between(1, 20) } else { self.chance.between(500, 40_000) };
             self.later(after + talk, Plan::PhoneActs { call: *call, offer: *offer, deed: Deed::HangUp });
+            if !outside && self.chance.percent(30) {
+                let moment = self.chance.between(0, talk);
+                self.later(after + moment, Plan::SendsOn { call: *call, offer: *offer });
+            }
         }
     }
 
@@ -494,7 +512,7 @@ impl Shift {
     pub(super) fn caller_presses(&mut self, call: CallId) {
         let Some(caller) = self.world.callers.get(&call).filter(|caller| caller.back.is_none()) else { return };
         let server = self.world.index(&caller.arrival.server);
-        self.tell(server, Told::Event(Event::KeyPressed { call, key: '*' }));
+        self.tell(server, Told::Event(Event::CallerPressed { call, key: '*' }));
         if self.chance.percent(30) {
             let after = self.chance.between(0, 4_000);
             self.later(after, Plan::CallerLeaves(call));
@@ -506,6 +524,76 @@ impl Shift {
             let server = self.world.index(&caller.arrival.server);
             self.tell(server, Told::Event(Event::Promised { call }));
         }
+    }
+
+    /// By their phone's own means, which takes it out of the bridge, or by a feature code. Nobody but the dialplan hears of it
+    /// while the service is away: it puts the caller through by itself.
+    pub(super) fn sends_on(&mut self, call: CallId, offer: OfferNo) {
+        let Some(leg) = self.world.legs.get_mut(&(call, offer)).filter(|leg| leg.state == LegState::Bridged) else {
+            return;
+        };
+        let server = leg.server;
+        if self.world.servers[server].link != Link::Up || !self.world.callers.contains_key(&call) {
+            return;
+        }
+        let colleague = 1 + self.chance.between(0, 4);
+        let to = match self.chance.between(0, 9) {
+            0..5 => format!("{colleague}000"),
+            5 | 6 => "77".to_owned(),
+            7 => "75".to_owned(),
+            8 => "00123".to_owned(),
+            _ => "no such, number".to_owned(),
+        };
+        match self.chance.between(0, 9) {
+            0..4 => {
+                let how = TransferMeans::Phone;
+                self.leaves_bridge((call, offer));
+                self.tell(server, Told::Event(Event::TransferAsked { call, offer, to, how }));
+            }
+            4..8 => {
+                let end = if self.chance.percent(50) { "#" } else { "" };
+                for key in format!("##{to}{end}").chars() {
+                    self.tell(server, Told::Event(Event::KeyPressed { call, offer, key }));
+                }
+                return;
+            }
+            8 => return self.tell(server, Told::Event(Event::HoldChanged { call, offer, hold: Hold::Held })),
+            _ => {
+                // Whom they had called is there already; with them the talk goes on.
+                let extension = Extension::new(&to);
+                if self.world.phones.get(&extension).is_some_and(|_| !self.world.is_taken(&extension)) {
+                    self.leaves_bridge((call, offer));
+                    self.tell(server, Told::Event(Event::HandedOver { call, offer, to }));
+                }
+                return;
+            }
+        }
+        // Some phones hang up by themselves, some wait to be hung up.
+        let after = self.chance.between(5, 3_000);
+        self.later(after, Plan::PhoneActs { call, offer, deed: Deed::HangUp });
+    }
+
+    /// Asterisk has put something else in its place.
+    fn leaves_bridge(&mut self, leg: (CallId, OfferNo)) {
+        let clock = self.clock;
+        if let Some(leg) = self.world.legs.get_mut(&leg) {
+            (leg.state, leg.since) = (LegState::Answered, clock);
+        }
+    }
+
+    /// Another channel is in the bridge in the place of a leg, for the party that the floor knows now.
+    pub(super) fn stands_in(&mut self, call: CallId, before: OfferNo) {
+        let Some(new) = self.floor.callers().get(&call).and_then(|caller| caller.taken()).cloned() else { return };
+        if new.number == before || self.world.legs.contains_key(&(call, new.number)) {
+            return;
+        }
+        let server = self.world.server_of[&call];
+        let (extension, since) = (new.extension.clone(), self.clock);
+        let leg = Leg { extension, server, state: LegState::Bridged, since, lost: false, join_lost: false };
+        self.world.legs.insert((call, new.number), leg);
+        self.phone_changed(&new.extension);
+        let talk = self.chance.between(500, 20_000);
+        self.later(talk, Plan::PhoneActs { call, offer: new.number, deed: Deed::HangUp });
     }
 
     pub(super) fn phone_acts(&mut self, call: CallId, offer: OfferNo, deed: Deed) {

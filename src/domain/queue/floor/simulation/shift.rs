@@ -35,6 +35,8 @@ const PUBLISH_BOUND: u64 = 500;
 const SILENCE: u64 = 2_500;
 /// The longest that a phone rings, in milliseconds.
 const RING_TIME: u64 = 15_000;
+/// The longest that a party outside is rung.
+pub(super) const RING_OUTSIDE: u64 = 40_000;
 /// Far more than any shift needs.
 const TOO_MANY: usize = 20_000;
 
@@ -68,6 +70,11 @@ pub(super) enum Plan {
         call: CallId,
         offer: OfferNo,
         deed: Deed,
+    },
+    /// Whoever is at that phone sends the caller on.
+    SendsOn {
+        call: CallId,
+        offer: OfferNo,
     },
     RosterChanges,
     /// What the floor has decided is in the database.
@@ -182,7 +189,7 @@ impl Shift {
             chance,
             start,
             clock: 0,
-            floor: Floor::new(Duration::from_millis(PUBLISH_BOUND), seed),
+            floor: Floor::new(Duration::from_millis(PUBLISH_BOUND), seed).with_transfer_code("##"),
             world,
             witness: Witness::default(),
             agenda: BTreeMap::new(),
@@ -307,6 +314,7 @@ impl Shift {
         }
         for leg in self.world.legs.values().filter(|leg| !leg.lost) {
             let longest = match leg.state {
+                LegState::Ringing if leg.extension.number_outside().is_some() => RING_OUTSIDE + 100,
                 LegState::Ringing => RING_TIME + 100,
                 LegState::Answered => SILENCE,
                 LegState::Hearing => rules::CALLED + SILENCE,
@@ -350,6 +358,10 @@ impl Shift {
             Event::CallerFound(arrival, age) => {
                 self.witness.comes(arrival.call, now.steady.checked_sub(*age).unwrap());
                 self.witness.tally.count("callers found");
+                if let Some(agent) = &arrival.returns_to {
+                    self.witness.tally.count("transfers found");
+                    self.witness.returns(arrival.call, agent);
+                }
             }
             Event::CallerEntered(arrival) => self.witness.comes(arrival.call, now.steady),
             Event::Kept(kept) => {
@@ -359,9 +371,11 @@ impl Shift {
             }
             Event::LegAnswered { call, offer, .. } => self.tally_answer(*call, *offer),
             Event::Roster(_) | Event::RosterChanged(_) => self.witness.rules(&self.told),
+            Event::TransferAsked { .. } => self.witness.tally.count("transfers asked for"),
+            Event::HandedOver { .. } => self.witness.tally.count("callers handed over"),
             Event::PastTalks(_)
             | Event::TalkOver { .. }
-            | Event::KeyPressed { .. }
+            | Event::CallerPressed { .. }
             | Event::Promised { .. }
             | Event::Cancelled { .. }
             | Event::BackAnswered { .. }
@@ -370,9 +384,12 @@ impl Shift {
             | Event::CallerGone { .. }
             | Event::LegGone { .. }
             | Event::Joined { .. }
+            | Event::KeyPressed { .. }
+            | Event::HoldChanged { .. }
             | Event::Tick
             | Event::Stop => {}
         }
+        let handed_over = if let Event::HandedOver { call, offer, .. } = event { Some((call, offer)) } else { None };
         let gone = if let Event::LegGone { call, offer, .. } = event { Some((call, offer)) } else { None };
         let found = if let Event::BackFound { call, member: Some(member), .. } = &event {
             let known = self.floor.callers().get(call).is_some_and(|caller| caller.has_out(member.0));
@@ -389,6 +406,9 @@ impl Shift {
         for effect in effects {
             self.note(|| format!("      {}", fixture::words(&effect)));
             self.perform(effect);
+        }
+        if let Some((call, offer)) = handed_over {
+            self.stands_in(call, offer);
         }
         self.witness.look(&self.floor, now);
         let cleared = |work: Work| matches!(work, Work::Clearing { call, offer, .. } if gone == Some((call, offer)));
@@ -440,17 +460,22 @@ impl Shift {
             }
             Effect::Ring(ring) => {
                 self.witness.rang(ring, self.clock);
+                let outside = ring.extension.number_outside().is_some();
                 let live = self.world.legs.values().any(|leg| leg.extension == ring.extension && !leg.lost);
-                assert!(!live, "a second phone rings for {}", ring.extension);
+                assert!(!live || outside, "a second phone rings for {}", ring.extension);
                 self.world.index(&ring.server)
+            }
+            Effect::Moved { call, server, queue, .. } => {
+                self.witness.moved(*call, queue);
+                self.world.index(server)
             }
             Effect::GiveBack { call, server, .. } => {
                 self.known.remove(call);
                 self.world.index(server)
             }
             Effect::DropLeg { server, .. }
-            | Effect::Moved { server, .. }
             | Effect::DropBack { server, .. }
+            | Effect::ReturnsTo { server, .. }
             | Effect::DropBridge { server, .. } => self.world.index(server),
         };
         self.request(server, effect);
@@ -512,6 +537,7 @@ impl Shift {
                 }
             }
             Plan::PhoneActs { call, offer, deed } => self.phone_acts(call, offer, deed),
+            Plan::SendsOn { call, offer } => self.sends_on(call, offer),
             Plan::RosterChanges => self.roster_changes(),
             Plan::Written(fact) => self.written(&fact),
             Plan::Resumes(extension) => {
@@ -578,7 +604,7 @@ impl Shift {
         self.clearing.clear();
         self.witness.restart();
         let seed = self.chance.between(0, u64::MAX - 1);
-        self.floor = Floor::new(Duration::from_millis(PUBLISH_BOUND), seed);
+        self.floor = Floor::new(Duration::from_millis(PUBLISH_BOUND), seed).with_transfer_code("##");
         for server in 0..self.world.servers.len() {
             self.cut(server);
             self.world.servers[server].link = Link::Down;
@@ -679,6 +705,9 @@ impl Shift {
             | Fact::CallbackAsked { .. }
             | Fact::CallbackCalled { .. }
             | Fact::CallbackMissed { .. }
+            | Fact::CallTransferred { .. }
+            | Fact::TransferFailed { .. }
+            | Fact::CallHeld { .. }
             | Fact::CallEnded { .. } => {}
         }
     }
@@ -738,6 +767,9 @@ impl Shift {
             | Fact::CallRinging { .. }
             | Fact::OfferEnded { .. }
             | Fact::CallOverflowed { .. }
+            | Fact::CallTransferred { .. }
+            | Fact::TransferFailed { .. }
+            | Fact::CallHeld { .. }
             | Fact::WrapUp { .. }
             | Fact::AutoPaused { .. } => {}
         }
@@ -779,7 +811,8 @@ impl Shift {
 
     /// Tells all servers that listen what has become of a phone.
     pub(super) fn phone_changed(&mut self, extension: &Extension) {
-        let interface = self.world.phones[extension].interface.clone();
+        let Some(phone) = self.world.phones.get(extension) else { return };
+        let interface = phone.interface.clone();
         if !interface.is_watched() {
             return;
         }

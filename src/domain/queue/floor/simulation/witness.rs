@@ -15,12 +15,13 @@ use crate::domain::{
     pop::{Pop, PopOutcome, PopState},
     queue::{
         callback::{CallbackPolicy, Kept, Missed, Reach},
-        caller::{Arrival, Caller, OfferState, Stage},
+        caller::{Arrival, Caller, OfferState, Stage, Turn},
         effect::Ring,
         floor::{Doors, Floor},
         member::{Agent, Device, Listed, Work},
         policy::{Emptiness, Overflow, Policy},
         roster::{PastTalk, Pause, PauseKind, Roster},
+        transfer::{TransferMeans, TransferTarget},
     },
 };
 
@@ -78,6 +79,12 @@ pub(super) struct Witness {
     queue_of: BTreeMap<CallId, QueueName>,
     /// Where each caller stands: they keep that as long as they are in that queue.
     places: BTreeMap<CallId, (QueueName, Instant, u64)>,
+    /// Who sent on the callers who were not answered since.
+    sent_on: BTreeMap<CallId, Extension>,
+    /// The call that was handed over in this step.
+    handed_over: Option<CallId>,
+    /// Offers to one party: to the agent who had sent the caller on, or to whom they did.
+    directed: BTreeMap<(CallId, OfferNo), bool>,
     /// Queues that each caller has been in.
     been: BTreeMap<CallId, BTreeSet<QueueName>>,
     /// Pauses as the floor was told of them.
@@ -118,6 +125,8 @@ impl Witness {
         self.queue_of.clear();
         self.been.clear();
         self.places.clear();
+        self.sent_on.clear();
+        self.directed.clear();
         self.unanswered.clear();
         self.wrap_up.clear();
         self.turns.clear();
@@ -186,6 +195,7 @@ impl Witness {
         self.queue_of.insert(call, arrival.queue.clone());
         self.tally.count("talks found");
         self.on_the_floor.insert(call);
+        self.sent_on.remove(&call);
         self.open.insert((call, offer), extension.clone());
     }
 
@@ -235,8 +245,11 @@ impl Witness {
 
     pub(super) fn rang(&mut self, ring: &Ring, now: u64) {
         let Ring { call, offer, server, interface, extension, .. } = ring;
-        assert!(self.items.contains_key(&(*call, extension.clone())), "rung before its pop was published");
         assert!(self.up.contains(server), "rung over a link that is down");
+        if extension.number_outside().is_some() {
+            return;
+        }
+        assert!(self.items.contains_key(&(*call, extension.clone())), "rung before its pop was published");
         assert!(self.is_idle(server, interface), "rung although not idle");
         if let Some(bound) = self.unsettled.remove(&(*call, *offer)) {
             assert!(now >= bound, "rung before its pop was settled");
@@ -252,6 +265,16 @@ impl Witness {
                 self.queue_of.insert(*call, queue.clone());
             }
             Fact::CallOverflowed { call, queue, to, .. } => self.overflowed(*call, queue, to),
+            Fact::CallTransferred { call, from, to, how } => {
+                self.transferred(*call, from, to, now);
+                self.handed_over = (*how == TransferMeans::Attended).then_some(*call);
+            }
+            Fact::TransferFailed { call, from, .. } => {
+                self.tally.count("transfers that failed");
+                assert_eq!(self.sent_on.get(call), Some(from), "a transfer that nobody asked for");
+                assert!(!self.open.keys().any(|(of, _)| of == call), "failed with an offer out");
+            }
+            Fact::CallHeld { .. } => self.tally.count("callers put on hold"),
             Fact::CallOffered { call, offer, extension, choice } => {
                 self.tally.count("offers");
                 assert!(self.on_the_floor.contains(call));
@@ -260,6 +283,20 @@ impl Witness {
                 let others = self.open.keys().filter(|(of, _)| of == call).count();
                 let now_too = self.offered_now.iter().filter(|offered| offered.call == *call).count();
                 assert_eq!(others, now_too, "an offer of a call that has one out already");
+                assert_eq!(choice.chosen, *extension);
+                let rule = choice.rule.to_string();
+                if let "transfer" | "returned" = rule.as_str() {
+                    self.tally.count(if rule == "transfer" {
+                        "transfers rung"
+                    } else {
+                        "callers returned to their agent"
+                    });
+                    let agent = self.sent_on.get(call).expect("a transfer that nobody asked for");
+                    assert!(rule == "transfer" || agent == extension, "returned to another one");
+                    self.open.insert((*call, *offer), extension.clone());
+                    self.directed.insert((*call, *offer), rule == "returned");
+                    return;
+                }
                 // The next round begins while they wait, not during the offers of this one.
                 if self.next_round.get(call).is_some_and(|at| *at <= now.steady) {
                     self.next_round.remove(call);
@@ -273,8 +310,7 @@ impl Witness {
                 assert!(!self.paused.get(extension).into_iter().flatten().any(bars), "offered to one who is paused");
                 let wraps_up = self.wrap_up.get(extension).is_some_and(|until| *until > now.utc);
                 assert!(!wraps_up, "offered to one who is in wrap-up");
-                assert_eq!(choice.chosen, *extension);
-                if choice.rule == "sticky" {
+                if rule == "sticky" {
                     self.tally.count("offers to the last partner");
                     assert_eq!(
                         self.partners.get(&self.customers[call]).map(|(partner, _)| partner),
@@ -287,12 +323,8 @@ impl Witness {
                     assert_eq!(verdict, Some("chosen"));
                 }
                 self.open.insert((*call, *offer), extension.clone());
-                let offered = Offered {
-                    call: *call,
-                    extension: extension.clone(),
-                    rule: choice.rule.to_string(),
-                    moved_before: self.moved_now.len(),
-                };
+                let offered =
+                    Offered { call: *call, extension: extension.clone(), rule, moved_before: self.moved_now.len() };
                 self.offered_now.push(offered);
             }
             Fact::CallRinging { call, offer, extension, .. } => {
@@ -300,7 +332,14 @@ impl Witness {
             }
             Fact::CallAnswered { call, offer, extension } => {
                 self.tally.count("answers");
+                if self.handed_over.take() == Some(*call) {
+                    self.offer_numbers.insert(*call, *offer);
+                    self.open.insert((*call, *offer), extension.clone());
+                }
                 assert_eq!(self.open.get(&(*call, *offer)), Some(extension), "answered without an offer");
+                if self.sent_on.remove(call).is_some() {
+                    self.tally.count("transfers answered");
+                }
                 self.unanswered.retain(|(of, _), _| of != extension);
                 self.talked.insert(*call);
             }
@@ -329,9 +368,10 @@ impl Witness {
             }
             Fact::OfferEnded { call, offer, extension, why } => {
                 self.tally.count(end_of_offer(*why));
+                let directed = self.directed.remove(&(*call, *offer));
                 match why {
                     OfferEnd::RingNoAnswer | OfferEnd::Rejected | OfferEnd::Unavailable | OfferEnd::MemberGone => {
-                        self.let_go_by(*call, extension, now, *why);
+                        self.let_go_by(*call, extension, now, *why, directed);
                     }
                     OfferEnd::CallerGone
                     | OfferEnd::LoggedOff
@@ -364,9 +404,10 @@ impl Witness {
                 let open: Vec<_> = open.into_iter().filter_map(|key| self.open.remove(&key)).collect();
                 // One who was called back may have talked to the end while the service was dead.
                 let unseen = open.is_empty() && self.asked.contains_key(call) && self.talked.contains(call);
-                assert!(unseen || open.first() == extension.as_ref(), "the offer of a call that ended");
+                let member = open.first().filter(|extension| extension.number_outside().is_none());
+                assert!(unseen || member == extension.as_ref(), "the offer of a call that ended");
                 assert!(open.len() < 2, "offers that never end");
-                assert_eq!(*outcome == CallOutcome::Completed, extension.is_some());
+                assert_eq!(*outcome == CallOutcome::Completed, !open.is_empty() || extension.is_some());
             }
         }
     }
@@ -380,11 +421,51 @@ impl Witness {
         }
     }
 
-    fn let_go_by(&mut self, call: CallId, extension: &Extension, now: Now, why: OfferEnd) {
+    fn transferred(&mut self, call: CallId, from: &Extension, to: &TransferTarget, now: Now) {
+        self.tally.count(match to {
+            TransferTarget::Extension(_) => "transfers to an extension",
+            TransferTarget::Queue(_) => "transfers to a queue",
+            TransferTarget::Outside(_) => "transfers outside",
+        });
+        let open: Vec<_> = self.open.keys().filter(|(of, _)| *of == call).copied().collect();
+        let open: Vec<_> = open.into_iter().filter_map(|key| self.open.remove(&key)).collect();
+        assert_eq!(open, [from.clone()], "sent on by somebody else");
+        self.turns.insert(from.clone(), now.utc);
+        if let Some(customer) = self.customers.get(&call) {
+            self.partners.insert(*customer, (from.clone(), now.utc));
+        }
+        self.skipped.retain(|(of, _)| *of != call);
+        self.next_round.remove(&call);
+        self.been.remove(&call);
+        self.sent_on.insert(call, from.clone());
+    }
+
+    /// A caller is in another queue from now on.
+    pub(super) fn moved(&mut self, call: CallId, queue: &QueueName) {
+        if self.sent_on.remove(&call).is_some() && self.queue_of.get(&call) != Some(queue) {
+            self.moved_now.push(call);
+        }
+        if let Some(before) = self.queue_of.insert(call, queue.clone()) {
+            self.been.entry(call).or_default().insert(before);
+        }
+        self.places.remove(&call);
+    }
+
+    /// A caller was being transferred when the service died.
+    pub(super) fn returns(&mut self, call: CallId, agent: &Extension) {
+        if !self.on_the_floor.contains(&call) {
+            self.sent_on.insert(call, agent.clone());
+        }
+    }
+
+    fn let_go_by(&mut self, call: CallId, extension: &Extension, now: Now, why: OfferEnd, directed: Option<bool>) {
+        if directed == Some(false) {
+            return;
+        }
         self.skipped.insert((call, extension.clone()));
         self.turns.insert(extension.clone(), now.utc);
         let Some(queue) = self.queue_of.get(&call) else { return };
-        if why == OfferEnd::RingNoAnswer {
+        if why == OfferEnd::RingNoAnswer && directed.is_none() {
             *self.unanswered.entry((extension.clone(), queue.clone())).or_default() += 1;
         }
         match self.policies.get(queue).map(|policy| policy.retry).filter(|retry| !retry.is_zero()) {
@@ -422,6 +503,7 @@ impl Witness {
         self.queue_of.remove(&call);
         self.been.remove(&call);
         self.places.remove(&call);
+        self.sent_on.remove(&call);
     }
 
     pub(super) fn pop_outcome(&mut self, outcome: PopOutcome) {
@@ -462,20 +544,29 @@ impl Witness {
             let in_line = line.is_some_and(|line| line.waiting.get(&caller.place()) == Some(call));
             assert_eq!(self.entered.get(call), Some(&caller.entered.steady), "another time of entering: {caller:?}");
             let place = (caller.arrival.queue.clone(), caller.since, caller.ticket);
-            let before = self.places.insert(*call, place.clone());
+            // Who was sent on has no place until they are somebody's, or the first of their line.
+            let before = self.places.insert(*call, place.clone()).filter(|_| !self.sent_on.contains_key(call));
             let stays = before.is_none_or(|before| before.0 != place.0 || before == place);
             assert!(stays || self.taken_over_now || caller.stage == Stage::Talking, "another place: {caller:?}");
             assert_eq!(in_line, caller.stage == Stage::Waiting, "in line and elsewhere: {caller:?}");
-            assert_eq!(caller.offers.is_empty(), caller.stage == Stage::Waiting, "{caller:?}");
+            let alone = caller.stage == Stage::Transferred || caller.stage == Stage::Waiting;
+            assert!(if caller.offers.is_empty() { alone } else { caller.stage != Stage::Waiting }, "{caller:?}");
+            assert_eq!(floor.transferred.contains(call), caller.transfer.is_some(), "{caller:?}");
+            let sent_on = self.sent_on.get(call);
+            assert!(caller.transfer.as_ref().is_none_or(|transfer| sent_on == Some(&transfer.from)), "{caller:?}");
+            assert!(caller.turn == Turn::Usual || sent_on.is_some(), "first in line for nothing: {caller:?}");
             waiting += usize::from(in_line);
             let answered = caller.offers.values().filter(|offer| offer.state == OfferState::Answered).count();
             match caller.stage {
                 Stage::Waiting | Stage::Offered => assert_eq!(answered, 0, "{caller:?}"),
+                Stage::Transferred => {
+                    assert!(answered == 0 && caller.offers.len() < 2 && caller.transfer.is_some(), "{caller:?}");
+                }
                 Stage::Calling | Stage::Joining | Stage::Talking => {
                     assert_eq!((answered, caller.offers.len()), (1, 1), "{caller:?}")
                 }
             }
-            for offer in caller.offers.values() {
+            for offer in caller.offers.values().filter(|offer| offer.extension.number_outside().is_none()) {
                 let expected = match (caller.stage, offer.state) {
                     (Stage::Talking, _) => PopState::Answered,
                     (_, OfferState::Popping { .. }) => PopState::Offered,
@@ -487,7 +578,8 @@ impl Witness {
         }
         self.taken_over_now = false;
         assert_eq!(floor.lines.values().map(|line| line.waiting.len()).sum::<usize>(), waiting, "in line and gone");
-        let offers = floor.callers.values().map(|c| c.offers.len()).sum::<usize>();
+        let offers = floor.callers.values().flat_map(|c| c.offers.values());
+        let offers = offers.filter(|offer| offer.extension.number_outside().is_none()).count();
         assert_eq!(self.items.len(), offers, "a pop without a call");
         for (queue, line) in &floor.lines {
             let offered = |c: &&Caller| c.stage == Stage::Offered && c.arrival.queue == *queue;
@@ -520,7 +612,7 @@ impl Witness {
     fn members_do_one_thing(&self, floor: &Floor) {
         let mut offers: BTreeMap<&Extension, (usize, usize)> = BTreeMap::new();
         for caller in floor.callers.values() {
-            for offer in caller.offers.values() {
+            for offer in caller.offers.values().filter(|offer| offer.extension.number_outside().is_none()) {
                 let (talks, others) = offers.entry(&offer.extension).or_default();
                 match offer.state {
                     // Two talks of one person can be found after a restart, and one that was being joined.
@@ -623,7 +715,7 @@ impl Witness {
             assert!(self.may_have(served, &extension, agent, now), "{extension} is not free for {served:?}");
             let key = |caller: &Caller| {
                 let (weight, priority) = (weight(&caller.arrival.queue), caller.arrival.priority);
-                (Reverse(weight), Reverse(priority), caller.since, caller.ticket)
+                (Reverse(weight), caller.turn, Reverse(priority), caller.since, caller.ticket)
             };
             for waiting in floor.lines.values().flat_map(|line| line.waiting.values()).map(|c| &floor.callers[c]) {
                 let before = key(waiting) < key(served) && self.may_have(waiting, &extension, agent, now);

@@ -21,7 +21,7 @@ fn roster(extensions: &[&str]) -> Roster {
 
 impl Bench {
     fn presses(&mut self, number: u64, key: char) -> Vec<String> {
-        self.step(Event::KeyPressed { call: call(number), key })
+        self.step(Event::CallerPressed { call: call(number), key })
     }
 
     /// A customer of their own who asked to be called back and has hung up. A member who is free was offered once in vain.

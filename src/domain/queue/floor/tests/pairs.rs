@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::Bench;
 use crate::domain::{
+    fact::Hold,
     id::{Extension, Interface, OfferNo, ServerId},
     pop::PopOutcome,
     queue::{
@@ -15,6 +16,7 @@ use crate::domain::{
         },
         member::{Device, Work},
         roster::{PastTalk, Roster},
+        transfer::TransferMeans,
     },
 };
 
@@ -84,6 +86,18 @@ fn events(bench: &Bench) -> Vec<Event> {
             events.push(Event::LegGone { call, offer, end });
         }
         events.push(Event::LegAnswered { server: server.clone(), call, offer });
+        for key in "##77#".chars() {
+            events.push(Event::KeyPressed { call, offer, key });
+        }
+        for hold in [Hold::Held, Hold::Resumed] {
+            events.push(Event::HoldChanged { call, offer, hold });
+        }
+        for to in ["1000", "3000", "00123", ""] {
+            events.push(Event::HandedOver { call, offer, to: to.into() });
+        }
+        for to in ["1000", "3000", "77", "00123", "", "a b"] {
+            events.push(Event::TransferAsked { call, offer, to: to.into(), how: TransferMeans::Phone });
+        }
         events.push(Event::Joined { call, offer });
         for (number, extension) in [(1, "1000"), (2, "3000"), (2, "9999")] {
             let (arrival, extension) = (bench.arrival(number), Extension::new(extension));
@@ -103,7 +117,9 @@ fn holds(floor: &Floor, what: &str) {
     for (call, caller) in floor.callers() {
         let in_line = floor.lines.values().flat_map(|line| line.waiting.values()).filter(|w| *w == call).count();
         assert_eq!(in_line, usize::from(caller.stage == Stage::Waiting), "{what}");
-        assert_eq!(caller.offers.is_empty(), caller.stage == Stage::Waiting, "{what}");
+        let alone = matches!(caller.stage, Stage::Waiting | Stage::Transferred);
+        assert!(if caller.offers.is_empty() { alone } else { caller.stage != Stage::Waiting }, "{what}");
+        assert_eq!(floor.transferred.contains(call), caller.transfer.is_some(), "{what}");
     }
     for agent in floor.agents().values() {
         if let Work::Busy { call, offer } = agent.work {

@@ -26,6 +26,7 @@ fn agent(number: u32, version: u32) -> Agent {
 fn queue(number: u32, version: u32) -> Queue {
     Queue {
         name: QueueName::new(format!("q{number}")),
+        number: None,
         label: format!("version {version}"),
         announcement: String::new(),
         greeting: String::new(),

@@ -1,0 +1,332 @@
+//! Callers whom an agent sends on: to a colleague, to another queue, to a number outside; and back when that fails.
+//!
+//! Who is transferred to one party stands in no line until somebody has them. When the party cannot be rung or does not answer,
+//! the agent is rung, as soon as their phone is free again; when that fails too, the caller is the first of their line.
+
+use std::time::Duration;
+
+use crate::domain::{
+    fact::{CallOutcome, Fact, Hold, OfferEnd},
+    id::{CallId, Extension, OfferNo, QueueName},
+    now::Now,
+    pop::PopState,
+    queue::{
+        caller::{Caller, Offer, OfferState, Penalties, Stage, Transfer, TransferStep, Turn},
+        choice::{Choice, Considered},
+        effect::{Effect, Farewell, Notice, Ring},
+        floor::{Doors, Floor, Leg, alarms::Alarm, offers::CLEARING},
+        keys::{Keys, PAUSE},
+        member::{Device, Work},
+        roster::Queue,
+        transfer::{TransferFailure, TransferMeans, TransferTarget},
+    },
+};
+
+/// How long a caller whose transfer failed waits for the agent's phone to be free.
+const RETURN_BOUND: Duration = Duration::from_secs(5);
+/// How long a party outside is rung: it takes some seconds until a call through carriers rings at all.
+const RING_OUTSIDE: Duration = Duration::from_secs(40);
+/// Longest number that is dialled (E.164 allows 15 digits, with what stands before them).
+const LONGEST_NUMBER: usize = 40;
+
+impl Floor {
+    /// A member sends the caller on with whom they talk. Their talk is over, whatever becomes of the caller.
+    pub(super) fn transfer_asked(
+        &mut self,
+        (call, number): (CallId, OfferNo),
+        to: &str,
+        how: TransferMeans,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) {
+        let target = self.target(to);
+        let Some(from) = self.leave_talk((call, number), target.clone(), how, now, out) else { return };
+        let Some(caller) = self.callers.get_mut(&call) else { return };
+        caller.stage = Stage::Transferred;
+        if self.doors == Doors::Closed {
+            return self.send_away(call, CallOutcome::Stopped, now, out);
+        }
+        match target {
+            TransferTarget::Extension(party) => self.begin_transfer(call, from, TransferStep::To(party), out),
+            TransferTarget::Outside(number) => {
+                self.begin_transfer(call, from, TransferStep::To(Extension::outside(&number)), out);
+            }
+            TransferTarget::Queue(queue) if self.is_open_to(call, &queue) => self.go_on_to(call, queue, now, out),
+            TransferTarget::Queue(queue) => {
+                // The step is the next one at once.
+                let nobody = TransferStep::To(Extension::new(queue.as_str()));
+                self.begin_transfer(call, from, nobody, out);
+                self.transfer_failed(call, TransferFailure::QueueClosed, now, out);
+            }
+        }
+    }
+
+    /// A member has handed the caller over by their phone's own means: the caller talks with somebody else already.
+    pub(super) fn handed_over(&mut self, (call, number): (CallId, OfferNo), to: &str, now: Now, out: &mut Vec<Effect>) {
+        let (target, party) = match self.target(to) {
+            TransferTarget::Extension(extension) => (TransferTarget::Extension(extension.clone()), extension),
+            TransferTarget::Queue(_) | TransferTarget::Outside(_) => {
+                (TransferTarget::Outside(to.to_owned()), Extension::outside(to))
+            }
+        };
+        if self.leave_talk((call, number), target, TransferMeans::Attended, now, out).is_none() {
+            return;
+        }
+        self.withdraw_rivals(&party, now, out);
+        let Some(caller) = self.callers.get_mut(&call) else { return };
+        let offer = caller.next_offer();
+        caller.offers.insert(offer, Offer { number: offer, extension: party.clone(), state: OfferState::Answered });
+        let pop = caller.pop(&party, PopState::Answered, now);
+        out.push(Effect::Record(Fact::CallAnswered { call, offer, extension: party.clone() }));
+        out.extend(pop.map(|pop| Effect::Update { pop }));
+        self.engage(&party, call, offer);
+    }
+
+    /// Ends the talk of a member with a caller who stays; says who it was.
+    fn leave_talk(
+        &mut self,
+        (call, number): (CallId, OfferNo),
+        to: TransferTarget,
+        how: TransferMeans,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) -> Option<Extension> {
+        let caller = self.callers.get(&call).filter(|caller| caller.stage == Stage::Talking)?;
+        // Whoever was called outside has the phone of somebody else.
+        caller.offers.get(&number).filter(|offer| offer.extension.number_outside().is_none())?;
+        let offer = self.take_offer(call, Some(number))?;
+        let from = offer.extension.clone();
+        self.is_called_no_more(call);
+        let mut facts = Vec::new();
+        self.talk_ended(call, &from, now, &mut facts);
+        self.alarms.set(Alarm::Keys(call), None);
+        let caller = self.callers.get_mut(&call)?;
+        caller.skipped.clear();
+        caller.retry_at = None;
+        caller.been.clear();
+        caller.keys = Keys::None;
+        caller.hold = Hold::Resumed;
+        let pop = caller.pop(&from, PopState::Ended, now);
+        // The caller first: they hear music while the other leg is still being taken down.
+        match how {
+            TransferMeans::Phone | TransferMeans::Code => out.push(Effect::Music { call }),
+            TransferMeans::Attended => {}
+        }
+        self.release(call, &offer, Leg::ToBeDropped(Farewell::None), now.steady + CLEARING, out);
+        out.extend(pop.map(|pop| Effect::Retire { pop }));
+        out.push(Effect::Record(Fact::CallTransferred { call, from: from.clone(), to, how }));
+        out.append(&mut facts);
+        Some(from)
+    }
+
+    // ---- keys and hold ---------------------------------------------------------------------------------------------
+
+    /// The talk of this offer, if a member has it.
+    fn talk(&mut self, (call, number): (CallId, OfferNo)) -> Option<&mut Caller> {
+        let caller = self.callers.get_mut(&call).filter(|caller| caller.stage == Stage::Talking)?;
+        let is_theirs = caller.offers.get(&number).is_some_and(|offer| offer.extension.number_outside().is_none());
+        Some(caller).filter(|_| is_theirs)
+    }
+
+    pub(super) fn key_pressed(&mut self, leg: (CallId, OfferNo), key: char, now: Now, out: &mut Vec<Effect>) {
+        if self.transfer_code.is_empty() {
+            return;
+        }
+        let code = self.transfer_code.clone();
+        let Some(caller) = self.talk(leg) else { return };
+        let number = caller.keys.press(key, &code);
+        let due = (caller.keys != Keys::None).then(|| now.steady + PAUSE);
+        self.alarms.set(Alarm::Keys(leg.0), due);
+        if let Some(number) = number {
+            self.transfer_asked(leg, &number, TransferMeans::Code, now, out);
+        }
+    }
+
+    pub(super) fn keys_paused(&mut self, call: CallId, now: Now, out: &mut Vec<Effect>) {
+        let Some(caller) = self.callers.get_mut(&call) else { return };
+        if let (Some(number), Some(offer)) = (caller.keys.pause(), caller.taken().map(|offer| offer.number)) {
+            self.transfer_asked((call, offer), &number, TransferMeans::Code, now, out);
+        }
+    }
+
+    pub(super) fn hold_changed(&mut self, leg: (CallId, OfferNo), hold: Hold, out: &mut Vec<Effect>) {
+        let Some(caller) = self.talk(leg).filter(|caller| caller.hold != hold) else { return };
+        caller.hold = hold;
+        let extension = caller.taken().map(|offer| offer.extension.clone());
+        out.extend(extension.map(|extension| Effect::Record(Fact::CallHeld { call: leg.0, extension, hold })));
+    }
+
+    // ---- to one party ----------------------------------------------------------------------------------------------
+
+    /// What a number that an agent dialled stands for.
+    fn target(&self, number: &str) -> TransferTarget {
+        let extension = Extension::new(number);
+        if self.agents.contains_key(&extension) {
+            return TransferTarget::Extension(extension);
+        }
+        let is_queue = |row: &Queue| row.number.as_deref() == Some(number);
+        let queue = self.lines.values().filter_map(|line| line.row.as_ref()).find(|row| is_queue(row));
+        queue.map_or_else(|| TransferTarget::Outside(number.to_owned()), |row| TransferTarget::Queue(row.name.clone()))
+    }
+
+    /// Whether a queue takes this caller now.
+    fn is_open_to(&self, call: CallId, queue: &QueueName) -> bool {
+        let penalties = self.callers.get(&call).map_or(Penalties::ALL, |caller| caller.arrival.penalties);
+        self.reason_to_refuse(queue, penalties, 0).or_else(|| self.reason_to_empty(queue, penalties)).is_none()
+    }
+
+    /// From here on the caller is for one party: dispatch rings them.
+    pub(super) fn begin_transfer(&mut self, call: CallId, from: Extension, step: TransferStep, out: &mut Vec<Effect>) {
+        let Some(caller) = self.callers.get_mut(&call) else { return };
+        caller.stage = Stage::Transferred;
+        caller.transfer = Some(Transfer { from: from.clone(), step });
+        caller.arrival.returns_to = Some(from.clone());
+        let (server, channel) = (caller.arrival.server.clone(), caller.arrival.channel.clone());
+        out.push(Effect::ReturnsTo { call, server, channel, agent: Some(from) });
+        self.transferred.insert(call);
+        self.reschedule(call);
+    }
+
+    /// A caller who was being transferred when an earlier run of the service ended.
+    pub(super) fn transfer_found(&mut self, call: CallId, from: Extension, now: Now, out: &mut Vec<Effect>) {
+        let step = TransferStep::Back { until: now.steady + RETURN_BOUND };
+        out.push(Effect::Music { call });
+        self.begin_transfer(call, from, step, out);
+    }
+
+    /// The transfer of this caller is over, whatever comes now.
+    pub(super) fn drop_transfer(&mut self, call: CallId) {
+        if self.transferred.remove(&call) {
+            self.alarms.set(Alarm::Transfer(call), None);
+            if let Some(caller) = self.callers.get_mut(&call) {
+                caller.transfer = None;
+            }
+        }
+    }
+
+    /// Somebody has the caller: no later run of the service is to send them back.
+    pub(super) fn transfer_done(&mut self, call: CallId, out: &mut Vec<Effect>) {
+        self.drop_transfer(call);
+        let Some(caller) = self.callers.get_mut(&call) else { return };
+        caller.turn = Turn::Usual;
+        if caller.arrival.returns_to.take().is_some() {
+            let (server, channel) = (caller.arrival.server.clone(), caller.arrival.channel.clone());
+            out.push(Effect::ReturnsTo { call, server, channel, agent: None });
+        }
+    }
+
+    /// Rings for the transferred callers who are not being offered, or takes the next step with them.
+    pub(super) fn serve_the_transferred(&mut self, now: Now, out: &mut Vec<Effect>) {
+        for call in self.transferred.clone() {
+            // Twice at most: the party, then the agent.
+            while let Some(transfer) = self.idle_transfer(call) {
+                let party = transfer.party().clone();
+                match (self.is_ready(call, &party), transfer.step) {
+                    (Ok(()), TransferStep::To(_)) => self.offer_to(call, party, "transfer", now, out),
+                    (Ok(()), TransferStep::Back { .. }) => self.offer_to(call, party, "returned", now, out),
+                    (Err(why), TransferStep::To(_)) => self.transfer_failed(call, why, now, out),
+                    (Err(_), TransferStep::Back { until }) if until <= now.steady => self.to_the_front(call, now),
+                    (Err(_), TransferStep::Back { .. }) => break,
+                }
+            }
+        }
+    }
+
+    /// The transfer of a caller for whom nobody is being rung.
+    fn idle_transfer(&self, call: CallId) -> Option<Transfer> {
+        let caller = self.callers.get(&call)?;
+        let is_idle = caller.stage == Stage::Transferred && caller.offers.is_empty();
+        caller.transfer.clone().filter(|_| is_idle)
+    }
+
+    /// Whether this party can be rung for the caller now, in whatever pause or wrap-up they are.
+    fn is_ready(&self, call: CallId, party: &Extension) -> Result<(), TransferFailure> {
+        let unavailable = Err(TransferFailure::Unavailable);
+        let Some(caller) = self.callers.get(&call).filter(|caller| self.up.contains(&caller.arrival.server)) else {
+            return unavailable;
+        };
+        if let Some(number) = party.number_outside() {
+            return if is_number(number) { Ok(()) } else { unavailable };
+        }
+        let Some(agent) = self.agents.get(party) else { return unavailable };
+        match agent.work {
+            Work::Busy { .. } | Work::Clearing { .. } => Err(TransferFailure::Busy),
+            Work::Free if self.is_idle(&caller.arrival.server, &agent.row.interface) => Ok(()),
+            Work::Free if self.device(&agent.row.interface) == Device::Busy => Err(TransferFailure::Busy),
+            Work::Free => unavailable,
+        }
+    }
+
+    fn offer_to(&mut self, call: CallId, party: Extension, rule: &'static str, now: Now, out: &mut Vec<Effect>) {
+        let considered = Considered { extension: party.clone(), verdict: "chosen".into(), figures: None };
+        let choice = Choice { rule: rule.into(), chosen: party.clone(), candidates: vec![considered], more: 0 };
+        if party.number_outside().is_some() {
+            self.ring_outside(call, party, choice, now, out);
+        } else {
+            self.make_offer(call, party, choice, now, out);
+        }
+    }
+
+    /// A party outside has no pop that the ringing would wait for.
+    fn ring_outside(&mut self, call: CallId, party: Extension, choice: Choice, now: Now, out: &mut Vec<Effect>) {
+        let Some(caller) = self.callers.get_mut(&call) else { return };
+        let number = caller.next_offer();
+        let until = now.steady + RING_OUTSIDE;
+        let state = OfferState::Ringing { until };
+        caller.offers.insert(number, Offer { number, extension: party.clone(), state });
+        caller.mark_rung();
+        self.alarms.set(Alarm::RingTime(call, number), Some(until));
+        out.push(Effect::Record(Fact::CallOffered { call, offer: number, extension: party, choice: Box::new(choice) }));
+        let ring = self.ring(call, number).map(|ring| Ring { ring_time: RING_OUTSIDE, ..ring });
+        out.extend(ring.map(Effect::Ring));
+    }
+
+    /// The one party whom a transferred caller was offered to did not take them.
+    pub(super) fn came_to_nothing(&mut self, call: CallId, why: OfferEnd, now: Now, out: &mut Vec<Effect>) {
+        let Some(caller) = self.callers.get_mut(&call) else { return };
+        caller.stage = Stage::Transferred;
+        let Some(transfer) = caller.transfer.clone() else { return };
+        self.reschedule(call);
+        match transfer.step {
+            TransferStep::To(_) => self.transfer_failed(call, why.into(), now, out),
+            TransferStep::Back { .. } => {
+                match why {
+                    OfferEnd::RingNoAnswer | OfferEnd::Rejected | OfferEnd::Unavailable | OfferEnd::MemberGone => {
+                        self.blame(call, &transfer.from, now);
+                    }
+                    OfferEnd::CallerGone
+                    | OfferEnd::LoggedOff
+                    | OfferEnd::Withdrawn
+                    | OfferEnd::Taken
+                    | OfferEnd::NotReached => {}
+                }
+                self.to_the_front(call, now);
+            }
+        }
+    }
+
+    /// The caller is the agent's again.
+    fn transfer_failed(&mut self, call: CallId, why: TransferFailure, now: Now, out: &mut Vec<Effect>) {
+        let until = now.steady + RETURN_BOUND;
+        let Some(transfer) = self.callers.get_mut(&call).and_then(|caller| caller.transfer.as_mut()) else { return };
+        transfer.step = TransferStep::Back { until };
+        let from = transfer.from.clone();
+        self.alarms.set(Alarm::Transfer(call), Some(until));
+        out.push(Effect::Record(Fact::TransferFailed { call, from: from.clone(), why }));
+        out.push(Effect::TellMember { extension: from, notice: Notice::TransferFailed { why } });
+    }
+
+    /// The caller is the first of their line. Their time in it begins anew: they have been served before.
+    fn to_the_front(&mut self, call: CallId, now: Now) {
+        self.drop_transfer(call);
+        let Some(caller) = self.callers.get_mut(&call) else { return };
+        caller.turn = Turn::Returned;
+        (caller.since, caller.timed_from) = (now.steady, now.steady);
+        self.line_up(call);
+    }
+}
+
+/// Whether this can be dialled: nothing in it means anything else to Asterisk.
+fn is_number(text: &str) -> bool {
+    (1..=LONGEST_NUMBER).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit() || b"+*#".contains(&b))
+}

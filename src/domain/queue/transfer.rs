@@ -1,0 +1,99 @@
+//! Words of a transfer: where to, by which means, and why it came to nothing.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{
+    fact::OfferEnd,
+    id::{Extension, QueueName},
+};
+
+/// Where a caller is sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TransferTarget {
+    /// To an agent's phone, whether they serve a queue now or not.
+    Extension(Extension),
+    /// To the end of a queue.
+    Queue(QueueName),
+    /// To a number that is none of ours.
+    Outside(String),
+}
+
+impl fmt::Display for TransferTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Extension(extension) => write!(f, "extension/{extension}"),
+            Self::Queue(queue) => write!(f, "queue/{queue}"),
+            Self::Outside(number) => write!(f, "outside/{number}"),
+        }
+    }
+}
+
+/// How an agent asks for a transfer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TransferMeans {
+    /// By the phone's own transfer key, without speaking to the new party first.
+    Phone,
+    /// By a feature code, without speaking to the new party first.
+    Code,
+    /// By the phone's own transfer key, after they spoke to the new party.
+    Attended,
+}
+
+impl TransferMeans {
+    /// The word in logs and call events.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Phone => "phone",
+            Self::Code => "code",
+            Self::Attended => "attended",
+        }
+    }
+}
+
+/// Why a transfer came to nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TransferFailure {
+    /// The new party does something else.
+    Busy,
+    /// They declined.
+    Rejected,
+    /// They did not answer in the ring time.
+    NoAnswer,
+    /// Their phone, or the number, cannot be reached.
+    Unavailable,
+    /// The queue does not take callers now.
+    QueueClosed,
+}
+
+impl TransferFailure {
+    /// The word in logs and call events.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Busy => "busy",
+            Self::Rejected => "rejected",
+            Self::NoAnswer => "no_answer",
+            Self::Unavailable => "unavailable",
+            Self::QueueClosed => "queue_closed",
+        }
+    }
+}
+
+impl From<OfferEnd> for TransferFailure {
+    fn from(end: OfferEnd) -> Self {
+        match end {
+            OfferEnd::RingNoAnswer | OfferEnd::MemberGone => Self::NoAnswer,
+            OfferEnd::Rejected => Self::Rejected,
+            OfferEnd::Taken => Self::Busy,
+            OfferEnd::Unavailable
+            | OfferEnd::CallerGone
+            | OfferEnd::LoggedOff
+            | OfferEnd::Withdrawn
+            | OfferEnd::NotReached => Self::Unavailable,
+        }
+    }
+}

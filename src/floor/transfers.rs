@@ -1,0 +1,135 @@
+//! Phones that transfer by themselves (SIP REFER), as Asterisk carries it out in a bridge of ours.
+//!
+//! The caller stays in the bridge, and the leg of the phone is replaced by one half of a Local channel. Its other half runs the
+//! context below with the number that was dialled; there it enters the application and waits, or, when the service is away, goes
+//! on and puts the caller through by itself. All that is to be known is said when the first half enters the application.
+
+use crate::{
+    ari::{Answer, Ari, Request, wire},
+    domain::{
+        fact::Hold,
+        id::{BridgeId, CallId, ChannelId, OfferNo, ServerId},
+        queue::{
+            caller::{leg_channel, parse_call_bridge, parse_leg_channel},
+            effect::{Event, LegEnd},
+            transfer::TransferMeans,
+        },
+    },
+    floor::{Service, bounds::LEG, listen::EXTENSION, perform::ANSWERED},
+};
+
+/// The context of the dialplan that members' legs transfer into.
+pub(super) const CONTEXT: &str = "usher-transfer";
+/// Asterisk's name for the variable with that context.
+pub(super) const CONTEXT_VARIABLE: &str = "TRANSFER_CONTEXT";
+/// Variable of a caller's leg while an agent transfers them: `CALL EXTENSION`, the agent. It names the call, because a channel
+/// may come in again.
+pub(super) const RETURNS_TO: &str = "USHER_RETURNS_TO";
+
+/// Whether the channel is one half of a Local channel that a transfer has made.
+pub(super) fn is_of_transfer(channel: &wire::Channel) -> bool {
+    channel.dialplan.context == CONTEXT && channel.name.starts_with("Local/")
+}
+
+/// Asterisk's name for what it puts in the place of a leg when a caller is handed over.
+const ATTENDED: &str = "_attended";
+/// An offer that nobody has made: one more than any that was (the numbers of a call end before).
+const UNKNOWN_OFFER: OfferNo = OfferNo(1 << 30);
+/// Variable of a channel that stands in the place of a member's leg: the id that the leg would have.
+const STANDS_IN: &str = "USHER_STANDS_IN_FOR";
+
+/// Whether the channel may stand in the place of a member's leg: it is to be asked.
+pub(super) fn may_stand_in(channel: &wire::Channel) -> bool {
+    channel.name.starts_with("Local/")
+}
+
+/// Asks a channel for which leg it stands.
+pub(super) fn ask(ari: &Ari, channel: &ChannelId) -> Answer {
+    ari.send(Request::variable(channel, STANDS_IN))
+}
+
+/// For which leg a channel stands: as its mark says, or, when the service died before it could mark it, for one of the call in
+/// whose bridge it is.
+pub(super) fn leg_for(
+    ari: &Ari,
+    channel: &wire::Channel,
+    mark: &str,
+    bridges: &[wire::Bridge],
+) -> Option<(CallId, OfferNo)> {
+    if let Some(leg) = parse_leg_channel(&ChannelId::new(mark)) {
+        return Some(leg);
+    }
+    let bridge =
+        bridges.iter().filter(|_| channel.dialplan.exten == ATTENDED).find(|b| b.channels.contains(&channel.id))?;
+    let (id, call) = (ChannelId::new(&channel.id), parse_call_bridge(&BridgeId::new(&bridge.id))?);
+    drop(ari.send(Request::set_variable(&id, STANDS_IN, leg_channel(call, UNKNOWN_OFFER).as_str())));
+    drop(ari.send(Request::set_variable(&id, EXTENSION, &channel.caller.number)));
+    Some((call, UNKNOWN_OFFER))
+}
+
+impl Service {
+    /// The leg that a channel is, or in whose place it stands.
+    pub(super) fn leg_of(&self, server: &ServerId, channel: &ChannelId) -> Option<(CallId, OfferNo)> {
+        let stands_in = || self.stands_in.iter().find(|(_, (of, id))| of == server && id == channel);
+        parse_leg_channel(channel).or_else(|| stands_in().map(|(leg, _)| *leg))
+    }
+
+    /// The channel of a leg.
+    pub(super) fn channel_of(&self, call: CallId, offer: OfferNo) -> ChannelId {
+        self.stands_in.get(&(call, offer)).map_or_else(|| leg_channel(call, offer), |(_, channel)| channel.clone())
+    }
+
+    /// A member's phone has given the caller to somebody whom it had called: this channel leads to them, and is in the bridge in
+    /// the place of the member's leg.
+    pub(super) fn handed_over(&mut self, server: &ServerId, (call, offer): (CallId, OfferNo), channel: &wire::Channel) {
+        let id = ChannelId::new(&channel.id);
+        self.step(Event::HandedOver { call, offer, to: channel.caller.number.clone() });
+        let new = self.floor.callers().get(&call).and_then(|caller| caller.taken().cloned());
+        match (new.filter(|new| new.number != offer), self.servers.get(server)) {
+            (Some(new), Some(ari)) => {
+                let caller = self.floor.callers().get(&call).map(|caller| caller.arrival.channel.clone());
+                drop(ari.send(Request::set_variable(&id, STANDS_IN, leg_channel(call, new.number).as_str())));
+                drop(ari.send(Request::set_variable(&id, EXTENSION, new.extension.as_str())));
+                if let Some(caller) = caller {
+                    drop(ari.send(Request::set_variable(&caller, LEG, &channel.name)));
+                    drop(ari.send(Request::set_variable(&caller, ANSWERED, &format!("{call} {}", new.extension))));
+                }
+                self.leg_names.insert((call, new.number), channel.name.clone());
+                self.stands_in.insert((call, new.number), (server.clone(), id));
+            }
+            // They were not talking yet: the phone is out of the bridge, and whom it called is let go.
+            (_, _) => {
+                self.hang_up(server, &id);
+                self.step(Event::LegGone { call, offer, end: LegEnd::HungUp });
+            }
+        }
+    }
+
+    pub(super) fn hold_changed(&mut self, server: &ServerId, channel: &wire::Channel, hold: Hold) {
+        if let Some((call, offer)) = self.leg_of(server, &ChannelId::new(&channel.id)) {
+            self.step(Event::HoldChanged { call, offer, hold });
+        }
+    }
+
+    /// A member's phone has sent the caller on: this channel stands in the place of its leg.
+    pub(super) fn sent_on(
+        &mut self,
+        server: &ServerId,
+        (call, offer): (CallId, OfferNo),
+        channel: &ChannelId,
+        to: String,
+    ) {
+        self.step(Event::TransferAsked { call, offer, to, how: TransferMeans::Phone });
+        // It has said what it was for; the other half goes with it.
+        self.hang_up(server, channel);
+        if self.floor.callers().get(&call).is_some_and(|caller| caller.has_out(offer)) {
+            // They were not talking yet, and the phone is out of the bridge.
+            self.step(Event::LegGone { call, offer, end: LegEnd::HungUp });
+        }
+    }
+
+    pub(super) fn hang_up(&self, server: &ServerId, channel: &ChannelId) {
+        let Some(ari) = self.servers.get(server) else { return };
+        drop(ari.send(Request::hang_up(channel)));
+    }
+}

@@ -1,0 +1,269 @@
+//! Agents who send callers on, by their phone's own transfer key: to a colleague, to another queue, and to nobody.
+
+use usher_rig::{
+    phones::{Behaviour, Ears, Hold, Leg, Phone},
+    rig::{Builder, Rig},
+};
+
+use crate::{
+    aid::{SOON, answers, app_queue_has, enter, enter_with, house, log_says, story, talk, times},
+    steps::{Crm, sql, wait_for_value},
+};
+
+/// Two agents in `support`, and one who serves nobody.
+fn floor(name: &str) -> Builder {
+    house(name).logged_on(&["1000"]).sql(&times(15, 60))
+}
+
+/// A caller who talks with 1000.
+async fn talking(rig: &Rig, from: &str) -> (Leg, Leg) {
+    let agent = rig.phones.phone("1000").unwrap();
+    answers(agent);
+    let rings = agent.rings_so_far();
+    let caller = enter_with(rig, from, Ears::Open).await;
+    let leg = agent.rung(rings + 1, SOON).await.unwrap();
+    leg.answered(SOON).await.unwrap();
+    talk(&caller, &leg).await;
+    (caller, leg)
+}
+
+/// The caller hears the agent again, who was rung once more.
+async fn comes_back(agent: &Phone, caller: &Leg, rings: usize) -> Leg {
+    let leg = agent.rung(rings, SOON).await.unwrap();
+    leg.answered(SOON).await.unwrap();
+    talk(caller, &leg).await;
+    leg
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_who_is_transferred_to_a_colleague_talks_with_them_and_the_pop_is_there_before_the_ring() {
+    let rig = floor("blind").start().await.unwrap();
+    let (from, to) = (Crm::watch(&rig, "1000").await, Crm::watch(&rig, "2000").await);
+    let colleague = rig.phones.phone("2000").unwrap();
+    answers(colleague);
+    let (caller, leg) = talking(&rig, "5550001").await;
+    let (_, first) = from.pop("answered").await;
+    leg.transfer("2000", None).await.unwrap();
+    let other = colleague.rung(1, SOON).await.unwrap();
+    let (_, pop) = to.pop("offered").await;
+    assert_eq!((pop.call.as_str(), pop.customer.code.as_str()), (first.call.as_str(), "1111"));
+    assert!(pop.revision > first.revision);
+    other.answered(SOON).await.unwrap();
+    // The phone hangs up by itself when it hears that the transfer is under way.
+    leg.hang_up().await.unwrap();
+    talk(&caller, &other).await;
+    from.closed(&first.call).await;
+    to.pop("answered").await;
+    caller.hang_up().await.unwrap();
+    other.hung_up(SOON).await.unwrap();
+    to.closed(&first.call).await;
+    rig.pbx.wait_until_empty(SOON).await.unwrap();
+    let story = story(&rig, "5550001").await;
+    assert_eq!((story.outcome.as_str(), story.answered_by.as_str()), ("completed", "1000"));
+    assert_eq!(
+        story.events,
+        ["entered", "offered", "ringing", "answered", "transferred", "offered", "ringing", "answered", "ended"]
+    );
+    let to = "SELECT detail ->> 'to' FROM call_events WHERE kind = 'transferred'";
+    wait_for_value(&rig, to, "extension/2000").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_whose_transfer_fails_comes_back_to_the_agent() {
+    let rig = floor("comesback").sql("UPDATE queues SET ring_time_seconds = 3").start().await.unwrap();
+    let (agent, colleague) = (rig.phones.phone("1000").unwrap(), rig.phones.phone("2000").unwrap());
+    let (caller, mut leg) = talking(&rig, "5550001").await;
+    let mut rings = 1;
+    for behaviour in [Behaviour::Busy, Behaviour::Reject, Behaviour::Ignore] {
+        colleague.behave(behaviour);
+        leg.transfer("2000", None).await.unwrap();
+        rings += 1;
+        leg = comes_back(agent, &caller, rings).await;
+    }
+    assert_eq!(colleague.rings_so_far(), 3);
+    // A number that is nobody's, and a phone without its plug.
+    leg.transfer("4711", None).await.unwrap();
+    leg = comes_back(agent, &caller, rings + 1).await;
+    colleague.unplug();
+    rig.pbx.wait_for_phone("2000", usher_rig::pbx::PhoneState::Offline, SOON).await.unwrap();
+    leg.transfer("2000", None).await.unwrap();
+    leg = comes_back(agent, &caller, rings + 2).await;
+    leg.hang_up().await.unwrap();
+    caller.hung_up(SOON).await.unwrap();
+    rig.pbx.wait_until_empty(SOON).await.unwrap();
+    let whys = "SELECT string_agg(detail ->> 'why', ' ' ORDER BY at) FROM call_events WHERE kind = 'transfer_failed'";
+    wait_for_value(&rig, whys, "rejected rejected no_answer unavailable unavailable").await;
+    assert_eq!(story(&rig, "5550001").await.outcome, "completed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_whom_nobody_takes_back_is_the_first_of_the_line() {
+    let rig = floor("front").sql("UPDATE queues SET ring_time_seconds = 3").start().await.unwrap();
+    let (agent, colleague) = (rig.phones.phone("1000").unwrap(), rig.phones.phone("2000").unwrap());
+    colleague.behave(Behaviour::Reject);
+    let (caller, leg) = talking(&rig, "5550001").await;
+    agent.behave(Behaviour::Reject);
+    let waiting = enter(&rig, "5550002").await;
+    leg.transfer("2000", None).await.unwrap();
+    // The agent declines the caller who comes back.
+    wait_for_value(&rig, "SELECT count(*) FROM call_events WHERE kind = 'transfer_failed'", "1").await;
+    log_says(&rig, "1000 did not take it: rejected", SOON).await;
+    // Whoever comes free next has the one who was sent on, and not the one who has waited longer in line.
+    answers(colleague);
+    let rings = colleague.rings_so_far();
+    sql(&rig, "INSERT INTO memberships (queue, extension, logged_on) VALUES ('support', '2000', true)").await;
+    let other = colleague.rung(rings + 1, SOON).await.unwrap();
+    other.answered(SOON).await.unwrap();
+    talk(&caller, &other).await;
+    assert!(waiting.state().ended.is_none());
+    caller.hang_up().await.unwrap();
+    waiting.hang_up().await.unwrap();
+    rig.pbx.wait_until_empty(SOON).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_who_is_transferred_to_a_queue_waits_there_and_comes_back_when_it_is_closed() {
+    let rig = floor("toqueue")
+        .sql("INSERT INTO queues (name, label, number, greeting) VALUES ('sales', 'Sales', '700', '')")
+        .start()
+        .await
+        .unwrap();
+    let (agent, seller) = (rig.phones.phone("1000").unwrap(), rig.phones.phone("2000").unwrap());
+    answers(seller);
+    let (caller, leg) = talking(&rig, "5550001").await;
+    // Nobody is logged on there.
+    leg.transfer("700", None).await.unwrap();
+    let leg = comes_back(agent, &caller, 2).await;
+    let rows = "INSERT INTO memberships (queue, extension, logged_on) VALUES ('sales', '2000', true), ('support', '2000', true)";
+    sql(&rig, rows).await;
+    app_queue_has(&rig, &["1000", "2000"]).await;
+    leg.transfer("700", None).await.unwrap();
+    let other = seller.rung(1, SOON).await.unwrap();
+    other.answered(SOON).await.unwrap();
+    talk(&caller, &other).await;
+    other.hang_up().await.unwrap();
+    caller.hung_up(SOON).await.unwrap();
+    rig.pbx.wait_until_empty(SOON).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transfer_that_rings_when_the_service_is_killed_is_not_lost() {
+    let rig = floor("killedtransfer").start().await.unwrap();
+    let (agent, colleague) = (rig.phones.phone("1000").unwrap(), rig.phones.phone("2000").unwrap());
+    let (caller, leg) = talking(&rig, "5550001").await;
+    leg.transfer("2000", None).await.unwrap();
+    colleague.rung(1, SOON).await.unwrap();
+    rig.usher().unwrap().kill().await.unwrap();
+    rig.usher().unwrap().start_again().await.unwrap();
+    let leg = comes_back(agent, &caller, 2).await;
+    leg.hang_up().await.unwrap();
+    caller.hung_up(SOON).await.unwrap();
+    rig.pbx.wait_until_empty(SOON).await.unwrap();
+    assert_eq!(story(&rig, "5550001").await.outcome, "completed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_phone_transfers_while_the_service_is_away_and_the_caller_is_put_through_all_the_same() {
+    let rig = floor("awaytransfer").start().await.unwrap();
+    let colleague = rig.phones.phone("2000").unwrap();
+    answers(colleague);
+    let (caller, leg) = talking(&rig, "5550001").await;
+    rig.usher().unwrap().kill().await.unwrap();
+    leg.transfer("2000", None).await.unwrap();
+    let other = colleague.rung(1, SOON).await.unwrap();
+    other.answered(SOON).await.unwrap();
+    talk(&caller, &other).await;
+    leg.hang_up().await.unwrap();
+    rig.usher().unwrap().start_again().await.unwrap();
+    log_says(&rig, "in step with Asterisk", SOON).await;
+    talk(&caller, &other).await;
+    caller.hang_up().await.unwrap();
+    other.hung_up(SOON).await.unwrap();
+    rig.pbx.wait_until_empty(SOON).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_on_hold_hears_music_and_the_story_of_the_call_says_so() {
+    let rig = floor("hold").start().await.unwrap();
+    let (caller, leg) = talking(&rig, "5550001").await;
+    leg.hold(Hold::On).await.unwrap();
+    wait_for_value(&rig, "SELECT count(*) FROM call_events WHERE kind = 'held' AND extension = '1000'", "1").await;
+    let music = usher_rig::sound::Prompts::load(&usher_rig::pbx::shipped_conf().join("sounds/usher-music")).unwrap();
+    caller.wait_for_prompt(&music, "tune", SOON).await.unwrap();
+    leg.hold(Hold::Off).await.unwrap();
+    wait_for_value(&rig, "SELECT count(*) FROM call_events WHERE kind = 'resumed' AND extension = '1000'", "1").await;
+    talk(&caller, &leg).await;
+    leg.hang_up().await.unwrap();
+    caller.hung_up(SOON).await.unwrap();
+    rig.pbx.wait_until_empty(SOON).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_without_a_transfer_key_sends_a_caller_on_with_a_feature_code() {
+    let rig = floor("code").start().await.unwrap();
+    let (agent, colleague) = (rig.phones.phone("1000").unwrap(), rig.phones.phone("2000").unwrap());
+    answers(colleague);
+    let (caller, leg) = talking(&rig, "5550001").await;
+    leg.press("##2000#").await.unwrap();
+    let other = colleague.rung(1, SOON).await.unwrap();
+    other.answered(SOON).await.unwrap();
+    leg.hung_up(SOON).await.unwrap();
+    talk(&caller, &other).await;
+    // Without the last key, and back to who sent the caller; a caller's own keys mean nothing.
+    caller.press("##2000#").await.unwrap();
+    other.press("##1000").await.unwrap();
+    let leg = comes_back(agent, &caller, 2).await;
+    other.hung_up(SOON).await.unwrap();
+    leg.hang_up().await.unwrap();
+    caller.hung_up(SOON).await.unwrap();
+    rig.pbx.wait_until_empty(SOON).await.unwrap();
+    let ways = "SELECT string_agg(detail ->> 'how', ' ') FROM call_events WHERE kind = 'transferred'";
+    wait_for_value(&rig, ways, "code code").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_who_is_handed_over_after_a_word_with_the_colleague_talks_on_and_the_pop_goes_along() {
+    let rig = floor("attended").start().await.unwrap();
+    let (from, to) = (Crm::watch(&rig, "1000").await, Crm::watch(&rig, "2000").await);
+    let (agent, colleague) = (rig.phones.phone("1000").unwrap(), rig.phones.phone("2000").unwrap());
+    answers(colleague);
+    let (caller, leg) = talking(&rig, "5550001").await;
+    let (_, first) = from.pop("answered").await;
+    let second = agent.dial("2000").await.unwrap();
+    let other = colleague.rung(1, SOON).await.unwrap();
+    other.answered(SOON).await.unwrap();
+    talk(&second, &other).await;
+    leg.transfer("2000", Some(&second.dialog().await.unwrap())).await.unwrap();
+    talk(&caller, &other).await;
+    leg.hang_up().await.unwrap();
+    second.hung_up(SOON).await.unwrap();
+    let (_, pop) = to.pop("answered").await;
+    assert_eq!((pop.call.as_str(), pop.customer.code.as_str()), (first.call.as_str(), "1111"));
+    from.closed(&first.call).await;
+    // The service dies and comes again: it knows who talks with whom.
+    rig.usher().unwrap().kill().await.unwrap();
+    rig.usher().unwrap().start_again().await.unwrap();
+    log_says(&rig, "in step with Asterisk", SOON).await;
+    talk(&caller, &other).await;
+    other.hang_up().await.unwrap();
+    caller.hung_up(SOON).await.unwrap();
+    to.closed(&first.call).await;
+    rig.pbx.wait_until_empty(SOON).await.unwrap();
+    let story = story(&rig, "5550001").await;
+    assert_eq!((story.outcome.as_str(), story.answered_by.as_str()), ("completed", "1000"));
+    assert!(story.events.iter().filter(|kind| *kind == "answered").count() == 2, "{:?}", story.events);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_whose_colleague_never_answers_stays_with_the_agent() {
+    let rig = floor("noword").start().await.unwrap();
+    let (agent, colleague) = (rig.phones.phone("1000").unwrap(), rig.phones.phone("2000").unwrap());
+    let (caller, leg) = talking(&rig, "5550001").await;
+    let second = agent.dial("2000").await.unwrap();
+    colleague.rung(1, SOON).await.unwrap();
+    second.hang_up().await.unwrap();
+    talk(&caller, &leg).await;
+    caller.hang_up().await.unwrap();
+    leg.hung_up(SOON).await.unwrap();
+    rig.pbx.wait_until_empty(SOON).await.unwrap();
+}
