@@ -33,9 +33,9 @@ pub enum Error {
     /// The server, or a free connection to it, took too long. What was asked may still have been done.
     #[error("the database did not answer within {0:?}")]
     Timeout(Duration),
-    /// The server refused, or the connection broke.
+    /// The server refused, or the connection broke. The message has the whole chain of causes, so there is no source.
     #[error("{}", describe(.0))]
-    Postgres(#[from] tokio_postgres::Error),
+    Postgres(tokio_postgres::Error),
     /// No connection could be made ready.
     #[error("no database connection: {0}")]
     Connection(String),
@@ -45,6 +45,12 @@ pub enum Error {
     /// The schema is not the one that this program needs.
     #[error(transparent)]
     Schema(#[from] migrate::Mismatch),
+}
+
+impl From<tokio_postgres::Error> for Error {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Postgres(error)
+    }
 }
 
 /// What the caller can do about an [`Error`].

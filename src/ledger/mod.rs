@@ -59,10 +59,11 @@ const CACHED_CUSTOMERS: usize = 10_000;
 
 /// Why the ledger cannot start, and only an operator can help.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot use the database {target}: {source}{}{}", if .source.advice().is_empty() { "" } else { "; " }, .source.advice())]
+#[error("cannot use the database {target}: {error}{}{}", if .error.advice().is_empty() { "" } else { "; " }, .error.advice())]
 pub struct Fatal {
     target: String,
-    source: Error,
+    /// Not its source in the sense of the standard library: it is in the message already, and would be said again behind it.
+    error: Error,
 }
 
 /// The database did not answer in time, or is known to be away. What was asked may have been done or not; asking again is safe.
@@ -147,10 +148,10 @@ impl Terms {
 /// # Errors
 /// As [`spawn`].
 pub async fn probe(config: &config::Database) -> Result<(), Fatal> {
-    let fatal = |source| Fatal { target: config.target(), source };
+    let fatal = |error| Fatal { target: config.target(), error };
     match ask(&Connector::new(config).map_err(fatal)?).await {
         Ok(()) => Ok(()),
-        Err(source) if source.remedy() == Remedy::Operator => Err(fatal(source)),
+        Err(error) if error.remedy() == Remedy::Operator => Err(fatal(error)),
         Err(error) => {
             warn!(why = %error, "the database is not there yet; waiting for it");
             Ok(())
@@ -170,7 +171,7 @@ pub async fn spawn(
     terms: Terms,
     stop: CancellationToken,
 ) -> Result<(Handle, mpsc::Receiver<News>, JoinHandle<()>), Fatal> {
-    let fatal = |source| Fatal { target: config.target(), source };
+    let fatal = |error| Fatal { target: config.target(), error };
     probe(config).await?;
     let mut connector = Connector::new(config).map_err(fatal)?;
     if let Some(token) = terms.token {

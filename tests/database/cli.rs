@@ -491,6 +491,11 @@ async fn a_configuration_that_cannot_be_used_ends_with_status_2_and_a_database_t
     let admin = Admin::new().await;
     let gone = Admin::of(shared().await.settings("nowhere"));
     assert!(gone.failed(1, &["queue", "list"]).contains("create the database, or check database.name"));
+    let complaint =
+        gone.command(&["serve"]).env("USHER_XMPP_PASSWORD", "x").env("USHER_ASTERISK_PASSWORD", "x").output().unwrap();
+    let complaint = String::from_utf8(complaint.stderr).unwrap();
+    assert_eq!(complaint.matches("does not exist").count(), 1, "the cause is said once: {complaint}");
+    assert!(complaint.contains("create the database, or check database.name"), "{complaint}");
     admin.file("usher.toml", b"[database]\nnme = 1\n");
     let complaint = admin.failed(2, &["queue", "list"]);
     assert!(complaint.contains("line 2") && complaint.contains("nme"), "{complaint}");
