@@ -22,7 +22,7 @@ use xmpp_parsers::jid::{BareJid, Jid};
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
-    /// Account to log in with
+    /// Account to log in with: name@domain
     #[arg(long, value_parser = login::account_jid)]
     jid: BareJid,
     /// File whose first line is the password; else SOFTWARE_SIM_PASSWORD
