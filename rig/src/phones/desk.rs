@@ -127,6 +127,11 @@ impl Phone {
         self.0.relay.invites()
     }
 
+    /// When each BYE left it for the switchboard, repeats included.
+    pub fn byes(&self) -> Vec<Instant> {
+        self.0.relay.byes()
+    }
+
     /// How often it has rung.
     pub fn rings_so_far(&self) -> usize {
         self.0.events.borrow().iter().filter(|event| matches!(event, PhoneEvent::Ringing { .. })).count()

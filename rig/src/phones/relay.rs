@@ -1,5 +1,5 @@
 //! The cable of one desk phone: its SIP goes through here, so that it can be pulled without the phone saying goodbye, and
-//! so that the very moment is known at which a call leaves the switchboard.
+//! so that the very moment is known at which a call leaves the switchboard, and at which the phone ends it.
 
 use std::{
     net::SocketAddr,
@@ -29,6 +29,7 @@ pub struct Invite {
 pub(super) struct Relay {
     plugged: Arc<AtomicBool>,
     invites: Arc<Mutex<Vec<Invite>>>,
+    byes: Arc<Mutex<Vec<Instant>>>,
     task: JoinHandle<()>,
 }
 
@@ -40,7 +41,8 @@ impl Relay {
         let plugged = Arc::new(AtomicBool::new(true));
         let through = Arc::clone(&plugged);
         let invites = Arc::new(Mutex::new(Vec::new()));
-        let seen = Arc::clone(&invites);
+        let byes = Arc::new(Mutex::new(Vec::new()));
+        let (seen, ended) = (Arc::clone(&invites), Arc::clone(&byes));
         let task = tokio::spawn(async move {
             let (mut from_phone, mut from_pbx) = (vec![0; PACKET], vec![0; PACKET]);
             loop {
@@ -57,16 +59,23 @@ impl Relay {
                         let invite = Invite { at: Instant::now(), from };
                         seen.lock().unwrap_or_else(PoisonError::into_inner).push(invite);
                     }
+                    if to == pbx && packet.starts_with(b"BYE ") {
+                        ended.lock().unwrap_or_else(PoisonError::into_inner).push(Instant::now());
+                    }
                     // A packet that cannot be sent is lost, as on any wire.
                     let _ = socket.send_to(packet, to).await;
                 }
             }
         });
-        Ok(Self { plugged, invites, task })
+        Ok(Self { plugged, invites, byes, task })
     }
 
     pub(super) fn invites(&self) -> Vec<Invite> {
         self.invites.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn byes(&self) -> Vec<Instant> {
+        self.byes.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) fn set_plugged(&self, plugged: Plug) {

@@ -5,6 +5,7 @@
 //! a proxy, the INVITE by the cable of the desk phone, the pop as a CRM's client receives it.
 
 mod frames;
+mod free;
 mod report;
 
 use std::{
@@ -39,9 +40,24 @@ struct Arguments {
     /// Members logged on; each is announced every caller
     #[arg(long, default_value_t = 20)]
     members: usize,
+    /// Ends of talks on each side that are measured
+    #[arg(long, default_value_t = 200)]
+    talks: usize,
+    /// Measure this alone
+    #[arg(long)]
+    only: Option<Part>,
     /// Also writes a line for each call: microseconds
     #[arg(long)]
     verbose: bool,
+}
+
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// From a caller's arrival to the INVITE
+    Arrival,
+    /// From the end of a talk to the INVITE for the next caller, beside app_queue's
+    Free,
 }
 
 /// Calls before the measurement: connections, prepared statements and caches are there in a service that is at work.
@@ -73,9 +89,20 @@ const DIALPLAN: [&str; 8] = [
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
     tokio::select! {
-        outcome = run(&arguments) => outcome,
+        outcome = all(&arguments) => outcome,
         stopped = tokio::signal::ctrl_c() => Ok(stopped?),
     }
+}
+
+async fn all(arguments: &Arguments) -> Result<()> {
+    let wanted = |part| arguments.only.is_none_or(|only| only == part);
+    if wanted(Part::Arrival) {
+        run(arguments).await?;
+    }
+    if wanted(Part::Free) {
+        free::run(arguments.talks).await?;
+    }
+    Ok(())
 }
 
 async fn run(arguments: &Arguments) -> Result<()> {

@@ -109,7 +109,7 @@ impl<'a> Report<'a> {
 
     /// For a person.
     pub fn text(&self) -> String {
-        let mut text = format!("\n{:<44}  {:>8} {:>8} {:>8} {:>8}   ms\n", "", "p50", "p90", "p99", "max");
+        let mut text = head();
         let rows: [(&str, Span); 4] = [
             ("StasisStart → order to ring (pop confirmed)", Call::decided),
             ("order to ring → INVITE (Asterisk)", Call::obeyed),
@@ -119,8 +119,7 @@ impl<'a> Report<'a> {
         let spans = rows.into_iter().map(|(name, span)| (name, sorted(self.calls.iter().filter_map(span))));
         let bare = ("a publish by itself, confirmed", sorted(self.bare.iter().copied()));
         for (name, spans) in spans.chain([bare]) {
-            let [a, b, c, d] = [50, 90, 99, 100].map(|part| millis(percentile(&spans, part)));
-            let _fine = writeln!(text, "{name:<44}  {a:>8} {b:>8} {c:>8} {d:>8}");
+            text.push_str(&row(name, &spans));
         }
         let count = |is: fn(&Call) -> bool| self.calls.iter().filter(|call| is(call)).count();
         let all = self.calls.len();
@@ -137,14 +136,26 @@ impl<'a> Report<'a> {
     }
 }
 
-fn sorted(spans: impl Iterator<Item = Duration>) -> Vec<Duration> {
+/// The line above the rows.
+pub fn head() -> String {
+    format!("\n{:<44}  {:>8} {:>8} {:>8} {:>8}   ms\n", "", "p50", "p90", "p99", "max")
+}
+
+/// One line of figures: of spans, the shortest first.
+pub fn row(name: &str, sorted: &[Duration]) -> String {
+    let [a, b, c, d] = [50, 90, 99, 100].map(|part| millis(percentile(sorted, part)));
+    format!("{name:<44}  {a:>8} {b:>8} {c:>8} {d:>8}\n")
+}
+
+/// The shortest first.
+pub fn sorted(spans: impl Iterator<Item = Duration>) -> Vec<Duration> {
     let mut spans: Vec<_> = spans.collect();
     spans.sort_unstable();
     spans
 }
 
 /// Nearest rank: the smallest value that `part` in a hundred do not exceed.
-fn percentile(sorted: &[Duration], part: usize) -> Option<Duration> {
+pub fn percentile(sorted: &[Duration], part: usize) -> Option<Duration> {
     let rank = (sorted.len() * part).div_ceil(100);
     sorted.get(rank.checked_sub(1)?).copied()
 }
