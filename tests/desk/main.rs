@@ -27,6 +27,7 @@ use usher::{
         pop::{Pop, PopOutcome, PopState},
         queue::roster::{Agent, CallerId, Customer, Roster, RosterChange},
     },
+    fence::{Fence, Gate},
     link::Link,
     xmpp::{
         Account, Fatal,
@@ -60,9 +61,13 @@ fn config(prosody: &Prosody, address: String) -> Xmpp {
 }
 
 fn start(config: &Xmpp) -> Desk {
+    start_behind(config, Fence::open())
+}
+
+fn start_behind(config: &Xmpp, fence: Fence) -> Desk {
     let _already = tracing_subscriber::fmt().with_env_filter("usher=debug").with_test_writer().try_init();
     let stop = CancellationToken::new();
-    let (handle, task) = desk::spawn(config, usher::fence::Fence::open(), stop.clone());
+    let (handle, task) = desk::spawn(config, fence, stop.clone());
     Desk { handle, task, stop }
 }
 
@@ -169,7 +174,7 @@ async fn session(prosody: &Prosody, user: &str) -> (Session, Pubsub, mpsc::Recei
     config.password = Some(user.to_owned().into());
     let account = Account::new(&config).unwrap();
     let own = account.jid.clone();
-    let (session, mut events) = Session::start(account, usher::fence::Fence::open(), CancellationToken::new()).unwrap();
+    let (session, mut events) = Session::start(account, Fence::open(), CancellationToken::new()).unwrap();
     let event = timeout(PATIENCE, events.recv()).await.unwrap().unwrap();
     assert!(matches!(event, SessionEvent::Online { .. }), "{event:?}");
     let pubsub = Pubsub::new(session.clone(), format!("pubsub.{DOMAIN}").parse().unwrap(), own);
@@ -385,6 +390,32 @@ async fn access_that_was_widened_by_hand_or_is_no_longer_due_is_taken_back() {
     assert!(of_one.items("extension1000").await.is_err());
     let nothing = timeout(Duration::from_millis(300), one.recv()).await;
     assert!(nothing.is_err(), "{nothing:?}");
+}
+
+#[tokio::test]
+async fn what_is_published_while_another_service_may_be_active_is_not_seen_before_it_is_known_that_none_is() {
+    let prosody = Prosody::start().await;
+    let now = std::time::Instant::now;
+    let later = || now() + Duration::from_secs(3_600);
+    let (gate, fence) = Gate::new(later());
+    let desk = start_behind(&config(&prosody, prosody.address()), fence);
+    desk.handle.roster(Arc::new(roster(&["1000"])));
+    desk.link_is(|link| matches!(link, Link::Up { .. })).await;
+    desk.handle.ensure_node(ext("1000")).await.unwrap().unwrap();
+    let (_, crm, _events) = session(&prosody, "crm").await;
+    assert_eq!(desk.publish(&pop(1, 1, PopState::Offered, "one")).await, PopOutcome::Confirmed);
+
+    // As a process that was stopped finds it when it wakes up.
+    gate.set(now());
+    assert_eq!(desk.publish(&pop(2, 1, PopState::Offered, "two")).await, PopOutcome::TimedOut);
+    let shown = crm.items("extension1000").await.unwrap();
+    assert_eq!(shown.len(), 1, "{shown:?}");
+    assert_eq!(shown[0].0, Uuid::from_u128(1).to_string());
+
+    gate.set(later());
+    assert_eq!(desk.publish(&pop(3, 1, PopState::Offered, "three")).await, PopOutcome::Confirmed);
+    let shown = crm.items("extension1000").await.unwrap();
+    assert_eq!(shown.len(), 3, "in their order: what was held first: {shown:?}");
 }
 
 #[tokio::test]
