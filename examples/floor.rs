@@ -66,6 +66,9 @@ impl Bench {
                     Effect::Announce { .. }
                     | Effect::ForgetAnnouncement { .. }
                     | Effect::Greet { .. }
+                    | Effect::Say { .. }
+                    | Effect::GreetMember { .. }
+                    | Effect::RecordTalk { .. }
                     | Effect::Music { .. }
                     | Effect::Promise { .. }
                     | Effect::Regret { .. }
@@ -76,6 +79,7 @@ impl Bench {
                     | Effect::DropLeg { .. }
                     | Effect::GiveBack { .. }
                     | Effect::Moved { .. }
+                    | Effect::ReturnsTo { .. }
                     | Effect::TellMember { .. }
                     | Effect::HangUpCaller { .. }
                     | Effect::DropBridge { .. }
@@ -98,6 +102,7 @@ impl Bench {
             caller: CallerId { number: format!("555{number:07}"), name: String::new() },
             priority: 0,
             penalties: Penalties::ALL,
+            returns_to: None,
         }));
     }
 }
@@ -114,6 +119,8 @@ fn roster() -> Roster {
         queue_timeout: Duration::from_secs(86_400),
         policy: Policy { strategy: Strategy::LeastRecent, ..Policy::default() },
         callback: CallbackPolicy::default(),
+        announcements: Default::default(),
+        talk: Default::default(),
     };
     let agent = |n: usize| Agent {
         extension: Extension::new(format!("{}", 10_000 + n)),

@@ -52,12 +52,24 @@ impl Prompts {
     /// # Errors
     /// When there is none, or one is not 8 kHz mono of 16 bits.
     pub fn load(folder: &Path) -> Result<Self> {
+        Self::load_heads(folder, HEAD)
+    }
+
+    /// The same, each by all of it, for prompts that begin alike: of those that are alike, the best match counts.
+    ///
+    /// # Errors
+    /// When there is none, or one is not 8 kHz mono of 16 bits.
+    pub fn load_whole(folder: &Path) -> Result<Self> {
+        Self::load_heads(folder, usize::MAX)
+    }
+
+    fn load_heads(folder: &Path, head: usize) -> Result<Self> {
         let mut prompts = Vec::new();
         for entry in fs::read_dir(folder).with_context(|| format!("no prompts in {}", folder.display()))? {
             let path = entry?.path();
             if path.extension().is_some_and(|extension| extension == "wav") {
                 let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-                prompts.push(Prompt::new(name, &read_wav(&path)?));
+                prompts.push(Prompt::new(name, &read_wav(&path)?, head));
             }
         }
         if prompts.is_empty() {
@@ -68,7 +80,7 @@ impl Prompts {
 
     /// A set of one's own making.
     pub fn from_samples<'a>(prompts: impl IntoIterator<Item = (&'a str, &'a [i16])>) -> Self {
-        Self(prompts.into_iter().map(|(name, samples)| Prompt::new(name.to_owned(), samples)).collect())
+        Self(prompts.into_iter().map(|(name, samples)| Prompt::new(name.to_owned(), samples, HEAD)).collect())
     }
 
     /// Only the prompt of that name.
@@ -76,11 +88,19 @@ impl Prompts {
     /// # Errors
     /// When there is none.
     pub fn only(&self, name: &str) -> Result<Self> {
-        let found: Vec<_> = self.0.iter().filter(|prompt| prompt.name == name).cloned().collect();
-        if found.is_empty() {
-            bail!("no prompt {name:?}; there are: {}", self.names().join(", "));
-        }
-        Ok(Self(found))
+        self.among(&[name])
+    }
+
+    /// Only the prompts of these names.
+    ///
+    /// # Errors
+    /// When one is not there.
+    pub fn among(&self, names: &[&str]) -> Result<Self> {
+        let find = |name: &&str| {
+            let found = self.0.iter().find(|prompt| prompt.name == **name).cloned();
+            found.with_context(|| format!("no prompt {name:?}; there are: {}", self.names().join(", ")))
+        };
+        names.iter().map(find).collect::<Result<_>>().map(Self)
     }
 
     /// All names.
@@ -95,10 +115,10 @@ impl Prompts {
 }
 
 impl Prompt {
-    fn new(name: String, samples: &[i16]) -> Self {
+    fn new(name: String, samples: &[i16], head: usize) -> Self {
         let loud = samples.iter().map(|s| s.unsigned_abs()).max().unwrap_or(0) / 20;
         let lead = samples.iter().position(|s| s.unsigned_abs() > loud).unwrap_or(0);
-        let exact: Vec<f32> = samples.iter().skip(lead).take(HEAD).map(|s| f32::from(*s)).collect();
+        let exact: Vec<f32> = samples.iter().skip(lead).take(head).map(|s| f32::from(*s)).collect();
         let coarse = thin(&exact);
         Self { name, exact, coarse, lead }
     }

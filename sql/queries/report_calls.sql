@@ -1,6 +1,6 @@
 -- report::calls(): calls that entered in a range, oldest first, each with what members had to do with it: steps of these kinds.
 SELECT c.id, c.queue, c.entered_at, c.answered_at, c.answered_by, c.ended_at, c.outcome, c.service_level_seconds,
-       c.customer_code, c.customer_name, c.caller_number,
+       c.customer_code, c.customer_name, c.caller_number, c.recording,
        s.extensions, s.kinds, s.whys, s.moments, s.ends
 FROM calls c
 LEFT JOIN LATERAL (

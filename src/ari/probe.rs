@@ -27,6 +27,14 @@ const NEEDED: [(&str, &str); 10] = [
     ("app_softhangup.so", "the end of a call whose caller hangs up while the service is away"),
 ];
 
+/// Those that recording needs besides.
+const RECORDING: [(&str, &str); 4] = [
+    ("res_ari_recordings.so", "recording"),
+    ("res_stasis_recording.so", "recording"),
+    ("chan_bridge_media.so", "recording"),
+    ("format_wav.so", "recording"),
+];
+
 /// Module that tells which sounds there are. The service does without it.
 const SOUNDS: &str = "res_ari_sounds.so";
 
@@ -91,14 +99,15 @@ fn client(config: &config::Asterisk) -> Result<Http, Error> {
     Http::new(config).map_err(|error| Error::Refused { status: 0, message: error.to_string() })
 }
 
-/// Asks for version, modules, phones, and whether these sounds are there, each a name as in `Playback()`.
+/// Asks for version, modules (those for recording only if it is wanted), phones, and whether these sounds are there, each a
+/// name as in `Playback()`.
 ///
 /// Asterisk knows the sounds that were in the folders of its languages when it started, or at the last
 /// `module reload sounds`. It does not list files named by an absolute path or a URL: those count as there.
 ///
 /// # Errors
 /// [`Error::Refused`] with 401 for a wrong user or password, [`Error::Gone`] when there is no ARI at that address.
-pub async fn probe(config: &config::Asterisk, sounds: BTreeSet<&str>) -> Result<Findings, Error> {
+pub async fn probe(config: &config::Asterisk, sounds: BTreeSet<&str>, recording: bool) -> Result<Findings, Error> {
     let http = client(config)?;
     let info: Info = http.send(&Request::info()).await?.json()?;
     let modules: Vec<Module> = http.send(&Request::modules()).await?.json()?;
@@ -107,7 +116,11 @@ pub async fn probe(config: &config::Asterisk, sounds: BTreeSet<&str>) -> Result<
     let missing_sounds = if running(SOUNDS) { Some(missing(&http, sounds).await?) } else { None };
     Ok(Findings {
         version: info.system.version,
-        missing: NEEDED.into_iter().filter(|(name, _)| !running(name)).collect(),
+        missing: NEEDED
+            .into_iter()
+            .chain(RECORDING.into_iter().filter(|_| recording))
+            .filter(|(name, _)| !running(name))
+            .collect(),
         phones: endpoints
             .into_iter()
             .map(|phone| (format!("{}/{}", phone.technology, phone.resource), phone.state == "online"))

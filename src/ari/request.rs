@@ -221,10 +221,11 @@ impl Request {
         Self::new(Method::Post, format!("channels/{}/continue", encode(channel.as_str())))
     }
 
-    /// Plays a sound, under an id of ours.
-    pub fn play(channel: &ChannelId, playback: &str, sound: &str) -> Self {
+    /// Plays sounds one after the other, under an id of ours.
+    pub fn play(channel: &ChannelId, playback: &str, sounds: &[&str]) -> Self {
+        let media: Vec<String> = sounds.iter().map(|sound| format!("sound:{sound}")).collect();
         Self::new(Method::Post, format!("channels/{}/play/{}", encode(channel.as_str()), encode(playback)))
-            .with("media", format!("sound:{sound}"))
+            .with("media", media.join(","))
     }
 
     /// Plays a sound and then, until it is stopped, the tone of a phone that rings.
@@ -293,6 +294,14 @@ impl Request {
     pub fn leave(bridge: &BridgeId, channel: &ChannelId) -> Self {
         Self::new(Method::Post, format!("bridges/{}/removeChannel", encode(bridge.as_str())))
             .with("channel", channel.as_str())
+    }
+
+    /// Records what is said in a bridge into the file `NAME.wav`, until the bridge is gone. Refused if there is one already.
+    pub fn record(bridge: &BridgeId, name: &str) -> Self {
+        Self::new(Method::Post, format!("bridges/{}/record", encode(bridge.as_str())))
+            .with("name", name)
+            .with("format", "wav")
+            .with("ifExists", "fail")
     }
 
     /// Takes a bridge down.

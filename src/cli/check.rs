@@ -261,10 +261,12 @@ async fn pubsub(config: &Xmpp, session: Session, report: &mut Report) {
 
 async fn asterisk(server: &crate::config::Asterisk, roster: Option<&Roster>, report: &mut Report) {
     let what = format!("asterisk {}", server.name);
-    let greeted: Vec<&Queue> =
-        roster.iter().flat_map(|roster| &roster.queues).filter(|queue| !queue.greeting.is_empty()).collect();
-    let wanted: BTreeSet<&str> = greeted.iter().map(|queue| queue.greeting.as_str()).collect();
-    let findings = match timeout(PATIENCE, ari::probe(server, wanted)).await {
+    let queues = || roster.iter().flat_map(|roster| &roster.queues);
+    let spoken: Vec<(&Queue, &str, Vec<String>)> =
+        queues().flat_map(|queue| sounds(queue).into_iter().map(move |(what, sounds)| (queue, what, sounds))).collect();
+    let wanted: BTreeSet<&str> = spoken.iter().flat_map(|(_, _, sounds)| sounds).map(String::as_str).collect();
+    let recording = queues().any(|queue| queue.talk.recording);
+    let findings = match timeout(PATIENCE, ari::probe(server, wanted, recording)).await {
         Ok(Ok(findings)) => findings,
         Ok(Err(error)) => return report.wrong(what, ari::explain(&error, server)),
         Err(_) => return report.wrong(what, format!("no answer from {} within {PATIENCE:?}", server.url)),
@@ -290,15 +292,32 @@ async fn asterisk(server: &crate::config::Asterisk, roster: Option<&Roster>, rep
         let note = "the queues' sounds were not looked at: module res_ari_sounds.so is not running";
         return report.add(what, Verdict::Warning, note);
     };
-    for Queue { name, greeting, .. } in greeted.into_iter().filter(|queue| missing.contains(queue.greeting.as_str())) {
+    for (queue, what, sounds) in spoken {
+        let absent: Vec<String> = sounds.into_iter().filter(|sound| missing.contains(sound)).collect();
+        let Some(first) = absent.first() else { continue };
+        let (named, more) = match absent.len() {
+            1 => (first.clone(), String::new()),
+            count => (format!("{first} and {} more", count - 1), format!(", and likewise {}", absent[1..].join(", "))),
+        };
         let note = format!(
-            "its greeting, the sound {greeting}, is not on {server}: put the file into the folder of a language there, as \
-             sounds/en/{greeting}.wav, and run `asterisk -rx 'module reload sounds'`; or choose another, see `usher queue \
+            "its {what}, the sound {named}, is not on {server}: put the file into the folder of a language there, as \
+             sounds/en/{first}.wav{more}, and run `asterisk -rx 'module reload sounds'`; or choose another, see `usher queue \
              change --help`",
             server = server.name,
         );
-        report.wrong(format!("queue {name}"), note);
+        report.wrong(format!("queue {}", queue.name), note);
     }
+}
+
+/// The sounds that a queue plays, and as what.
+fn sounds(queue: &Queue) -> Vec<(&'static str, Vec<String>)> {
+    let one = |sound: &String| if sound.is_empty() { Vec::new() } else { vec![sound.clone()] };
+    vec![
+        ("greeting", one(&queue.greeting)),
+        ("recording prompt", queue.talk.says_recorded().map(str::to_owned).into_iter().collect()),
+        ("greeting to members", one(&queue.talk.member_greeting)),
+        ("announcement to those who wait", queue.announcements.all_sounds()),
+    ]
 }
 
 async fn listener(key: &str, address: std::net::SocketAddr, report: &mut Report) {

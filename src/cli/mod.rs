@@ -212,6 +212,22 @@ fn explain(error: tokio_postgres::Error) -> anyhow::Error {
             "the number of unanswered offers is out of range: expected 1 to 1000, or never"
         }
         "queues_sticky_check" => "the time of the sticky agent is out of range: expected 0s to 365d",
+        "queues_announce_frequency_check" => {
+            "the announce frequency is out of range: expected 5s to 24h, or 0s for never"
+        }
+        "queues_periodic_announce_check" => {
+            "the periodic announcement is not valid: expected sounds without extension joined by '&', such as \
+             usher/try_again&usher/wait_a_moment, or nothing"
+        }
+        "queues_periodic_announce_frequency_check" => {
+            "the frequency of the periodic announcement is out of range: expected 5s to 24h, or 0s for never"
+        }
+        "queues_member_greeting_check" => {
+            "the greeting to members is not valid: expected a sound without extension such as usher/wait_a_moment, or nothing"
+        }
+        "queues_recording_prompt_check" => {
+            "the recording prompt is not valid: expected a sound without extension such as usher/recorded, or nothing"
+        }
         "queues_overflow_check" => "the overflow is not valid: expected dialplan, another queue or an extension",
         "queues_callback_key_check" => {
             "the key of the callback is not valid: expected one of 0-9, '*' and '#', or nothing"

@@ -106,13 +106,17 @@ fn heading(call: Uuid, known: Option<&Value>) -> String {
         (_, Value::Null) => format!("not answered, {}", words(&known["outcome"])),
         (_, _) => format!("answered by {}, {}", word("answered_by"), words(&known["outcome"])),
     };
+    let recording = match word("recording") {
+        none if none.is_empty() => none,
+        file => format!("\nrecorded as {file}"),
+    };
     format!(
         "call {call}\nqueue {}, customer {} {}, from {number}, on {}: {end}",
         word("queue"),
         word("customer_code"),
         word("customer_name"),
         word("server")
-    )
+    ) + &recording
 }
 
 impl Event {

@@ -10,6 +10,8 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("V1__initial", include_str!("../../sql/migrations/V1__initial.sql")),
     ("V2__floor", include_str!("../../sql/migrations/V2__floor.sql")),
     ("V3__lease", include_str!("../../sql/migrations/V3__lease.sql")),
+    ("V4__waiting", include_str!("../../sql/migrations/V4__waiting.sql")),
+    ("V5__talk", include_str!("../../sql/migrations/V5__talk.sql")),
     ("V6__transfer", include_str!("../../sql/migrations/V6__transfer.sql")),
     ("V7__callback", include_str!("../../sql/migrations/V7__callback.sql")),
     ("V8__changes", include_str!("../../sql/migrations/V8__changes.sql")),

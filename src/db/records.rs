@@ -27,7 +27,7 @@ pub async fn write(client: &mut Object, facts: &[Stamped]) -> Result<(), Error> 
         columns.add(fact);
     }
     let transaction = client.transaction().await?;
-    let Columns { calls, answers, ends, last_calls, wrap_ups, auto_pauses, callbacks, events } = &columns;
+    let Columns { calls, answers, recordings, ends, last_calls, wrap_ups, auto_pauses, callbacks, events } = &columns;
     run(
         &transaction,
         statements::RECORD_CALLS,
@@ -48,6 +48,8 @@ pub async fn write(client: &mut Object, facts: &[Stamped]) -> Result<(), Error> 
     .await?;
     let count = answers.call.len();
     run(&transaction, statements::RECORD_ANSWERS, count, &[&answers.call, &answers.at, &answers.word]).await?;
+    let count = recordings.call.len();
+    run(&transaction, statements::RECORD_RECORDINGS, count, &[&recordings.call, &recordings.word]).await?;
     run(&transaction, statements::RECORD_ENDS, ends.call.len(), &[&ends.call, &ends.at, &ends.word]).await?;
     let count = last_calls.extension.len();
     run(&transaction, statements::RECORD_LAST_CALLS, count, &[&last_calls.extension, &last_calls.at]).await?;
@@ -91,6 +93,7 @@ async fn run(
 struct Columns {
     calls: Calls,
     answers: Marks,
+    recordings: Marks,
     ends: Marks,
     last_calls: LastCalls,
     wrap_ups: WrapUps,
@@ -206,6 +209,8 @@ impl Columns {
                 self.callbacks.step(*id, *call, "talking", Step { extension: Some(extension), ..Step::default() });
                 self.event(*id, *at, *call, "answered", member(extension), Some(*offer), json!({}));
             }
+            // The file is in the call's row; that it was begun is no step of its own.
+            Fact::Recording { call, file } => self.recordings.add(*call, *at, file),
             Fact::CallOverflowed { call, queue, why, to } => {
                 let detail =
                     json!({ "queue": clean(queue.as_str()), "why": why.as_str(), "to": clean(&to.to_string()) });

@@ -59,6 +59,8 @@ pub struct Call {
     pub customer_name: String,
     /// Number of the caller; empty when withheld.
     pub caller_number: String,
+    /// File with the recording, if there is one.
+    pub recording: Option<String>,
 }
 
 /// Why the history cannot be read.
@@ -120,6 +122,7 @@ fn call(row: &Row) -> Result<Call, Unread> {
         customer_code: row.try_get("customer_code")?,
         customer_name: row.try_get("customer_name")?,
         caller_number: row.try_get("caller_number")?,
+        recording: row.try_get("recording")?,
     })
 }
 

@@ -18,6 +18,8 @@ use crate::{
             callback::CallbackPolicy,
             policy::Policy,
             roster::{Agent, Keys, Membership, MembershipKind, Pause, PauseKind, Queue, Roster, RosterChange},
+            talk::TalkPolicy,
+            waiting::Announcements,
         },
     },
 };
@@ -176,6 +178,18 @@ impl Reader {
                 retry: at.seconds("callback_retry_seconds")?,
                 ring_time: at.seconds("callback_ring_seconds")?,
                 keep: at.seconds("callback_keep_seconds")?,
+            },
+            announcements: Announcements {
+                every: at.seconds("announce_frequency_seconds")?,
+                position: row.try_get("announce_position")?,
+                hold_time: row.try_get("announce_holdtime")?,
+                periodic: row.try_get("periodic_announce")?,
+                periodic_every: at.seconds("periodic_announce_frequency_seconds")?,
+            },
+            talk: TalkPolicy {
+                member_greeting: row.try_get("member_greeting")?,
+                recording: row.try_get("recording")?,
+                recording_prompt: row.try_get("recording_prompt")?,
             },
         })
     }

@@ -14,8 +14,9 @@ macro_rules! queues {
         "SELECT name, label, number, announcement, greeting, moh_class, ring_time_seconds, queue_timeout_seconds, strategy, \
          retry_seconds, max_waiting, join_empty, leave_empty, weight, service_level_seconds, wrap_up_seconds, \
          auto_pause_after, sticky_seconds, overflow, \
-         callback_key, callback_tries, callback_retry_seconds, callback_ring_seconds, callback_keep_seconds \
-         FROM queues"
+         callback_key, callback_tries, callback_retry_seconds, callback_ring_seconds, callback_keep_seconds, \
+         announce_frequency_seconds, announce_position, announce_holdtime, periodic_announce, \
+         periodic_announce_frequency_seconds, member_greeting, recording, recording_prompt FROM queues"
     };
 }
 macro_rules! memberships {
@@ -95,6 +96,8 @@ statements! {
     RECORD_ANSWERS = include_str!("../../sql/queries/record_answers.sql");
     /// Calls that are over.
     RECORD_ENDS = include_str!("../../sql/queries/record_ends.sql");
+    /// Calls that are recorded.
+    RECORD_RECORDINGS = include_str!("../../sql/queries/record_recordings.sql");
     /// Ends of members' last calls.
     RECORD_LAST_CALLS = include_str!("../../sql/queries/record_last_calls.sql");
     /// Wrap-up of members.

@@ -88,6 +88,13 @@ pub enum Fact {
         /// was answered here.
         extension: Extension,
     },
+    /// The talk is recorded.
+    Recording {
+        /// The call
+        call: CallId,
+        /// is recorded in this file.
+        file: String,
+    },
     /// A queue did not take or keep the call.
     CallOverflowed {
         /// The call
@@ -217,6 +224,7 @@ impl Fact {
             | Self::CallRinging { call, .. }
             | Self::OfferEnded { call, .. }
             | Self::CallAnswered { call, .. }
+            | Self::Recording { call, .. }
             | Self::CallOverflowed { call, .. }
             | Self::CallbackAsked { call, .. }
             | Self::CallbackCalled { call, .. }
@@ -242,6 +250,7 @@ impl Fact {
                 format!("{} did not take it: {}", party(extension), why.as_str())
             }
             Self::CallAnswered { extension, .. } => format!("answered by {}", party(extension)),
+            Self::Recording { file, .. } => format!("recorded as {file}"),
             Self::CallOverflowed { queue, why, to, .. } => format!("leaves {queue} for {to}: {}", why.as_str()),
             Self::CallbackAsked { queue, .. } => format!("is to be called back, and keeps the place in {queue}"),
             Self::CallbackCalled { attempt, extension, .. } => format!("is called back for {extension}, try {attempt}"),

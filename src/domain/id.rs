@@ -2,6 +2,7 @@
 
 use std::{borrow::Borrow, fmt, sync::Arc};
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -145,9 +146,10 @@ impl CustomerCode {
 pub struct CallId(pub Uuid);
 
 impl CallId {
-    /// Milliseconds since 1970 at which the id was made (UUID version 7).
-    pub fn made_at(self) -> u64 {
-        u64::try_from(self.0.as_u128() >> 80).unwrap_or(u64::MAX)
+    /// When the call came: its id (UUID version 7) tells. `None` for an id of another kind.
+    pub fn made_at(self) -> Option<Timestamp> {
+        let (seconds, nanoseconds) = self.0.get_timestamp()?.to_unix();
+        Timestamp::new(i64::try_from(seconds).ok()?, i32::try_from(nanoseconds).ok()?).ok()
     }
 }
 

@@ -36,23 +36,23 @@ impl Service {
     }
 
     pub(super) fn promise(&mut self, call: CallId) {
-        self.say(call, &promise_id(call), PROMISE);
+        self.say_instead(call, &promise_id(call), PROMISE);
     }
 
     pub(super) fn regret(&mut self, call: CallId) {
         // One who presses the key again hears it to the end.
         if self.regretting.insert(call) {
-            self.say(call, &regret_id(call), REGRET);
+            self.say_instead(call, &regret_id(call), REGRET);
         }
     }
 
     /// Says something to a caller instead of whatever they hear.
-    fn say(&mut self, call: CallId, playback: &str, sound: &str) {
+    fn say_instead(&mut self, call: CallId, playback: &str, sound: &str) {
         self.hush(call);
         let Some(caller) = self.floor.callers().get(&call) else { return };
         let Some(ari) = self.servers.get(&caller.arrival.server) else { return };
         drop(ari.send(Request::stop_music(&caller.arrival.channel)));
-        drop(ari.send(Request::play(&caller.arrival.channel, playback, sound)));
+        drop(ari.send(Request::play(&caller.arrival.channel, playback, &[sound])));
     }
 
     /// What a playback that is over was, if it was one of these.

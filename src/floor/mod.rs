@@ -131,8 +131,8 @@ pub fn spawn(outlets: Outlets) -> Handle {
         servers,
         callers: HashMap::new(),
         dismissed: HashSet::new(),
-        greeting: HashSet::new(),
         regretting: HashSet::new(),
+        saying: HashMap::new(),
         unsure: HashSet::new(),
         bounds: HashMap::new(),
         leg_names: HashMap::new(),
@@ -162,10 +162,10 @@ struct Service {
     callers: HashMap<(ServerId, ChannelId), CallId>,
     /// Callers who were hung up and are not known to be gone: the order may be lost with its link.
     dismissed: HashSet<(ServerId, ChannelId)>,
-    /// Calls whose greeting is playing.
-    greeting: HashSet<CallId>,
     /// Calls that hear that they cannot be called back.
     regretting: HashSet<CallId>,
+    /// Playbacks to callers that are not over. Whoever is joined or given back waits for none of them.
+    saying: HashMap<CallId, HashSet<String>>,
     /// Legs that were there after a gap and not in the application: whoever answered in the gap was hung up by Asterisk.
     unsure: HashSet<(CallId, OfferNo)>,
     /// For each server whose dialplan sets one: the bound of those who wait, in seconds.
@@ -300,10 +300,15 @@ impl Service {
                 if self.told_of_callback(&playback) {
                     return;
                 }
-                let Some(call) = perform::parse_greeting(&playback) else { return };
-                if self.greeting.remove(&call) {
-                    self.music_if_waiting(call);
+                let (call, event) = match (perform::parse_said(&playback), perform::parse_greeted(&playback)) {
+                    (Some((call, number)), _) => (call, Event::Said { call, number }),
+                    (None, Some((call, offer))) => (call, Event::MemberGreeted { call, offer }),
+                    (None, None) => return,
+                };
+                if let Some(said) = self.saying.get_mut(&call) {
+                    said.remove(&playback);
                 }
+                self.step(event);
             }
             ari::Event::EndpointStateChange(endpoint) => {
                 let (interface, device) = device_of(&endpoint);
@@ -364,6 +369,7 @@ impl Service {
         } else if let Some((call, attempt)) = parse_back_channel(&id) {
             self.back_gone(server, id, (call, attempt), cause);
         } else if let Some(call) = self.callers.remove(&(server.clone(), id)) {
+            self.saying.remove(&call);
             self.step(Event::CallerGone { call });
         }
     }

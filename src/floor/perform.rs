@@ -45,7 +45,10 @@ impl Service {
         match effect {
             Effect::Announce { call, position, to } => self.announce(call, position, &to),
             Effect::ForgetAnnouncement { call } => self.desk.forget(call),
-            Effect::Greet { call } => self.greet(call),
+            Effect::Greet { call, number } => self.greet(call, number),
+            Effect::Say { call, number, sounds } => {
+                self.say(call, number, &sounds.iter().map(String::as_str).collect::<Vec<_>>());
+            }
             Effect::Music { call } => self.music(call),
             Effect::Promise { call } => self.promise(call),
             Effect::Regret { call } => self.regret(call),
@@ -69,14 +72,16 @@ impl Service {
                     self.say_farewell(call, offer, &server, NOT_REACHED);
                 }
             },
+            Effect::GreetMember { call, offer, server, sound } => self.greet_member(call, offer, &server, &sound),
             Effect::Join { call, offer } => self.join(call, offer),
+            Effect::RecordTalk { call, server } => self.record_talk(call, &server),
             Effect::GiveBack { call, server, channel, outcome, to } => {
                 self.callers.remove(&(server.clone(), channel.clone()));
                 self.end_regret(call);
-                let greeting = self.greeting.remove(&call);
+                let said = self.saying.remove(&call);
                 let Some(ari) = self.servers.get(&server) else { return };
-                if greeting {
-                    drop(ari.send(Request::stop_playback(&greeting_id(call))));
+                for playback in said.into_iter().flatten() {
+                    drop(ari.send(Request::stop_playback(&playback)));
                 }
                 drop(ari.send(Request::stop_music(&channel)));
                 drop(ari.send(Request::set_variable(&channel, OUTCOME, &outcome.as_str().to_ascii_uppercase())));
@@ -131,22 +136,28 @@ impl Service {
         self.desk.announce(call, jids, body);
     }
 
-    fn greet(&mut self, call: CallId) {
+    fn greet(&mut self, call: CallId, number: u32) {
         let Some(caller) = self.floor.callers().get(&call) else { return };
         let Some(queue) = self.floor.queue(&caller.arrival.queue) else { return };
-        if queue.greeting.is_empty() {
-            return self.music(call);
-        }
+        let sounds: Vec<String> = queue.greetings().into_iter().map(str::to_owned).collect();
+        self.say(call, number, &sounds.iter().map(String::as_str).collect::<Vec<_>>());
+    }
+
+    /// Plays sounds to a caller, instead of music.
+    fn say(&mut self, call: CallId, number: u32, sounds: &[&str]) {
+        let Some(caller) = self.floor.callers().get(&call) else { return };
         let Some(ari) = self.servers.get(&caller.arrival.server) else { return };
-        drop(ari.send(Request::play(&caller.arrival.channel, &greeting_id(call), &queue.greeting)));
-        self.greeting.insert(call);
+        let playback = said_id(call, number);
+        drop(ari.send(Request::stop_music(&caller.arrival.channel)));
+        drop(ari.send(Request::play(&caller.arrival.channel, &playback, sounds)));
+        self.saying.entry(call).or_default().insert(playback);
     }
 
     fn music(&mut self, call: CallId) {
         let Some(caller) = self.floor.callers().get(&call) else { return };
         let class = self.floor.queue(&caller.arrival.queue).map_or("default", |queue| queue.moh_class.as_str());
         let Some(ari) = self.servers.get(&caller.arrival.server) else { return };
-        if caller.has_rung() {
+        if caller.may_be_bridged() {
             // They may have been put into the bridge for a member who was gone.
             drop(ari.send(Request::leave(&call_bridge(call), &caller.arrival.channel)));
             drop(ari.send(Request::set_variable(&caller.arrival.channel, ANSWERED, "")));
@@ -202,7 +213,7 @@ impl Service {
     fn say_farewell(&self, call: CallId, offer: OfferNo, server: &ServerId, sound: &str) {
         let Some(ari) = self.servers.get(server) else { return };
         let leg = leg_channel(call, offer);
-        let said = ari.send(Request::play(&leg, &taken_id(call, offer), sound));
+        let said = ari.send(Request::play(&leg, &taken_id(call, offer), &[sound]));
         let ari = ari.clone();
         self.replies.push(Box::pin(async move {
             if said.wait().await.is_ok() {
@@ -229,13 +240,29 @@ impl Service {
         self.desk.tell(agent.row.jid.clone(), body);
     }
 
-    /// Ends the greeting.
+    fn greet_member(&mut self, call: CallId, offer: OfferNo, server: &ServerId, sound: &str) {
+        let Some(ari) = self.servers.get(server) else { return };
+        let playback = greeted_id(call, offer);
+        let asked = ari.send(Request::play(&leg_channel(call, offer), &playback, &[sound]));
+        self.saying.entry(call).or_default().insert(playback);
+        self.replies.push(Box::pin(async move {
+            match asked.wait().await {
+                // Its end is told by an event, or its bound is over.
+                Ok(_) | Err(Error::NotSent | Error::OutcomeUnknown) => None,
+                Err(Error::Gone(_) | Error::Conflict(_) | Error::Refused { .. }) => {
+                    Some(Event::MemberGreeted { call, offer })
+                }
+            }
+        }));
+    }
+
+    /// Ends what is being said to the two of a call.
     pub(super) fn hush(&mut self, call: CallId) {
-        if self.greeting.remove(&call)
-            && let Some(caller) = self.floor.callers().get(&call)
-            && let Some(ari) = self.servers.get(&caller.arrival.server)
-        {
-            drop(ari.send(Request::stop_playback(&greeting_id(call))));
+        let said = self.saying.remove(&call);
+        let Some(caller) = self.floor.callers().get(&call) else { return };
+        let Some(ari) = self.servers.get(&caller.arrival.server) else { return };
+        for playback in said.into_iter().flatten() {
+            drop(ari.send(Request::stop_playback(&playback)));
         }
     }
 
@@ -270,6 +297,29 @@ impl Service {
     }
 }
 
+impl Service {
+    /// Has Asterisk record the bridge of a call. Whatever becomes of it, the call goes on.
+    fn record_talk(&mut self, call: CallId, server: &ServerId) {
+        let Some(ari) = self.servers.get(server) else { return };
+        let name = call_bridge(call);
+        let asked = ari.send(Request::record(&name, name.as_str()));
+        let file = format!("{}.wav", name.as_str());
+        self.replies.push(Box::pin(async move {
+            match asked.wait().await {
+                Ok(_) => Some(Event::RecordingBegun { call, file }),
+                Err(error @ (Error::NotSent | Error::OutcomeUnknown)) => {
+                    tracing::warn!(call.id = %call, %error, "whether the talk is recorded is not known: the link fell");
+                    None
+                }
+                Err(error @ (Error::Gone(_) | Error::Conflict(_) | Error::Refused { .. })) => {
+                    tracing::error!(call.id = %call, %error, "the talk is not recorded: Asterisk refused");
+                    None
+                }
+            }
+        }));
+    }
+}
+
 /// What an order to hang a leg up tells: when there is no such leg, no event will come of it.
 fn gone_already(answer: Result<ari::Response, Error>, call: CallId, offer: OfferNo) -> Option<Event> {
     match answer {
@@ -291,12 +341,28 @@ pub(super) fn parse_taken(playback: &str) -> Option<(CallId, OfferNo)> {
     Some((CallId(call.parse().ok()?), OfferNo(offer.parse().ok()?)))
 }
 
-/// Id of the playback of a call's greeting.
-fn greeting_id(call: CallId) -> String {
-    format!("usher-greeting-{call}")
+/// What stands before the id of the greeting to a member.
+const GREETED_ID: &str = "usher-greeted-";
+
+fn greeted_id(call: CallId, offer: OfferNo) -> String {
+    format!("{GREETED_ID}{call}-{}", offer.0)
 }
 
-/// The call whose greeting a playback is.
-pub(super) fn parse_greeting(playback: &str) -> Option<CallId> {
-    Some(CallId(playback.strip_prefix("usher-greeting-")?.parse().ok()?))
+/// The leg on which a greeting was played.
+pub(super) fn parse_greeted(playback: &str) -> Option<(CallId, OfferNo)> {
+    let (call, offer) = playback.strip_prefix(GREETED_ID)?.rsplit_once('-')?;
+    Some((CallId(call.parse().ok()?), OfferNo(offer.parse().ok()?)))
+}
+
+/// What stands before the id of what is said to a caller.
+const SAID_ID: &str = "usher-said-";
+
+fn said_id(call: CallId, number: u32) -> String {
+    format!("{SAID_ID}{call}-{number}")
+}
+
+/// The call in which a playback says something, and which one of all that is said there it is.
+pub(super) fn parse_said(playback: &str) -> Option<(CallId, u32)> {
+    let (call, number) = playback.strip_prefix(SAID_ID)?.rsplit_once('-')?;
+    Some((CallId(call.parse().ok()?), number.parse().ok()?))
 }

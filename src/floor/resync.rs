@@ -224,6 +224,7 @@ impl Service {
             .collect();
         for (channel, call) in known {
             self.callers.remove(&(server.clone(), channel));
+            self.saying.remove(&call);
             self.step(Event::CallerGone { call });
         }
         let legs: Vec<(CallId, OfferNo)> = self
@@ -322,24 +323,13 @@ impl Service {
         }
     }
 
-    /// Hangs up again whom the order to hang up did not reach, and plays on to those whose greeting's end was missed.
+    /// Hangs up again whom the order to hang up did not reach.
     fn say_again(&mut self, server: &ServerId, snapshot: &Snapshot) {
         self.dismissed.retain(|(of, channel)| of != server || snapshot.channels.contains(channel));
         if let Some(ari) = self.servers.get(server) {
             for (_, channel) in self.dismissed.iter().filter(|(of, _)| of == server) {
                 drop(ari.send(Request::hang_up(channel)));
             }
-        }
-        let on_floor = self.floor.callers();
-        let greeted: Vec<CallId> = self
-            .greeting
-            .iter()
-            .filter(|call| on_floor.get(call).is_none_or(|caller| caller.arrival.server == *server))
-            .copied()
-            .collect();
-        for call in greeted {
-            self.greeting.remove(&call);
-            self.music_if_waiting(call);
         }
     }
 

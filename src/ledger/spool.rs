@@ -145,7 +145,11 @@ fn line(fact: &Stamped) -> Vec<u8> {
 
 /// All whole records of a file. What is torn is said and left out.
 fn read(path: &Path) -> io::Result<Vec<Stamped>> {
-    let text = fs::read(path)?;
+    let text = match fs::read(path) {
+        // A process that is stopping has removed its file, which was empty.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        text => text?,
+    };
     let mut facts = Vec::new();
     for (number, line) in (1..).zip(text.split(|byte| *byte == b'\n')).filter(|(_, line)| !line.is_empty()) {
         match parse(line) {

@@ -251,7 +251,8 @@ async fn every_setting_of_a_queue_can_be_set_shown_and_taken_back() {
     let set = "queue change support --label Help --announcement {queue} --greeting beep --moh-class jazz --strategy ringall \
         --ring-time 20s --retry 5s --wrap-up 90s --auto-pause-after 3 --weight 2 --sticky 24h \
         --queue-timeout 5m --max-waiting 10 --join-empty paused,wrapup --leave-empty never --overflow queue/sales \
-        --service-level 10s";
+        --announce-frequency 30s --announce-position no --announce-holdtime yes --periodic-announce usher/a&usher/b \
+        --periodic-announce-frequency 2m --member-greeting usher/c --recording yes --recording-prompt usher/d --service-level 10s";
     admin.done(&set.split_whitespace().collect::<Vec<_>>());
     let shown = admin.done(&["queue", "show", "support"]);
     for (option, value) in [
@@ -266,6 +267,14 @@ async fn every_setting_of_a_queue_can_be_set_shown_and_taken_back() {
         ("--join-empty", "paused,wrapup"),
         ("--leave-empty", "never"),
         ("--overflow", "queue/sales"),
+        ("--announce-frequency", "30s"),
+        ("--announce-position", "no"),
+        ("--announce-holdtime", "yes"),
+        ("--periodic-announce", "usher/a&usher/b"),
+        ("--periodic-announce-frequency", "2m"),
+        ("--member-greeting", "usher/c"),
+        ("--recording", "yes"),
+        ("--recording-prompt", "usher/d"),
     ] {
         let line =
             shown.lines().find(|line| line.contains(&format!(" {option} "))).unwrap_or_else(|| panic!("{shown}"));
@@ -305,6 +314,12 @@ async fn a_wrong_setting_among_good_ones_changes_nothing_and_says_what_is_expect
         (1, &["--max-waiting", "-1"], "expected 1 to 1000000, or none"),
         (1, &["--ring-time", "-5s"], "the ring time is out of range: expected 1s to 10m"),
         (1, &["--wrap-up", "-1m"], "the wrap-up is out of range: expected 0s to 24h"),
+        (1, &["--member-greeting", "a&b"], "to members"),
+        (1, &["--recording-prompt", "a&b"], "usher/recorded"),
+        (1, &["--announce-frequency", "4s"], "5s to 24h"),
+        (2, &["--announce-position", "maybe"], "yes or no"),
+        (1, &["--periodic-announce", "a&"], "joined by '&'"),
+        (1, &["--periodic-announce-frequency", "25h"], "5s to 24h"),
     ] {
         let complaint =
             admin.failed(status, &[&["queue", "change", "support", "--label", "Other"], arguments].concat());

@@ -57,7 +57,9 @@ async fn everything_that_was_set_up_is_read_back() {
     let single = connect(&database).await;
     let sql = "UPDATE queues SET strategy = 'wrandom', retry_seconds = 5, max_waiting = 7, join_empty = 'paused,wrapup', \
         leave_empty = 'never', weight = 3, service_level_seconds = 30, wrap_up_seconds = 10, auto_pause_after = 2, \
-        sticky_seconds = 3600, overflow = 'extension/3000'; \
+        sticky_seconds = 3600, overflow = 'extension/3000', announce_frequency_seconds = 30, announce_position = false, \
+        announce_holdtime = true, periodic_announce = 'usher/a&usher/b', periodic_announce_frequency_seconds = 0, member_greeting = 'usher/c', recording = true, \
+        recording_prompt = 'usher/d'; \
         INSERT INTO memberships (queue, extension, logged_on, penalty, place, joined_at, calls_taken, wrap_up_until, kind) \
         VALUES ('support', '1000', true, 2, -1, '2026-01-01 10:00Z', 9, '2026-01-01 11:00Z', 'static'); \
         INSERT INTO pauses (extension, queue, kind, reason, since) VALUES \
@@ -69,6 +71,12 @@ async fn everything_that_was_set_up_is_read_back() {
         leave_empty: Never, weight: 3, service_level: 30s, wrap_up: 10s, auto_pause_after: Some(2), sticky: 3600s, \
         overflow: Extension(extension 3000) }";
     assert_eq!(format!("{:?}", roster.queues[0].policy), expected);
+    let expected = "Announcements { every: 30s, position: false, hold_time: true, periodic: \"usher/a&usher/b\", periodic_every: 0ns }";
+    assert_eq!(format!("{:?}", roster.queues[0].announcements), expected);
+    assert_eq!(
+        format!("{:?}", roster.queues[0].talk),
+        "TalkPolicy { member_greeting: \"usher/c\", recording: true, recording_prompt: \"usher/d\" }"
+    );
     let member = &roster.memberships[0];
     assert_eq!((member.penalty, member.place, member.calls_taken, member.kind), (2, -1, 9, MembershipKind::Static));
     assert_eq!(member.joined_at, "2026-01-01T10:00Z".parse().unwrap());
@@ -95,6 +103,12 @@ async fn a_word_that_the_program_does_not_know_is_refused_by_the_database() {
         "UPDATE queues SET sticky_seconds = -1",
         "UPDATE queues SET overflow = 'sales'",
         "UPDATE queues SET overflow = 'queue/support'",
+        "UPDATE queues SET announce_frequency_seconds = 4",
+        "UPDATE queues SET periodic_announce = 'a b'",
+        "UPDATE queues SET periodic_announce = 'a&&b'",
+        "UPDATE queues SET periodic_announce_frequency_seconds = -1",
+        "UPDATE queues SET member_greeting = 'a b'",
+        "UPDATE queues SET recording_prompt = 'a b'",
         "UPDATE memberships SET penalty = -1",
         "UPDATE memberships SET kind = 'agent'",
         "INSERT INTO pauses (extension, kind) VALUES ('1000', 'coffee')",

@@ -43,7 +43,7 @@ fn requests() -> Vec<Request> {
         Request::answer(&channel),
         Request::hang_up(&channel),
         Request::go_on(&channel),
-        Request::play(&channel, "playback", "usher/welcome"),
+        Request::play(&channel, "playback", &["usher/welcome"]),
         Request::play_and_ring(&channel, "playback", "usher/calling_back"),
         Request::stop_playback("playback"),
         Request::start_music(&channel, "default"),

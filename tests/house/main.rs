@@ -31,4 +31,6 @@ mod standby;
 mod start;
 mod steps;
 mod storm;
+mod talk;
 mod transfer;
+mod waiting;

@@ -14,7 +14,7 @@ use crate::domain::{
 };
 
 /// The names of all options.
-pub(super) const WORDS: [&str; 23] = [
+pub(super) const WORDS: [&str; 31] = [
     "label",
     "number",
     "announcement",
@@ -37,6 +37,14 @@ pub(super) const WORDS: [&str; 23] = [
     "callback_retry",
     "callback_ring_time",
     "callback_keep",
+    "announce_frequency",
+    "announce_position",
+    "announce_holdtime",
+    "periodic_announce",
+    "periodic_announce_frequency",
+    "member_greeting",
+    "recording",
+    "recording_prompt",
     "service_level",
 ];
 
@@ -113,6 +121,31 @@ pub(in crate::cli) struct Settings {
     /// How long a callback is kept, from the key on, such as 8h.
     #[arg(long, help_heading = "Callback", value_name = "DURATION", value_parser = parse_duration)]
     callback_keep: Option<Duration>,
+    /// How often callers are told their place or wait, such as 30s; the first time after as long; 0s: never.
+    #[arg(long, help_heading = "While they wait", value_name = "DURATION", value_parser = parse_duration)]
+    announce_frequency: Option<Duration>,
+    /// Whether that says their place in line: yes or no.
+    #[arg(long, help_heading = "While they wait", value_name = "YES|NO", value_parser = yes_or_no)]
+    announce_position: Option<bool>,
+    /// Whether it says how long it is going to take, as far as the last calls tell: yes or no.
+    #[arg(long, help_heading = "While they wait", value_name = "YES|NO", value_parser = yes_or_no)]
+    announce_holdtime: Option<bool>,
+    /// Sounds that callers hear time and again, without extension, joined by '&'; '' for none.
+    #[arg(long, help_heading = "While they wait", value_name = "SOUNDS")]
+    periodic_announce: Option<String>,
+    /// How often they do, such as 60s; the first time after as long; 0s: never.
+    #[arg(long, help_heading = "While they wait", value_name = "DURATION", value_parser = parse_duration)]
+    periodic_announce_frequency: Option<Duration>,
+
+    /// Sound that a member hears before the caller, ten seconds of it at most, without extension; '' for none.
+    #[arg(long, help_heading = "Talks", value_name = "SOUND")]
+    member_greeting: Option<String>,
+    /// Whether the talks of callers who enter from now on are recorded: yes or no.
+    #[arg(long, help_heading = "Talks", value_name = "YES|NO", value_parser = yes_or_no)]
+    recording: Option<bool>,
+    /// Sound that tells callers so on entering, without extension; '' for none: tell them otherwise.
+    #[arg(long, help_heading = "Talks", value_name = "SOUND")]
+    recording_prompt: Option<String>,
 
     /// An answer within this time counts as in time in reports.
     #[arg(long, help_heading = "Record", value_name = "DURATION", value_parser = parse_duration)]
@@ -128,6 +161,14 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
 /// A number, or none.
 #[derive(Debug, Clone, Copy)]
 struct Limit(Option<i32>);
+
+fn yes_or_no(text: &str) -> Result<bool, &'static str> {
+    match text {
+        "yes" => Ok(true),
+        "no" => Ok(false),
+        _ => Err("expected yes or no"),
+    }
+}
 
 fn or_none(text: &str) -> Result<Limit, String> {
     limit(text, "none")
@@ -178,6 +219,15 @@ impl Settings {
         put("callback_retry_seconds", seconds("--callback-retry", self.callback_retry)?);
         put("callback_ring_seconds", seconds("--callback-ring-time", self.callback_ring_time)?);
         put("callback_keep_seconds", seconds("--callback-keep", self.callback_keep)?);
+        put("announce_frequency_seconds", seconds("--announce-frequency", self.announce_frequency)?);
+        put("announce_position", self.announce_position.map(Value::from));
+        put("announce_holdtime", self.announce_holdtime.map(Value::from));
+        put("periodic_announce", self.periodic_announce.map(Value::from));
+        let frequency = seconds("--periodic-announce-frequency", self.periodic_announce_frequency)?;
+        put("periodic_announce_frequency_seconds", frequency);
+        put("member_greeting", self.member_greeting.map(Value::from));
+        put("recording", self.recording.map(Value::from));
+        put("recording_prompt", self.recording_prompt.map(Value::from));
         put("service_level_seconds", seconds("--service-level", self.service_level)?);
         Ok(Value::Object(object))
     }

@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::cli::table::cell;
 
 /// Option, column, what it says when there is no value, and the meaning.
-const SETTINGS: [(&str, &str, &str, &str); 23] = [
+const SETTINGS: [(&str, &str, &str, &str); 31] = [
     ("--label", "label", "", "name as people read it"),
     ("--number", "number", "''", "what an agent dials to transfer a caller here"),
     ("--announcement", "announcement", "", "message to every logged-on member"),
@@ -29,6 +29,24 @@ const SETTINGS: [(&str, &str, &str, &str); 23] = [
     ("--callback-retry", "callback_retry_seconds", "", "how long after a try that did not reach them"),
     ("--callback-ring-time", "callback_ring_seconds", "", "how long their phone rings"),
     ("--callback-keep", "callback_keep_seconds", "", "how long a callback is kept"),
+    (
+        "--announce-frequency",
+        "announce_frequency_seconds",
+        "",
+        "how often callers are told their place or wait; 0s: never",
+    ),
+    ("--announce-position", "announce_position", "", "whether that says their place in line"),
+    ("--announce-holdtime", "announce_holdtime", "", "whether it says how long it is going to take"),
+    ("--periodic-announce", "periodic_announce", "", "sounds that callers hear time and again"),
+    (
+        "--periodic-announce-frequency",
+        "periodic_announce_frequency_seconds",
+        "",
+        "how often they do, if there are any; 0s: never",
+    ),
+    ("--member-greeting", "member_greeting", "", "sound that a member hears before the caller"),
+    ("--recording", "recording", "", "whether the talks of callers who enter are recorded"),
+    ("--recording-prompt", "recording_prompt", "", "sound that tells callers so on entering"),
     ("--service-level", "service_level_seconds", "", "an answer within this time counts as in time"),
 ];
 
@@ -49,7 +67,8 @@ fn value(column: &str, value: &Value, none: &str) -> String {
         Value::Null => none.to_owned(),
         Value::String(text) if text.is_empty() => "''".to_owned(),
         Value::Number(number) if column.ends_with("_seconds") => spell(number.as_i64().unwrap_or_default()),
-        Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => cell(value),
+        Value::Bool(yes) => if *yes { "yes" } else { "no" }.to_owned(),
+        Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => cell(value),
     }
 }
 

@@ -55,7 +55,7 @@ pub(super) const AGENT: [&str; 12] = [
 ];
 
 /// Call by call.
-pub(super) const CALL: [&str; 15] = [
+pub(super) const CALL: [&str; 16] = [
     "call",
     "queue",
     "entered_at",
@@ -71,9 +71,10 @@ pub(super) const CALL: [&str; 15] = [
     "customer_code",
     "customer_name",
     "caller_number",
+    "recording",
 ];
 /// How wide they are in a table that is printed as it is read.
-pub(super) const CALL_WIDTHS: [usize; 15] = [36, 10, 19, 13, 7, 11, 7, 7, 7, 6, 19, 19, 13, 20, 15];
+pub(super) const CALL_WIDTHS: [usize; 16] = [36, 10, 19, 13, 7, 11, 7, 7, 7, 6, 19, 19, 13, 20, 15, 46];
 
 pub(super) fn queue(name: &str, tally: &Tally) -> Vec<Cell> {
     let before = [
@@ -112,7 +113,7 @@ pub(super) fn agent(extension: &str, tally: &AgentTally) -> Vec<Cell> {
     ]
 }
 
-pub(super) fn call(Call { history, customer_code, customer_name, caller_number }: &Call) -> Vec<Cell> {
+pub(super) fn call(Call { history, customer_code, customer_name, caller_number, recording }: &Call) -> Vec<Cell> {
     vec![
         Cell::Text(history.call.to_string()),
         Cell::Text(history.queue.to_string()),
@@ -129,6 +130,7 @@ pub(super) fn call(Call { history, customer_code, customer_name, caller_number }
         Cell::Text(customer_code.clone()),
         Cell::Text(customer_name.clone()),
         Cell::Text(caller_number.clone()),
+        recording.clone().map_or(Cell::Nothing, Cell::Text),
     ]
 }
 

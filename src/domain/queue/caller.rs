@@ -198,7 +198,59 @@ pub struct Caller {
     revision: u32,
     rang: Rang,
     join_due: Option<Instant>,
+    before_join: BeforeJoin,
+    bridged: Bridged,
     sound: Sound,
+    /// What they are told while they wait.
+    pub told: Told,
+    /// Whether they were told on entering their queue that it records.
+    pub told_of_recording: bool,
+    /// Whether the recording was asked for: it goes on with whomever they are sent on to.
+    pub is_recorded: bool,
+}
+
+/// What a caller is told while they wait, and how far that has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Told {
+    /// When they began to wait in their queue, as far as we saw it,
+    pub since: Instant,
+    /// and at which place, from 1.
+    pub from: usize,
+    /// When they were last told their place, or began to wait.
+    pub place: Instant,
+    /// When they last heard the periodic announcement, or began to wait.
+    pub sounds: Instant,
+    /// What is being said to them.
+    pub now: Option<u32>,
+    last: u32,
+}
+
+impl Told {
+    /// They begin to wait in a queue, at this place.
+    pub fn begin(&mut self, from: usize, now: Instant) {
+        (self.since, self.from, self.place, self.sounds) = (now, from, now, now);
+    }
+
+    pub fn say(&mut self) -> u32 {
+        self.last += 1;
+        self.now = Some(self.last);
+        self.last
+    }
+}
+
+/// Whether a caller who waits was put into the bridge and not taken out again, as far as we know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Bridged {
+    No,
+    Perhaps,
+}
+
+/// What comes before caller and member are joined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum BeforeJoin {
+    Nothing,
+    /// The member hears a greeting, and the caller music.
+    Greeting,
 }
 
 /// What is known of what the caller hears.
@@ -217,12 +269,12 @@ enum Rang {
 
 impl Caller {
     /// A caller who came at `entered`; `age` is more than zero for one that is taken over from an earlier run of the
-    /// service: its numbers go on above any that run can have used (it made less than one in a millisecond since the call
-    /// began, which may be longer ago than the entry into this queue).
+    /// service: its numbers go on above any that run can have used (it made less than one in a millisecond). They count
+    /// from when the call came, which is before `entered` for one who was in another queue.
     pub fn new(arrival: Arrival, entered: Now, age: Duration, ticket: u64) -> Self {
-        let now = u128::try_from(entered.utc.as_millisecond()).unwrap_or(0).saturating_add(age.as_millis());
-        let since_it_began = if age.is_zero() { 0 } else { now.saturating_sub(arrival.call.made_at().into()) };
-        let base = u32::try_from(age.as_millis().max(since_it_began)).unwrap_or(u32::MAX).min(u32::MAX / 2);
+        let before = arrival.call.made_at().map(|at| entered.utc.duration_since(at)).unwrap_or_default();
+        let all = if age.is_zero() { age } else { age.saturating_add(Duration::try_from(before).unwrap_or_default()) };
+        let base = u32::try_from(all.as_millis()).unwrap_or(u32::MAX).min(u32::MAX / 2);
         Self {
             arrival,
             entered,
@@ -243,7 +295,20 @@ impl Caller {
             revision: base,
             rang: Rang::Never,
             join_due: None,
+            before_join: BeforeJoin::Nothing,
+            // An earlier run may have joined them with a member who is gone.
+            bridged: if age.is_zero() { Bridged::No } else { Bridged::Perhaps },
             sound: Sound::AsAsked,
+            told: Told {
+                since: entered.steady,
+                from: 1,
+                place: entered.steady,
+                sounds: entered.steady,
+                now: None,
+                last: base,
+            },
+            told_of_recording: false,
+            is_recorded: false,
         }
     }
 
@@ -317,10 +382,46 @@ impl Caller {
         self.rang == Rang::Somewhere
     }
 
+    /// Notes that the member who has answered hears a greeting, and that the two are to be joined then at the latest.
+    pub fn greet_member_until(&mut self, due: Instant) {
+        self.stage = Stage::Joining;
+        self.join_due = Some(due);
+        self.before_join = BeforeJoin::Greeting;
+    }
+
+    /// Whether the member hears a greeting.
+    pub fn greets_member(&self) -> bool {
+        self.stage == Stage::Joining && self.before_join == BeforeJoin::Greeting
+    }
+
+    /// Whether the caller is to hear music, or what the queue has to say.
+    pub fn hears_music(&self) -> bool {
+        self.is_listening() || self.greets_member()
+    }
+
     /// Notes that the two are being joined, and that it is to be asked for again if nothing is heard of it until then.
     pub fn join_until(&mut self, due: Instant) {
         self.stage = Stage::Joining;
         self.join_due = Some(due);
+        self.before_join = BeforeJoin::Nothing;
+        self.bridged = Bridged::Perhaps;
+        self.told.now = None;
+    }
+
+    /// Whether a caller who waits may be in the bridge still, for a member who was gone.
+    pub fn may_be_bridged(&self) -> bool {
+        self.bridged == Bridged::Perhaps
+    }
+
+    /// What was said by this number is over; whether it is what is being said. Whoever was spoken to while they waited has
+    /// been taken out of the bridge.
+    pub fn has_heard(&mut self, number: u32) -> bool {
+        let is_now = self.told.now == Some(number);
+        if is_now {
+            self.told.now = None;
+            self.bridged = Bridged::No;
+        }
+        is_now
     }
 
     /// Notes that the link fell, and with it perhaps what the caller was to hear.
@@ -331,7 +432,10 @@ impl Caller {
     /// Whether the caller, who is to hear music, may be in silence since the link fell; asked once for each gap.
     pub fn may_hear_nothing(&mut self) -> bool {
         let before = std::mem::replace(&mut self.sound, Sound::AsAsked);
-        self.is_listening() && before == Sound::Doubtful
+        if before == Sound::Doubtful {
+            self.told.now = None;
+        }
+        self.hears_music() && before == Sound::Doubtful
     }
 
     /// In [`Stage::Joining`]: when to ask for it again.

@@ -135,6 +135,27 @@ pub enum Event {
         /// and offer.
         offer: OfferNo,
     },
+    /// The talk is being recorded.
+    RecordingBegun {
+        /// Of this call,
+        call: CallId,
+        /// in this file.
+        file: String,
+    },
+    /// The greeting to a member is over, or cannot be played.
+    MemberGreeted {
+        /// Of this call
+        call: CallId,
+        /// and offer.
+        offer: OfferNo,
+    },
+    /// What a caller was told is said, or was cut short.
+    Said {
+        /// In this call,
+        call: CallId,
+        /// by this [`Effect::Greet`] or [`Effect::Say`].
+        number: u32,
+    },
     /// A member who talks sends the caller on.
     TransferAsked {
         /// Of this call
@@ -233,10 +254,21 @@ pub enum Effect {
         /// Of this call.
         call: CallId,
     },
-    /// Play the queue's greeting and then its music to the caller.
+    /// Play the queue's greeting to the caller; tell [`Event::Said`].
     Greet {
-        /// In this call.
+        /// In this call,
         call: CallId,
+        /// as this one of all that is said in it.
+        number: u32,
+    },
+    /// Play these sounds to the caller, one after the other, instead of music; tell [`Event::Said`].
+    Say {
+        /// In this call,
+        call: CallId,
+        /// as this one of all that is said in it,
+        number: u32,
+        /// each in Asterisk's form without extension.
+        sounds: Vec<String>,
     },
     /// Play the queue's music to the caller.
     Music {
@@ -295,13 +327,31 @@ pub enum Effect {
         /// after this.
         farewell: Farewell,
     },
-    /// End greeting and music, and bring both legs into one bridge; tell [`Event::Joined`] or [`Event::LegGone`]. Asked
+    /// Play a sound to the member who has answered, while the caller hears music on; tell [`Event::MemberGreeted`].
+    GreetMember {
+        /// In this call
+        call: CallId,
+        /// by this offer,
+        offer: OfferNo,
+        /// on this Asterisk,
+        server: ServerId,
+        /// in Asterisk's form without extension.
+        sound: String,
+    },
+    /// End what is said and music, and bring both legs into one bridge; tell [`Event::Joined`] or [`Event::LegGone`]. Asked
     /// for again as long as neither is told, so a second time must do no harm.
     Join {
         /// In this call
         call: CallId,
         /// by this offer.
         offer: OfferNo,
+    },
+    /// Record the bridge of the call from now on; tell [`Event::RecordingBegun`].
+    RecordTalk {
+        /// Which call,
+        call: CallId,
+        /// on this Asterisk.
+        server: ServerId,
     },
     /// Let the dialplan go on with the caller.
     GiveBack {

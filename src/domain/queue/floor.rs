@@ -6,8 +6,8 @@
 //!
 //! Here: the state, the events, and time. In `callers`: who comes, goes and is sent away. In `dispatch`: who gets whom. In
 //! `offers`: the life of an offer. In `transfers`: whom an agent sends on. In `callbacks`: who hangs up and is called when it is
-//! their turn. In `roster`: what the database says. In `members`: what keeps a member from being offered. In `links`: what becomes
-//! of all that when a link falls.
+//! their turn. In `say`: what callers hear while they wait. In `roster`: what the database says. In `members`: what keeps a member
+//! from being offered. In `links`: what becomes of all that when a link falls.
 
 mod alarms;
 mod callbacks;
@@ -21,6 +21,7 @@ mod members;
 mod offers;
 mod partners;
 mod roster;
+mod say;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]
@@ -40,7 +41,7 @@ use self::{
     partners::Partners,
 };
 use crate::domain::{
-    fact::CallOutcome,
+    fact::{CallOutcome, Fact},
     id::{CallId, Extension, Interface, OfferNo, QueueName, ServerId},
     now::Now,
     pop::PopOutcome,
@@ -165,6 +166,9 @@ impl Floor {
             Event::HandedOver { call, offer, to } => self.handed_over((call, offer), &to, now, &mut out),
             Event::KeyPressed { call, offer, key } => self.key_pressed((call, offer), key, now, &mut out),
             Event::HoldChanged { call, offer, hold } => self.hold_changed((call, offer), hold, &mut out),
+            Event::RecordingBegun { call, file } => out.push(Effect::Record(Fact::Recording { call, file })),
+            Event::MemberGreeted { call, offer } => self.member_greeted(call, offer, now, &mut out),
+            Event::Said { call, number } => self.said(call, number, &mut out),
             Event::DeviceChanged { server, interface, device } => self.device_changed(server, interface, device),
             Event::ServerUp { server } => self.server_up(server, now, &mut out),
             Event::ServerDown { server } => self.server_down(&server, now, &mut out),
@@ -215,6 +219,7 @@ impl Floor {
             // Dispatch sees that its time is over.
             Alarm::Transfer(_) => {}
             Alarm::Keys(call) => self.keys_paused(call, now, &mut *out),
+            Alarm::Say(call) => self.say_what_is_due(call, now, out),
             Alarm::WrapUp(extension) => {
                 if let Some(agent) = self.agents.get_mut(&extension) {
                     agent.wrap_up = None;
@@ -234,10 +239,12 @@ impl Floor {
         let callback = caller.callback.as_ref().and_then(Callback::due);
         let join = caller.join_due().filter(|_| linked);
         let retry = caller.retry_at.filter(|_| caller.stage == Stage::Waiting);
+        let say = self.say_due(caller).filter(|_| linked);
         self.alarms.set(Alarm::QueueTimeout(call), end);
         self.alarms.set(Alarm::Join(call), join);
         self.alarms.set(Alarm::Retry(call), retry);
         self.alarms.set(Alarm::Callback(call), callback);
+        self.alarms.set(Alarm::Say(call), say);
     }
 
     /// When the caller has waited as long as the queue allows, or keeps a callback.
@@ -258,7 +265,12 @@ impl Floor {
 
     fn stop(&mut self, now: Now, out: &mut Vec<Effect>) {
         self.doors = Doors::Closed;
-        // Who talks or is about to talks on without us; the next run finds them.
+        // Who talks or is about to talks on without us; the next run finds them. No greeting can be waited for.
+        let greeting: Vec<CallId> =
+            self.callers.iter().filter(|(_, caller)| caller.greets_member()).map(|(call, _)| *call).collect();
+        for call in greeting {
+            self.join(call, now, out);
+        }
         let calls: Vec<CallId> =
             self.callers.iter().filter(|(_, caller)| caller.is_unanswered()).map(|(call, _)| *call).collect();
         for call in calls {

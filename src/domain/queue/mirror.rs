@@ -149,6 +149,8 @@ mod tests {
             queue_timeout: std::time::Duration::ZERO,
             policy: Policy::default(),
             callback: CallbackPolicy::default(),
+            announcements: Default::default(),
+            talk: Default::default(),
         }
     }
 

@@ -13,4 +13,6 @@ pub mod mirror;
 pub mod policy;
 pub mod roster;
 pub mod strategy;
+pub mod talk;
 pub mod transfer;
+pub mod waiting;

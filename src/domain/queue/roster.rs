@@ -14,7 +14,7 @@ pub use self::{
 };
 use crate::domain::{
     id::{CustomerCode, Extension, Interface, QueueName},
-    queue::{callback::CallbackPolicy, policy::Policy},
+    queue::{callback::CallbackPolicy, policy::Policy, talk::TalkPolicy, waiting::Announcements},
 };
 
 /// A person with a phone: one row of `extensions`.
@@ -90,6 +90,18 @@ pub struct Queue {
     pub policy: Policy,
     /// How callers are called back.
     pub callback: CallbackPolicy,
+    /// What callers are told while they wait.
+    pub announcements: Announcements,
+    /// What belongs to their talks.
+    pub talk: TalkPolicy,
+}
+
+impl Queue {
+    /// What a caller hears on entering, one after the other: that they are recorded comes before they say anything.
+    pub fn greetings(&self) -> Vec<&str> {
+        let greeting = Some(self.greeting.as_str()).filter(|sound| !sound.is_empty());
+        self.talk.says_recorded().into_iter().chain(greeting).collect()
+    }
 }
 
 /// One row of `memberships`.

@@ -30,6 +30,8 @@ pub enum Deadline {
     WrapUp,
     /// Of a callback: the end of the prompt, of the ringing, or of the pause before the next try.
     Callback,
+    /// A caller who waits is told something.
+    Say,
 }
 
 /// One of them, and whom it is about.
@@ -45,6 +47,7 @@ pub(super) enum Alarm {
     Keys(CallId),
     WrapUp(Extension),
     Callback(CallId),
+    Say(CallId),
 }
 
 impl Alarm {
@@ -60,6 +63,7 @@ impl Alarm {
             Self::Keys(_) => Deadline::Keys,
             Self::WrapUp(_) => Deadline::WrapUp,
             Self::Callback(_) => Deadline::Callback,
+            Self::Say(_) => Deadline::Say,
         }
     }
 }

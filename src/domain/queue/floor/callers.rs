@@ -72,15 +72,19 @@ impl Floor {
         if let Some(outcome) = refused {
             return self.send_away(call, outcome, now, out);
         }
+        self.begin_to_wait(call, now);
         let Some(caller) = self.callers.get(&call) else { return };
         match coming {
             Coming::In => {
                 let Some(line) = self.lines.get(&caller.arrival.queue) else { return };
                 let to = line.members.iter().cloned().collect();
                 out.push(Effect::Announce { call, position: line.position(&caller.place()), to });
-                out.push(Effect::Greet { call });
+                self.greet(call, out);
             }
-            Coming::Back => out.push(Effect::Music { call }),
+            Coming::Back => {
+                out.push(Effect::Music { call });
+                self.tell_of_recording(call, out);
+            }
         }
     }
 
@@ -417,9 +421,14 @@ impl Floor {
     pub(super) fn forget(&mut self, call: CallId) -> Option<Caller> {
         self.leave_line(call);
         self.drop_transfer(call);
-        for alarm in
-            [Alarm::QueueTimeout(call), Alarm::Join(call), Alarm::Retry(call), Alarm::Callback(call), Alarm::Keys(call)]
-        {
+        for alarm in [
+            Alarm::QueueTimeout(call),
+            Alarm::Join(call),
+            Alarm::Retry(call),
+            Alarm::Callback(call),
+            Alarm::Keys(call),
+            Alarm::Say(call),
+        ] {
             self.alarms.set(alarm, None);
         }
         let caller = self.callers.remove(&call)?;

@@ -80,7 +80,7 @@ impl Floor {
         let Some(caller) = self.callers.get_mut(&call) else { return };
         caller.stage = Stage::Offered;
         if let Some(line) = self.lines.get_mut(&caller.arrival.queue) {
-            line.offered += 1;
+            line.offered.insert(caller.place());
             line.last_rung = chosen.round.or(line.last_rung.take());
         }
         self.reschedule(call);

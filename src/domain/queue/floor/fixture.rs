@@ -40,6 +40,8 @@ pub(super) fn queue(name: &str) -> Queue {
         queue_timeout: Duration::from_secs(60),
         policy: Policy::default(),
         callback: CallbackPolicy::default(),
+        announcements: Default::default(),
+        talk: Default::default(),
     }
 }
 
@@ -78,8 +80,8 @@ pub(super) fn support(extensions: &[&str]) -> Roster {
 }
 
 pub(super) fn call(number: u64) -> CallId {
-    let made_at = u128::try_from(midnight().utc.as_millisecond()).unwrap() << 80;
-    CallId(Uuid::from_u128(made_at + 0x7000_8000_0000_0000_0000 + u128::from(number)))
+    // Made at midnight, as its first part tells.
+    CallId(Uuid::from_u128(0x019a_a3b5_ec00_7000_8000_0000_0000_0000 + u128::from(number)))
 }
 
 pub(super) fn arrival(number: u64, server: &ServerId, queue: &QueueName) -> Arrival {
@@ -105,7 +107,8 @@ pub(super) fn words(effect: &Effect) -> String {
     match effect {
         Effect::Announce { call, position, to } => format!("announce {} at {position} to {to:?}", short(*call)),
         Effect::ForgetAnnouncement { call } => format!("forget {}", short(*call)),
-        Effect::Greet { call } => format!("greet {}", short(*call)),
+        Effect::Greet { call, .. } => format!("greet {}", short(*call)),
+        Effect::Say { call, sounds, .. } => format!("say {}: {}", short(*call), sounds.join(" ")),
         Effect::Music { call } => format!("music {}", short(*call)),
         Effect::Promise { call } => format!("promise {}", short(*call)),
         Effect::Regret { call } => format!("regret {}", short(*call)),
@@ -121,6 +124,10 @@ pub(super) fn words(effect: &Effect) -> String {
             Farewell::Taken => format!("drop leg {} of {}: taken", offer.0, short(*call)),
             Farewell::NotReached => format!("drop leg {} of {}: not reached", offer.0, short(*call)),
         },
+        Effect::GreetMember { call, offer, sound, .. } => {
+            format!("greet member {} of {}: {sound}", offer.0, short(*call))
+        }
+        Effect::RecordTalk { call, .. } => format!("record {}", short(*call)),
         Effect::Join { call, .. } => format!("join {}", short(*call)),
         Effect::GiveBack { call, outcome, to: None, .. } => format!("give back {}: {}", short(*call), outcome.as_str()),
         Effect::GiveBack { call, outcome, to: Some(to), .. } => {
@@ -143,6 +150,7 @@ pub(super) fn words(effect: &Effect) -> String {
             Fact::CallRinging { call, pop, .. } => format!("[ringing {}: pop {}]", short(*call), pop.as_str()),
             Fact::OfferEnded { call, why, .. } => format!("[offer ended {}: {}]", short(*call), why.as_str()),
             Fact::CallAnswered { call, .. } => format!("[answered {}]", short(*call)),
+            Fact::Recording { call, file } => format!("[recording {} in {file}]", short(*call)),
             Fact::CallOverflowed { call, why, to, .. } => {
                 format!("[overflow {} to {to}: {}]", short(*call), why.as_str())
             }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::{
     id::{CallId, Extension},
-    queue::{caller::Place, roster, strategy::LastRung},
+    queue::{caller::Place, roster, strategy::LastRung, waiting::Waits},
 };
 
 /// A queue. One that the database has no more stays until nobody waits in it.
@@ -14,8 +14,8 @@ pub(super) struct Line {
     pub(super) row: Option<roster::Queue>,
     /// Callers who are not being offered, in the order in which they are served.
     pub(super) waiting: BTreeMap<Place, CallId>,
-    /// Callers who are being offered.
-    pub(super) offered: usize,
+    /// The places of callers who are being offered.
+    pub(super) offered: BTreeSet<Place>,
     /// Of those who wait: those who may not be given any member.
     pub(super) choosy: BTreeSet<Place>,
     /// Members who are logged on.
@@ -26,12 +26,14 @@ pub(super) struct Line {
     pub(super) free: BTreeSet<Extension>,
     /// Where the round of its strategy has come to.
     pub(super) last_rung: Option<LastRung>,
+    /// How long its last callers waited.
+    pub(super) waits: Waits,
 }
 
 impl Line {
     /// How many callers are not answered yet.
     pub(super) fn length(&self) -> usize {
-        self.waiting.len() + self.offered
+        self.waiting.len() + self.offered.len()
     }
 
     /// Place among those who wait, from 1.
@@ -40,6 +42,11 @@ impl Line {
             Some((last, _)) if last == place => self.waiting.len(),
             Some(_) | None => self.waiting.range(..=*place).count(),
         }
+    }
+
+    /// Place among those who are not answered yet, from 1.
+    pub(super) fn place_in_line(&self, place: &Place) -> usize {
+        self.waiting.range(..*place).count() + self.offered.range(..*place).count() + 1
     }
 
     /// Whether nothing would be lost with it.

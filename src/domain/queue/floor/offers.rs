@@ -24,6 +24,8 @@ const RING_TIME: Duration = Duration::from_secs(15);
 const OUTSIDE_CONTEXT: &str = "usher-outside";
 /// How long a join may stay unaccounted for before it is asked for again: the two wait in silence meanwhile.
 const JOIN_BOUND: Duration = Duration::from_secs(2);
+/// How much of a greeting a member hears before they are joined with the caller: its end may never be told.
+const GREETING_BOUND: Duration = Duration::from_secs(10);
 
 impl Floor {
     /// Reserves a member for a caller, and sends the pop on its way.
@@ -158,21 +160,42 @@ impl Floor {
         if caller.stage == Stage::Offered
             && let Some(line) = self.lines.get_mut(&caller.arrival.queue)
         {
-            line.offered = line.offered.saturating_sub(1);
+            line.offered.remove(&caller.place());
         }
         caller.stage = Stage::Joining;
         let away = caller.is_away();
         let queue = caller.arrival.queue.clone();
         let others: Vec<OfferNo> = caller.offers.keys().filter(|other| **other != number).copied().collect();
         self.forget_line(&queue);
+        // Who has answered for a caller who is away hears that they are being called.
         if !away {
-            self.join(call, now, out);
+            self.greet_member(call, number, now, out);
         }
         for other in others {
             self.end_offer(call, other, OfferEnd::Taken, Leg::ToBeDropped(Farewell::Taken), now, out);
         }
         if away {
             self.call_back(call, now, out);
+        }
+    }
+
+    /// Plays the greeting to the member if the queue has one; else the two are joined at once.
+    fn greet_member(&mut self, call: CallId, offer: OfferNo, now: Now, out: &mut Vec<Effect>) {
+        let sound = self.queue_of(call).map(|queue| queue.talk.member_greeting.clone()).unwrap_or_default();
+        let Some(caller) = self.callers.get_mut(&call) else { return };
+        // Who answered in a gap has waited long enough; the link counts as up a moment later.
+        if sound.is_empty() || !self.up.contains(&caller.arrival.server) {
+            return self.join(call, now, out);
+        }
+        caller.greet_member_until(now.steady + GREETING_BOUND);
+        let server = caller.arrival.server.clone();
+        out.push(Effect::GreetMember { call, offer, server, sound });
+        self.reschedule(call);
+    }
+
+    pub(super) fn member_greeted(&mut self, call: CallId, offer: OfferNo, now: Now, out: &mut Vec<Effect>) {
+        if self.callers.get(&call).is_some_and(|caller| caller.greets_member() && caller.has_out(offer)) {
+            self.join(call, now, out);
         }
     }
 
@@ -195,10 +218,22 @@ impl Floor {
         caller.stage = Stage::Talking;
         out.push(Effect::ForgetAnnouncement { call });
         out.extend(caller.pop(&extension, PopState::Answered, now).map(|pop| Effect::Update { pop }));
+        self.has_waited(call, now);
         self.transfer_done(call, out);
         self.reschedule(call);
         self.has_answered(&extension);
         out.push(Effect::Record(Fact::CallAnswered { call, offer, extension }));
+        self.record_talk(call, out);
+    }
+
+    /// Has the talk recorded if the queue says so now and said so when the caller entered.
+    fn record_talk(&mut self, call: CallId, out: &mut Vec<Effect>) {
+        let records = self.queue_of(call).is_some_and(|queue| queue.talk.recording);
+        let Some(caller) = self.callers.get_mut(&call) else { return };
+        if records && caller.told_of_recording && !caller.is_recorded {
+            caller.is_recorded = true;
+            out.push(Effect::RecordTalk { call, server: caller.arrival.server.clone() });
+        }
     }
 
     pub(super) fn leg_gone(&mut self, call: CallId, number: OfferNo, end: LegEnd, now: Now, out: &mut Vec<Effect>) {
@@ -330,7 +365,7 @@ impl Floor {
         if caller.stage == Stage::Offered
             && let Some(line) = self.lines.get_mut(&caller.arrival.queue)
         {
-            line.offered = line.offered.saturating_sub(1);
+            line.offered.remove(&caller.place());
         }
         self.line_up(call);
     }

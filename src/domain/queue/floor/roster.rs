@@ -15,8 +15,14 @@ use crate::domain::{
         floor::{Floor, Leg, alarms::Alarm},
         member::{Agent, Listed, Seat, Work},
         roster::{self, Membership, PauseKind, Roster, RosterChange},
+        waiting::Announcements,
     },
 };
+
+/// What of a queue the moments of its callers hang on.
+fn moments(row: &roster::Queue) -> (Duration, Announcements) {
+    (row.queue_timeout, row.announcements.clone())
+}
 
 impl Floor {
     /// Everything anew.
@@ -42,10 +48,10 @@ impl Floor {
         }
         let mut retimed = BTreeSet::new();
         for (name, row) in &change.queues {
-            let timeout = self.queue(name).map(|row| row.queue_timeout);
+            let before = self.queue(name).map(moments);
             self.lines.entry(name.clone()).or_default().row.clone_from(row);
             self.touched.insert(name.clone());
-            if timeout != row.as_ref().map(|row| row.queue_timeout) {
+            if before != row.as_ref().map(moments) {
                 retimed.insert(name);
             }
         }
@@ -82,9 +88,9 @@ impl Floor {
     }
 
     fn queues_listed(&mut self, rows: &[roster::Queue]) {
-        let mut before: BTreeMap<QueueName, Option<Duration>> = BTreeMap::new();
+        let mut before: BTreeMap<QueueName, Option<(Duration, Announcements)>> = BTreeMap::new();
         for (name, line) in &mut self.lines {
-            before.insert(name.clone(), line.row.take().map(|row| row.queue_timeout));
+            before.insert(name.clone(), line.row.take().as_ref().map(moments));
             line.members.clear();
             line.away.clear();
             line.free.clear();
@@ -93,7 +99,7 @@ impl Floor {
             self.lines.entry(row.name.clone()).or_default().row = Some(row.clone());
         }
         self.touched.extend(self.lines.keys().cloned());
-        before.retain(|name, timeout| self.queue(name).map(|row| row.queue_timeout) != *timeout);
+        before.retain(|name, before| self.queue(name).map(moments) != *before);
         self.reschedule_callers_of(&before.keys().collect());
     }
 

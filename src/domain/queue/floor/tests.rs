@@ -21,6 +21,8 @@ mod going;
 mod links;
 mod pairs;
 mod policies;
+mod say;
+mod talk;
 
 const BOUND: Duration = Duration::from_millis(500);
 

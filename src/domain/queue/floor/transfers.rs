@@ -191,6 +191,7 @@ impl Floor {
     pub(super) fn transfer_found(&mut self, call: CallId, from: Extension, now: Now, out: &mut Vec<Effect>) {
         let step = TransferStep::Back { until: now.steady + RETURN_BOUND };
         out.push(Effect::Music { call });
+        self.tell_of_recording(call, out);
         self.begin_transfer(call, from, step, out);
     }
 
@@ -323,6 +324,7 @@ impl Floor {
         caller.turn = Turn::Returned;
         (caller.since, caller.timed_from) = (now.steady, now.steady);
         self.line_up(call);
+        self.begin_to_wait(call, now);
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{
     rules,
     shift::{BackDeed, Deed, Plan, Shift},
-    world::{Back, Caller, Leg, LegState, Link, Server, Sound, Told, World},
+    world::{Back, Caller, Ears, Leg, LegState, Link, Server, Told, World},
 };
 use crate::domain::{
     fact::Hold,
@@ -314,30 +314,37 @@ impl Shift {
 
     // ---- requests ----------------------------------------------------------------------------------------------
 
+    /// Takes a caller out of the bridge, if they are in it.
+    fn out_of_the_bridge(&mut self, call: CallId) {
+        for ((of, _), leg) in &mut self.world.legs {
+            if *of == call && leg.state == LegState::Bridged {
+                (leg.state, leg.since) = (LegState::Answered, self.clock);
+            }
+        }
+    }
+
     pub(super) fn carry_out(&mut self, server: usize, request: Effect) {
         match request {
-            Effect::Greet { call } | Effect::Music { call } => {
-                // Out of the bridge, if they are in it.
-                for ((of, _), leg) in &mut self.world.legs {
-                    if *of == call && leg.state == LegState::Bridged {
-                        (leg.state, leg.since) = (LegState::Answered, self.clock);
-                    }
-                }
+            Effect::Greet { call, number } | Effect::Say { call, number, .. } => {
+                self.out_of_the_bridge(call);
+                self.is_said(call, number);
+            }
+            Effect::Music { call } => {
+                self.out_of_the_bridge(call);
                 if let Some(caller) = self.world.callers.get_mut(&call) {
-                    caller.sound = Sound::Something;
+                    caller.ears.music = true;
+                    caller.ears.listen(self.clock);
                 }
             }
             Effect::Promise { call } => {
-                if let Some(caller) = self.world.callers.get_mut(&call) {
-                    caller.sound = Sound::Something;
+                self.is_said_instead(call);
+                if self.world.callers.contains_key(&call) {
                     self.later(3_000, Plan::PromiseSpoken(call));
                 }
             }
             Effect::Regret { call } => {
                 self.witness.tally.count("callers who cannot be called back");
-                if let Some(caller) = self.world.callers.get_mut(&call) {
-                    caller.sound = Sound::Something;
-                }
+                self.is_said_instead(call);
             }
             Effect::CallBack(back) => self.customer_is_called(server, &back),
             Effect::DropBack { call, attempt, .. } => {
@@ -363,7 +370,16 @@ impl Shift {
                     self.reply(1, Event::LegGone { call, offer, end: LegEnd::HungUp });
                 }
             }
+            Effect::GreetMember { call, offer, .. } => self.member_is_greeted(call, offer),
             Effect::Join { call, offer } => self.legs_are_joined(call, offer),
+            Effect::RecordTalk { call, .. } => {
+                // One whose talk ended while the service was dead may talk again: there is a file of that name already.
+                let is_first = self.world.recorded.insert(call);
+                // Some are refused for other reasons.
+                if is_first && self.world.bridges.contains(&call) && self.chance.percent(90) {
+                    self.reply(1, Event::RecordingBegun { call, file: call.to_string() });
+                }
+            }
             Effect::GiveBack { call, .. } => {
                 self.world.callers.remove(&call);
             }
@@ -396,6 +412,54 @@ impl Shift {
         }
     }
 
+    fn is_said(&mut self, call: CallId, number: u32) {
+        let Some(caller) = self.world.callers.get_mut(&call) else { return };
+        caller.ears.music = false;
+        assert!(caller.ears.said.insert(number), "said twice: {number} in {call}");
+        caller.ears.listen(self.clock);
+        let length = self.chance.between(100, 9_000);
+        self.later(length, Plan::Said { call, number });
+    }
+
+    /// What is said of a callback ends what else is said. After it comes music, or they are hung up.
+    fn is_said_instead(&mut self, call: CallId) {
+        let numbers = self.world.callers.get(&call).map(|caller| caller.ears.said.clone());
+        for number in numbers.into_iter().flatten() {
+            self.said(call, number);
+        }
+        if let Some(caller) = self.world.callers.get_mut(&call) {
+            caller.ears.music = true;
+            caller.ears.listen(self.clock);
+        }
+    }
+
+    /// It is said to the end, or cut short.
+    pub(super) fn said(&mut self, call: CallId, number: u32) {
+        let Some(caller) = self.world.callers.get_mut(&call) else { return };
+        if caller.ears.said.remove(&number) {
+            caller.ears.listen(self.clock);
+            self.tell(self.world.server_of[&call], Told::Event(Event::Said { call, number }));
+        }
+    }
+
+    fn member_is_greeted(&mut self, call: CallId, offer: OfferNo) {
+        let Some(leg) = self.world.legs.get_mut(&(call, offer)) else { return };
+        assert_eq!(leg.state, LegState::Answered, "a greeting to one who does not listen");
+        leg.greeted = true;
+        self.witness.tally.count("greetings to members");
+        // Some are longer than their bound, and the end of some is never told.
+        let length = self.chance.between(100, 14_000);
+        if self.chance.percent(95) {
+            self.later(length, Plan::MemberGreeted { call, offer });
+        }
+    }
+
+    pub(super) fn member_greeted(&mut self, call: CallId, offer: OfferNo) {
+        if let Some(leg) = self.world.legs.get(&(call, offer)) {
+            self.tell(leg.server, Told::Event(Event::MemberGreeted { call, offer }));
+        }
+    }
+
     fn is_answered(&self, call: CallId, offer: OfferNo) -> bool {
         let leg = self.world.legs.get(&(call, offer));
         leg.is_some_and(|leg| matches!(leg.state, LegState::Answered | LegState::Hearing))
@@ -412,6 +476,7 @@ impl Shift {
             server,
             state: LegState::Ringing,
             since: self.clock,
+            greeted: false,
             lost: false,
             join_lost: false,
         };
@@ -481,8 +546,8 @@ impl Shift {
             BackDeed::Answer => {
                 let Some(Back { server, arrival, marked }) = self.world.backs.remove(&(call, attempt)) else { return };
                 let id = arrival.server.clone();
-                let sound = Sound::Silence { since: self.clock };
-                let caller = Caller { arrival, marked: Some(marked), sound, back: Some(attempt) };
+                let ears = Ears::new(self.clock);
+                let caller = Caller { arrival, marked: Some(marked), ears, back: Some(attempt) };
                 self.world.callers.insert(call, caller);
                 self.tell(server, Told::Event(Event::BackAnswered { server: id, call, attempt }));
             }
@@ -589,7 +654,8 @@ impl Shift {
         }
         let server = self.world.server_of[&call];
         let (extension, since) = (new.extension.clone(), self.clock);
-        let leg = Leg { extension, server, state: LegState::Bridged, since, lost: false, join_lost: false };
+        let leg =
+            Leg { extension, server, state: LegState::Bridged, since, lost: false, join_lost: false, greeted: false };
         self.world.legs.insert((call, new.number), leg);
         self.phone_changed(&new.extension);
         let talk = self.chance.between(500, 20_000);
@@ -620,7 +686,8 @@ impl Shift {
         if leg.state == LegState::Bridged
             && let Some(caller) = self.world.callers.get_mut(&call)
         {
-            caller.sound = Sound::Silence { since: self.clock };
+            caller.ears.talk = false;
+            caller.ears.listen(self.clock);
         }
         self.tell(leg.server, Told::Event(Event::LegGone { call, offer, end }));
         self.phone_changed(&leg.extension);
@@ -628,11 +695,14 @@ impl Shift {
     }
 
     fn legs_are_joined(&mut self, call: CallId, offer: OfferNo) {
-        // Greeting and music are ended by a request of its own, whatever becomes of the join.
-        if let Some(caller) = self.world.callers.get_mut(&call)
-            && caller.sound == Sound::Something
-        {
-            caller.sound = Sound::Silence { since: self.clock };
+        // What is said and music are ended by requests of their own, whatever becomes of the join.
+        let numbers = self.world.callers.get(&call).map(|caller| caller.ears.said.clone());
+        for number in numbers.into_iter().flatten() {
+            self.said(call, number);
+        }
+        if let Some(caller) = self.world.callers.get_mut(&call) {
+            caller.ears.music = false;
+            caller.ears.listen(self.clock);
         }
         let mut leg = self.world.legs.get_mut(&(call, offer)).filter(|leg| leg.state != LegState::Ringing);
         let unheard_of =
@@ -643,7 +713,8 @@ impl Shift {
         }
         let reply = match (self.world.callers.get_mut(&call), leg) {
             (Some(caller), Some(leg)) => {
-                caller.sound = Sound::Something;
+                caller.ears.talk = true;
+                caller.ears.listen(self.clock);
                 leg.state = LegState::Bridged;
                 Event::Joined { call, offer }
             }
@@ -671,7 +742,7 @@ impl Shift {
         let mut arrival = fixture::arrival(number, &self.world.servers[server].id, queue);
         rules::any_claim(&mut self.chance, &mut arrival);
         let call = arrival.call;
-        let caller = Caller { arrival, marked: None, sound: Sound::Silence { since: self.clock }, back: None };
+        let caller = Caller { arrival, marked: None, ears: Ears::new(self.clock), back: None };
         if self.chance.percent(35) {
             let after = self.chance.between(50, 25_000);
             self.later(after, Plan::CallerPresses(call));

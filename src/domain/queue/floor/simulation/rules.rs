@@ -9,6 +9,8 @@ use crate::domain::{
         callback::CallbackPolicy,
         caller::{Arrival, Penalties},
         policy::{Absence, Emptiness, Overflow, Policy, Strategy},
+        talk::TalkPolicy,
+        waiting::Announcements,
     },
 };
 
@@ -67,6 +69,30 @@ pub(super) fn any_callback(chance: &mut Chance) -> CallbackPolicy {
 
 /// The longest that the phone of a caller rings who is called back, in milliseconds.
 pub(super) const CALLED: u64 = 10_000;
+/// What callers are told, often enough to be told several times.
+pub(super) fn any_announcements(chance: &mut Chance) -> Announcements {
+    let pause = |chance: &mut Chance| match chance.between(0, 2) {
+        0 => Duration::ZERO,
+        _ => Duration::from_millis(chance.between(5_000, 20_000)),
+    };
+    Announcements {
+        every: pause(chance),
+        position: chance.percent(80),
+        hold_time: chance.percent(50),
+        periodic: if chance.percent(50) { "usher/periodic".into() } else { String::new() },
+        periodic_every: pause(chance),
+    }
+}
+
+/// What belongs to talks.
+pub(super) fn any_talk(chance: &mut Chance) -> TalkPolicy {
+    let sound = |heard, sound: &str| if heard { sound.to_owned() } else { String::new() };
+    TalkPolicy {
+        member_greeting: sound(chance.percent(40), "usher/member"),
+        recording: chance.percent(40),
+        recording_prompt: sound(chance.percent(70), "usher/recorded"),
+    }
+}
 
 /// Some callers come before others, and some may not be given everybody.
 pub(super) fn any_claim(chance: &mut Chance, arrival: &mut Arrival) {

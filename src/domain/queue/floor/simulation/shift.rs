@@ -12,7 +12,7 @@ use super::{
     chance::Chance,
     rules,
     witness::Witness,
-    world::{LegState, Link, Server, Sound, Told, World},
+    world::{LegState, Link, Server, Told, World},
 };
 use crate::domain::{
     fact::Fact,
@@ -33,6 +33,8 @@ use crate::domain::{
 const PUBLISH_BOUND: u64 = 500;
 /// How long a caller may hear nothing while all links stand: the bound on joins, and the time that requests take.
 const SILENCE: u64 = 2_500;
+/// How long a member hears a greeting at most, in milliseconds.
+const GREETING: u64 = 10_000;
 /// The longest that a phone rings, in milliseconds.
 const RING_TIME: u64 = 15_000;
 /// The longest that a party outside is rung.
@@ -65,6 +67,16 @@ pub(super) enum Plan {
     ReplyArrives {
         run: u32,
         event: Event,
+    },
+    /// What a caller was told is said.
+    Said {
+        call: CallId,
+        number: u32,
+    },
+    /// A greeting to a member is over.
+    MemberGreeted {
+        call: CallId,
+        offer: OfferNo,
     },
     PhoneActs {
         call: CallId,
@@ -137,7 +149,7 @@ pub(super) struct Shift {
     pub(super) witness: Witness,
     agenda: BTreeMap<(u64, u64), Plan>,
     planned: u64,
-    run: u32,
+    pub(super) run: u32,
     /// Callers whose channel the service knows.
     pub(super) known: BTreeSet<CallId>,
     /// Callers who were hung up and are not known to be gone.
@@ -169,7 +181,14 @@ impl Shift {
             let queue_timeout = Duration::from_secs(chance.between(10, 60));
             let policy = rules::any_policy(&mut chance);
             let callback = rules::any_callback(&mut chance);
-            queues.push((roster::Queue { ring_time, queue_timeout, policy, callback, ..fixture::queue(name) }, true));
+            let announcements = rules::any_announcements(&mut chance);
+            let greeting = if chance.percent(20) { String::new() } else { "usher/support_team".into() };
+            let talk = rules::any_talk(&mut chance);
+            let row = fixture::queue(name);
+            queues.push((
+                roster::Queue { ring_time, queue_timeout, policy, callback, announcements, greeting, talk, ..row },
+                true,
+            ));
         }
         let start = fixture::midnight();
         let mut members = Vec::new();
@@ -307,7 +326,7 @@ impl Shift {
     fn nobody_is_left_in_silence(&self) {
         for caller in self.world.callers.values() {
             let server = &self.world.servers[self.world.index(&caller.arrival.server)];
-            let Sound::Silence { since } = caller.sound else { continue };
+            let Some(since) = caller.ears.silence else { continue };
             if server.link == Link::Up {
                 assert!(self.clock - since.max(server.up_since) <= SILENCE, "left in silence: {caller:?}");
             }
@@ -316,6 +335,7 @@ impl Shift {
             let longest = match leg.state {
                 LegState::Ringing if leg.extension.number_outside().is_some() => RING_OUTSIDE + 100,
                 LegState::Ringing => RING_TIME + 100,
+                LegState::Answered if leg.greeted => GREETING + SILENCE,
                 LegState::Answered => SILENCE,
                 LegState::Hearing => rules::CALLED + SILENCE,
                 LegState::Listening => SILENCE + 2_000,
@@ -370,6 +390,8 @@ impl Shift {
                 }
             }
             Event::LegAnswered { call, offer, .. } => self.tally_answer(*call, *offer),
+            Event::MemberGreeted { call, offer } => self.witness.greeted(*call, *offer),
+            Event::Stop => self.witness.no_greeting_is_waited_for(),
             Event::Roster(_) | Event::RosterChanged(_) => self.witness.rules(&self.told),
             Event::TransferAsked { .. } => self.witness.tally.count("transfers asked for"),
             Event::HandedOver { .. } => self.witness.tally.count("callers handed over"),
@@ -386,8 +408,9 @@ impl Shift {
             | Event::Joined { .. }
             | Event::KeyPressed { .. }
             | Event::HoldChanged { .. }
-            | Event::Tick
-            | Event::Stop => {}
+            | Event::Said { .. }
+            | Event::RecordingBegun { .. }
+            | Event::Tick => {}
         }
         let handed_over = if let Event::HandedOver { call, offer, .. } = event { Some((call, offer)) } else { None };
         let gone = if let Event::LegGone { call, offer, .. } = event { Some((call, offer)) } else { None };
@@ -444,8 +467,17 @@ impl Shift {
                 self.witness.published(*offer, pop, self.clock + PUBLISH_BOUND);
                 return self.pop_on_its_way(pop.call, *offer);
             }
-            Effect::Greet { call } | Effect::Music { call } | Effect::Promise { call } | Effect::Regret { call } => {
+            Effect::Say { call, sounds, .. } => {
+                self.witness.said(&self.floor, *call, sounds, self.start.plus(Duration::from_millis(self.clock)));
                 self.world.server_of[call]
+            }
+            Effect::Greet { call, .. }
+            | Effect::Music { call }
+            | Effect::Promise { call }
+            | Effect::Regret { call } => self.world.server_of[call],
+            Effect::GreetMember { call, offer, server, sound } => {
+                self.witness.greets_member(*call, *offer, sound, self.start.plus(Duration::from_millis(self.clock)));
+                self.world.index(server)
             }
             Effect::CallBack(back) => self.world.index(&back.server),
             Effect::HangUpCaller { call, server, .. } => {
@@ -454,6 +486,11 @@ impl Shift {
                 self.world.index(server)
             }
             Effect::Join { call, offer } => {
+                // Not for those who answered in a gap, or for a caller who was called back: they have waited long enough.
+                let server = &self.world.servers[self.world.server_of[call]].id;
+                let back = self.floor.callers().get(call).is_some_and(|caller| caller.callback.is_some());
+                let greets = self.witness.is_up(server) && !back;
+                self.witness.joins(*call, *offer, greets, self.start.plus(Duration::from_millis(self.clock)));
                 let leg = self.world.legs.get(&(*call, *offer));
                 assert!(leg.is_none_or(|leg| leg.state != LegState::Ringing), "joined with a leg that only rings");
                 self.world.server_of[call]
@@ -471,6 +508,10 @@ impl Shift {
             }
             Effect::GiveBack { call, server, .. } => {
                 self.known.remove(call);
+                self.world.index(server)
+            }
+            Effect::RecordTalk { call, server } => {
+                self.witness.records(*call);
                 self.world.index(server)
             }
             Effect::DropLeg { server, .. }
@@ -536,6 +577,8 @@ impl Shift {
                     self.step(event);
                 }
             }
+            Plan::Said { call, number } => self.said(call, number),
+            Plan::MemberGreeted { call, offer } => self.member_greeted(call, offer),
             Plan::PhoneActs { call, offer, deed } => self.phone_acts(call, offer, deed),
             Plan::SendsOn { call, offer } => self.sends_on(call, offer),
             Plan::RosterChanges => self.roster_changes(),
@@ -708,6 +751,7 @@ impl Shift {
             | Fact::CallTransferred { .. }
             | Fact::TransferFailed { .. }
             | Fact::CallHeld { .. }
+            | Fact::Recording { .. }
             | Fact::CallEnded { .. } => {}
         }
     }
@@ -763,6 +807,7 @@ impl Shift {
             }
             Fact::CallEnded { call, .. } => drop(self.kept.remove(call)),
             Fact::CallEntered { .. }
+            | Fact::Recording { .. }
             | Fact::CallOffered { .. }
             | Fact::CallRinging { .. }
             | Fact::OfferEnded { .. }
@@ -780,7 +825,7 @@ impl Shift {
         let queue = self.chance.place(self.queues.len());
         let name = self.queues[queue].0.name.clone();
         let now = self.now().utc;
-        match self.chance.between(0, 13) {
+        match self.chance.between(0, 15) {
             0..5 => {
                 let queues = &mut self.members[member].queues;
                 if queues.remove(&name).is_none() {
@@ -788,6 +833,8 @@ impl Shift {
                 }
             }
             10 => self.queues[queue].0.policy = rules::any_policy(&mut self.chance),
+            14 => self.queues[queue].0.announcements = rules::any_announcements(&mut self.chance),
+            15 => self.queues[queue].0.talk = rules::any_talk(&mut self.chance),
             11 => self.members[member].penalty = rules::small(&mut self.chance, 2),
             12 | 13 => {
                 let queue = self.chance.percent(50).then_some(name);

@@ -6,6 +6,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+mod talk;
+mod told;
+
 use jiff::Timestamp;
 
 use crate::domain::{
@@ -20,8 +23,9 @@ use crate::domain::{
         floor::{Doors, Floor},
         member::{Agent, Device, Listed, Work},
         policy::{Emptiness, Overflow, Policy},
-        roster::{PastTalk, Pause, PauseKind, Roster},
+        roster::{self, PastTalk, Pause, PauseKind, Roster},
         transfer::{TransferMeans, TransferTarget},
+        waiting::Announcements,
     },
 };
 
@@ -75,6 +79,9 @@ pub(super) struct Witness {
     next_round: BTreeMap<CallId, Instant>,
     /// The queues as the floor was told of them.
     policies: BTreeMap<QueueName, Policy>,
+    announcements: BTreeMap<QueueName, Announcements>,
+    told: told::Told,
+    talks: talk::Talks,
     /// In which queue each caller waits.
     queue_of: BTreeMap<CallId, QueueName>,
     /// Where each caller stands: they keep that as long as they are in that queue.
@@ -130,6 +137,8 @@ impl Witness {
         self.unanswered.clear();
         self.wrap_up.clear();
         self.turns.clear();
+        self.told.restart();
+        self.talks = talk::Talks::default();
     }
 
     /// A caller comes to the floor who is not on it.
@@ -156,12 +165,18 @@ impl Witness {
         self.found_now.insert(call);
     }
 
+    pub(super) fn is_up(&self, server: &ServerId) -> bool {
+        self.up.contains(server)
+    }
+
     pub(super) fn link_up(&mut self, server: &ServerId) {
         self.up.insert(server.clone());
     }
 
     pub(super) fn link_down(&mut self, server: &ServerId) {
         self.up.remove(server);
+        // Which of them it was is no matter: the end of a greeting may be lost with any link.
+        self.talks.greeting.clear();
         self.devices.retain(|(of, _), _| of != server);
     }
 
@@ -186,6 +201,12 @@ impl Witness {
             self.wrap_up.insert(extension.clone(), until.max(self.wrap_up.get(&extension).copied().unwrap_or(until)));
         }
         self.callbacks = roster.queues.iter().map(|queue| (queue.name.clone(), queue.callback.clone())).collect();
+        let told = |queue: &roster::Queue| (queue.name.clone(), queue.announcements.clone());
+        let announcements: BTreeMap<_, _> = roster.queues.iter().map(told).collect();
+        let changed = announcements.iter().filter(|(queue, rules)| self.announcements.get(*queue) != Some(*rules));
+        self.told.changed(changed.map(|(queue, _)| queue.clone()).collect());
+        self.announcements = announcements;
+        self.talks.rules = roster.queues.iter().map(|queue| (queue.name.clone(), queue.talk.clone())).collect();
         self.policies = roster.queues.iter().map(|queue| (queue.name.clone(), queue.policy.clone())).collect();
     }
 
@@ -258,6 +279,8 @@ impl Witness {
     }
 
     pub(super) fn recorded(&mut self, fact: &Fact, now: Now) {
+        self.told.recorded(fact, now.steady);
+        self.talks.recorded(fact);
         match fact {
             Fact::CallEntered { call, queue, customer, .. } => {
                 self.customers.insert(*call, customer.id);
@@ -327,6 +350,7 @@ impl Witness {
                     Offered { call: *call, extension: extension.clone(), rule, moved_before: self.moved_now.len() };
                 self.offered_now.push(offered);
             }
+            Fact::Recording { .. } => self.tally.count("recordings"),
             Fact::CallRinging { call, offer, extension, .. } => {
                 assert_eq!(self.open.get(&(*call, *offer)), Some(extension), "ringing without an offer");
             }
@@ -442,6 +466,7 @@ impl Witness {
 
     /// A caller is in another queue from now on.
     pub(super) fn moved(&mut self, call: CallId, queue: &QueueName) {
+        self.talks.enters(call, queue);
         if self.sent_on.remove(&call).is_some() && self.queue_of.get(&call) != Some(queue) {
             self.moved_now.push(call);
         }
@@ -530,6 +555,8 @@ impl Witness {
         self.members_do_one_thing(floor);
         self.nobody_waits_in_vain(floor, now);
         self.offers_are_fair(floor, now);
+        self.everybody_is_told(floor, now);
+        assert!(self.talks.to_be_recorded.is_empty(), "not recorded: {:?}", self.talks.to_be_recorded);
         self.turns.retain(|extension, _| floor.agents.contains_key(extension));
         assert!(
             floor.agents.values().all(|agent| agent.listed == Listed::Yes || agent.work != Work::Free),
@@ -583,7 +610,7 @@ impl Witness {
         assert_eq!(self.items.len(), offers, "a pop without a call");
         for (queue, line) in &floor.lines {
             let offered = |c: &&Caller| c.stage == Stage::Offered && c.arrival.queue == *queue;
-            assert_eq!(line.offered, floor.callers.values().filter(offered).count(), "{queue} counts badly");
+            assert_eq!(line.offered.len(), floor.callers.values().filter(offered).count(), "{queue} counts badly");
             assert!(line.choosy.iter().all(|place| line.waiting.contains_key(place)));
         }
     }

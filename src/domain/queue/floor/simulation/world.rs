@@ -45,10 +45,27 @@ pub(super) struct Server {
     pub(super) wire_clock: u64,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sound {
-    Silence { since: u64 },
-    Something,
+/// What a caller hears.
+#[derive(Debug)]
+pub(super) struct Ears {
+    /// Of all that is said in the call, what is being said or is still to be said.
+    pub(super) said: BTreeSet<u32>,
+    pub(super) music: bool,
+    pub(super) talk: bool,
+    /// Since when none of it.
+    pub(super) silence: Option<u64>,
+}
+
+impl Ears {
+    pub(super) fn new(clock: u64) -> Self {
+        Self { said: BTreeSet::new(), music: false, talk: false, silence: Some(clock) }
+    }
+
+    /// To be called when any of it has changed.
+    pub(super) fn listen(&mut self, clock: u64) {
+        let silent = self.said.is_empty() && !self.music && !self.talk;
+        self.silence = silent.then(|| self.silence.unwrap_or(clock));
+    }
 }
 
 /// A caller in the application.
@@ -57,7 +74,7 @@ pub(super) struct Caller {
     pub(super) arrival: Arrival,
     /// When the service marked the channel as its own.
     pub(super) marked: Option<u64>,
-    pub(super) sound: Sound,
+    pub(super) ears: Ears,
     /// They are on the leg of this try to call them back.
     pub(super) back: Option<u32>,
 }
@@ -89,6 +106,8 @@ pub(super) struct Leg {
     pub(super) state: LegState,
     /// Since when, in milliseconds.
     pub(super) since: u64,
+    /// Whether a greeting is or was played on it.
+    pub(super) greeted: bool,
     /// The service cannot know of it: the link broke or the service died since.
     pub(super) lost: bool,
     /// Whether a join was lost already: no more than one goes astray over a link that stands.
@@ -114,6 +133,8 @@ pub(super) struct World {
     pub(super) backs: BTreeMap<(CallId, u32), Back>,
     pub(super) bridges: BTreeSet<CallId>,
     pub(super) phones: BTreeMap<Extension, Phone>,
+    /// Calls of which there is a recording.
+    pub(super) recorded: BTreeSet<CallId>,
 }
 
 impl World {

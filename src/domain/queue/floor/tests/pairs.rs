@@ -75,6 +75,9 @@ fn events(bench: &Bench) -> Vec<Event> {
         Event::ServerDown { server: server.clone() },
         Event::ServerUp { server: ServerId::new("other") },
         Event::ServerDown { server: ServerId::new("other") },
+        Event::Said { call, number: 1 },
+        Event::Said { call, number: 9 },
+        Event::RecordingBegun { call, file: "a.wav".into() },
         Event::Tick,
         Event::Stop,
     ];
@@ -99,6 +102,7 @@ fn events(bench: &Bench) -> Vec<Event> {
             events.push(Event::TransferAsked { call, offer, to: to.into(), how: TransferMeans::Phone });
         }
         events.push(Event::Joined { call, offer });
+        events.push(Event::MemberGreeted { call, offer });
         for (number, extension) in [(1, "1000"), (2, "3000"), (2, "9999")] {
             let (arrival, extension) = (bench.arrival(number), Extension::new(extension));
             let age = Duration::from_secs(20);

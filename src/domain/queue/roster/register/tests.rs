@@ -35,6 +35,8 @@ fn queue(number: u32, version: u32) -> Queue {
         queue_timeout: Duration::ZERO,
         policy: Policy::default(),
         callback: CallbackPolicy::default(),
+        announcements: Default::default(),
+        talk: Default::default(),
     }
 }
 
