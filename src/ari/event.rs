@@ -30,8 +30,10 @@ pub enum Event {
     ChannelDtmfReceived {
         /// Where.
         channel: Channel,
-        /// Which; empty for none that we know.
+        /// Which; `None`: none that we know.
         digit: Option<char>,
+        /// When, in Asterisk's words. Of a member's leg each key is told twice, once for the phone: the same moment.
+        at: String,
     },
     /// A phone put the other side on hold.
     ChannelHold(Channel),
@@ -78,7 +80,7 @@ impl Event {
                 Self::StasisStart { channel: any.channel, replaces: any.replace_channel.map(|channel| channel.id) }
             }
             "ChannelDtmfReceived" => {
-                Self::ChannelDtmfReceived { channel: any.channel, digit: any.digit.chars().next() }
+                Self::ChannelDtmfReceived { channel: any.channel, digit: any.digit.chars().next(), at: any.timestamp }
             }
             "ChannelHold" => Self::ChannelHold(any.channel),
             "ChannelUnhold" => Self::ChannelUnhold(any.channel),

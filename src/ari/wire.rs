@@ -17,7 +17,7 @@ pub struct Channel {
     /// Who is at the other end.
     pub caller: Caller,
     /// What it does in the dialplan.
-    pub dialplan: Dialplan,
+    pub dialplan: Box<Dialplan>,
     /// Its variables, as far as `channelvars` in `ari.conf` names them; those that are not set are empty. True when a
     /// channel enters an application; in lists it may be behind.
     pub channelvars: HashMap<String, String>,
@@ -114,6 +114,7 @@ pub(super) struct AnyEvent {
     pub(super) playback: Playback,
     pub(super) cause: i32,
     pub(super) digit: String,
+    pub(super) timestamp: String,
     // A response to a request that travelled over the same socket.
     pub(super) request_id: String,
     pub(super) status_code: u16,

@@ -136,6 +136,7 @@ pub fn spawn(outlets: Outlets) -> Handle {
         unsure: HashSet::new(),
         bounds: HashMap::new(),
         leg_names: HashMap::new(),
+        last_keys: HashMap::new(),
         stands_in: HashMap::new(),
         replies: FuturesUnordered::new(),
         desk: outlets.desk,
@@ -172,6 +173,8 @@ struct Service {
     bounds: HashMap<ServerId, u64>,
     /// Asterisk's names of the legs that were answered.
     leg_names: HashMap<(CallId, OfferNo), String>,
+    /// When the last key was pressed on a leg.
+    last_keys: HashMap<(CallId, OfferNo), String>,
     /// Legs in whose place Asterisk has put another channel, since the caller was handed over.
     stands_in: HashMap<(CallId, OfferNo), (ServerId, ChannelId)>,
     replies: Replies,
@@ -280,11 +283,11 @@ impl Service {
     fn heard(&mut self, server: &ServerId, event: ari::Event) {
         match event {
             ari::Event::StasisStart { channel, replaces } => self.channel_came(server, &channel, replaces.as_deref()),
-            ari::Event::ChannelDtmfReceived { channel, digit } => {
+            ari::Event::ChannelDtmfReceived { channel, digit, at } => {
                 let Some(key) = digit else { return };
                 let id = ChannelId::new(&channel.id);
-                if let Some((call, offer)) = self.leg_of(server, &id) {
-                    self.step(Event::KeyPressed { call, offer, key });
+                if let Some(leg) = self.leg_of(server, &id) {
+                    self.key_pressed(leg, key, at);
                 } else if let Some(call) = self.callers.get(&(server.clone(), id)) {
                     self.step(Event::CallerPressed { call: *call, key });
                 }
@@ -361,6 +364,7 @@ impl Service {
         if let Some((call, offer)) = self.leg_of(server, &id) {
             self.leg_names.remove(&(call, offer));
             self.stands_in.remove(&(call, offer));
+            self.last_keys.remove(&(call, offer));
             let end = match (self.unsure.remove(&(call, offer)), leg_end(cause)) {
                 (true, LegEnd::HungUp) => LegEnd::Lost,
                 (_, end) => end,

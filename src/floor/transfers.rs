@@ -105,6 +105,14 @@ impl Service {
         }
     }
 
+    pub(super) fn key_pressed(&mut self, leg: (CallId, OfferNo), key: char, at: String) {
+        // Told once for the channel, and once for the phone that it belongs to.
+        if self.last_keys.get(&leg) != Some(&at) {
+            self.last_keys.insert(leg, at);
+            self.step(Event::KeyPressed { call: leg.0, offer: leg.1, key });
+        }
+    }
+
     pub(super) fn hold_changed(&mut self, server: &ServerId, channel: &wire::Channel, hold: Hold) {
         if let Some((call, offer)) = self.leg_of(server, &ChannelId::new(&channel.id)) {
             self.step(Event::HoldChanged { call, offer, hold });

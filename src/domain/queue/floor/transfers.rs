@@ -226,7 +226,7 @@ impl Floor {
                     (Ok(()), TransferStep::To(_)) => self.offer_to(call, party, "transfer", now, out),
                     (Ok(()), TransferStep::Back { .. }) => self.offer_to(call, party, "returned", now, out),
                     (Err(why), TransferStep::To(_)) => self.transfer_failed(call, why, now, out),
-                    (Err(_), TransferStep::Back { until }) if until <= now.steady => self.to_the_front(call, now),
+                    (Err(_), TransferStep::Back { until }) if until <= now.steady => self.lead_the_line(call, now),
                     (Err(_), TransferStep::Back { .. }) => break,
                 }
             }
@@ -301,7 +301,7 @@ impl Floor {
                     | OfferEnd::Taken
                     | OfferEnd::NotReached => {}
                 }
-                self.to_the_front(call, now);
+                self.lead_the_line(call, now);
             }
         }
     }
@@ -318,7 +318,7 @@ impl Floor {
     }
 
     /// The caller is the first of their line. Their time in it begins anew: they have been served before.
-    fn to_the_front(&mut self, call: CallId, now: Now) {
+    fn lead_the_line(&mut self, call: CallId, now: Now) {
         self.drop_transfer(call);
         let Some(caller) = self.callers.get_mut(&call) else { return };
         caller.turn = Turn::Returned;

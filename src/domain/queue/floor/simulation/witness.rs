@@ -453,7 +453,10 @@ impl Witness {
         });
         let open: Vec<_> = self.open.keys().filter(|(of, _)| *of == call).copied().collect();
         let open: Vec<_> = open.into_iter().filter_map(|key| self.open.remove(&key)).collect();
-        assert_eq!(open, [from.clone()], "sent on by somebody else");
+        assert_eq!(open, std::slice::from_ref(from), "sent on by somebody else");
+        if let Some(customer) = self.customers.get(&call) {
+            self.partners.insert(*customer, (from.clone(), now.utc));
+        }
         self.turns.insert(from.clone(), now.utc);
         if let Some(customer) = self.customers.get(&call) {
             self.partners.insert(*customer, (from.clone(), now.utc));

@@ -26,6 +26,7 @@ pub(super) enum Link {
 
 /// What Asterisk tells.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "few at a time, in a test")]
 pub(super) enum Told {
     CallerStart(CallId),
     CallerGone(CallId),
