@@ -6,6 +6,7 @@ use software_sim::client::Event;
 use usher_rig::{
     phones::{Behaviour, CallSpec, Ears, Leg, Phone, PhoneEvent, Side},
     rig::{Builder, Rig},
+    usher::Usher,
     wait,
 };
 
@@ -357,4 +358,29 @@ async fn a_callback_that_is_cancelled_is_listed_no_more_and_nobody_is_called() {
     next.hang_up().await.unwrap();
     rig.pbx.wait_until_empty(SOON).await.unwrap();
     assert_eq!(customer.invites().len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_standby_that_takes_over_while_the_customer_rings_goes_on_with_that_call() {
+    let rig = calls_back("cbstandby", &["1000"]).start().await.unwrap();
+    let (member, customer) = (rig.phones.phone("1000").unwrap(), rig.phones.phone(CUSTOMER).unwrap());
+    let mut spec = rig.spec.clone().unwrap();
+    // On one machine each needs a port of its own.
+    spec.agi_port = rig.instance.port().unwrap();
+    let standby = Usher::stand_by(&rig.instance, &spec).await.unwrap();
+    let other = keep_busy(&rig, member).await;
+    customer_asks(&rig).await;
+    customer.behave(Behaviour::AnswerAfter(Duration::from_secs(15)));
+    other.hang_up().await.unwrap();
+    let leg = member.rung(2, SOON).await.unwrap();
+    let called = customer.rung(1, SOON).await.unwrap();
+    wait_for_value(&rig, "SELECT state FROM callbacks", "called").await;
+    rig.usher().unwrap().kill().await.unwrap();
+    wait::until("the standby is active", SOON, || standby.is("active")).await.unwrap();
+    called.answered(RECONNECTED).await.unwrap();
+    talk(&called, &leg).await;
+    called.hang_up().await.unwrap();
+    rig.pbx.wait_until_empty(SOON).await.unwrap();
+    assert_eq!((customer.invites().len(), member.rings_so_far()), (1, 2));
+    assert_eq!(story(&rig, CUSTOMER).await.outcome, "completed");
 }

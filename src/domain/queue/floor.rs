@@ -6,8 +6,8 @@
 //!
 //! Here: the state, the events, and time. In `callers`: who comes, goes and is sent away. In `dispatch`: who gets whom. In
 //! `offers`: the life of an offer. In `transfers`: whom an agent sends on. In `callbacks`: who hangs up and is called when it is
-//! their turn. In `say`: what callers hear while they wait. In `roster`: what the database says. In `members`: what keeps a member
-//! from being offered. In `links`: what becomes of all that when a link falls.
+//! their turn; in `kept`: those of an earlier run. In `say`: what callers hear while they wait. In `roster`: what the database says.
+//! In `members`: what keeps a member from being offered. In `links`: what becomes of all that when a link falls.
 
 mod alarms;
 mod callbacks;
@@ -15,6 +15,7 @@ mod callers;
 mod dispatch;
 #[cfg(test)]
 mod fixture;
+mod kept;
 mod lines;
 mod links;
 mod members;
