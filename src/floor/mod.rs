@@ -26,7 +26,7 @@ use futures_util::{StreamExt, stream::FuturesUnordered};
 use jiff::Timestamp;
 use tokio::{
     sync::{mpsc, oneshot, watch},
-    task::JoinHandle,
+    task::{JoinHandle, JoinSet},
     time::{MissedTickBehavior, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
@@ -131,6 +131,8 @@ pub fn spawn(outlets: Outlets) -> Handle {
         servers,
         callers: HashMap::new(),
         dismissed: HashSet::new(),
+        to_dismiss: Vec::new(),
+        dismissing: JoinSet::new(),
         regretting: HashSet::new(),
         saying: HashMap::new(),
         unsure: HashSet::new(),
@@ -163,6 +165,9 @@ struct Service {
     callers: HashMap<(ServerId, ChannelId), CallId>,
     /// Callers who were hung up and are not known to be gone: the order may be lost with its link.
     dismissed: HashSet<(ServerId, ChannelId)>,
+    /// Those among them whose order is not given yet, and is waiting for the ledger.
+    to_dismiss: Vec<(ServerId, ChannelId)>,
+    dismissing: JoinSet<()>,
     /// Calls that hear that they cannot be called back.
     regretting: HashSet<CallId>,
     /// Playbacks to callers that are not over. Whoever is joined or given back waits for none of them.
@@ -200,7 +205,7 @@ impl Service {
         // Known before the first roster was.
         let kept = self.callbacks.borrow().open.clone().unwrap_or_default();
         self.step(Event::Kept(kept.to_vec()));
-        let mut watching = tokio::task::JoinSet::new();
+        let mut watching = JoinSet::new();
         for (ari, incoming) in watchers {
             watching.spawn(listen::run(ari, incoming, self.inputs.clone()));
         }
@@ -229,6 +234,7 @@ impl Service {
 
     /// Waits until what was asked of every Asterisk has been carried out, in bounded time.
     async fn last_words(&mut self) {
+        while self.dismissing.join_next().await.is_some() {}
         let asked: Vec<_> = self.servers.values().map(|ari| ari.send(ari::Request::info())).collect();
         for answer in asked {
             let _ = tokio::time::timeout(LAST_WORDS, answer.wait()).await;
@@ -276,6 +282,21 @@ impl Service {
         let effects = self.floor.step(event, now());
         for effect in effects {
             self.perform(effect);
+        }
+        self.dismiss();
+    }
+
+    /// Hangs up callers whose call is over, once that is kept. Whoever is killed between the two finds the caller again; that a
+    /// call ended which nobody finds any more would be told by nobody.
+    fn dismiss(&mut self) {
+        while self.dismissing.try_join_next().is_some() {}
+        for (server, channel) in self.to_dismiss.drain(..) {
+            let Some(ari) = self.servers.get(&server).cloned() else { continue };
+            let ledger = self.ledger.clone();
+            self.dismissing.spawn(async move {
+                ledger.kept().await;
+                drop(ari.send(ari::Request::hang_up(&channel)));
+            });
         }
     }
 

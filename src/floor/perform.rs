@@ -104,8 +104,7 @@ impl Service {
             Effect::HangUpCaller { call: _, server, channel } => {
                 self.callers.remove(&(server.clone(), channel.clone()));
                 self.dismissed.insert((server.clone(), channel.clone()));
-                let Some(ari) = self.servers.get(&server) else { return };
-                drop(ari.send(Request::hang_up(&channel)));
+                self.to_dismiss.push((server, channel));
             }
             Effect::DropBridge { call, server } => {
                 let Some(ari) = self.servers.get(&server) else { return };

@@ -50,6 +50,8 @@ mod outbox;
 mod spool;
 mod task;
 
+/// How long a disk that takes nothing may hold up what comes after a record.
+const KEPT: Duration = Duration::from_millis(100);
 /// Log-ons and log-offs under way. Few people press a key within one answer time of the database; more than this is a fault.
 const COMMANDS: usize = 256;
 /// Pieces handed over and not yet read. More than one only while the reader is busy; then changes wait and become one.
@@ -240,6 +242,14 @@ impl Handle {
     /// restart as well, and beyond `database.outbox` the oldest is dropped and counted.
     pub fn record(&self, fact: Stamped) {
         self.shared.outbox.push(fact);
+    }
+
+    /// Waits until all that was recorded so far outlives this process: moments, and never longer than [`KEPT`], whatever the disk does.
+    pub async fn kept(&self) {
+        if let Some(told) = self.shared.outbox.kept() {
+            // Too late, or not at all: then it is in memory alone, which the log says.
+            let _ = timeout(KEPT, told).await;
+        }
     }
 
     /// The customer with this code, within `database.timeout`. While the database is away: one that called lately.

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, oneshot, watch};
 use tracing::warn;
 
 use crate::{
@@ -173,6 +173,11 @@ impl Outbox {
     /// What became of all facts since the start.
     pub fn counts(&self) -> Counts {
         self.lock().counts
+    }
+
+    /// Told when all that was recorded so far outlives the process; `None` if nothing does.
+    pub fn kept(&self) -> Option<oneshot::Receiver<()>> {
+        self.spool.as_ref().map(Spool::kept)
     }
 
     /// Waits, at most so long, until all that waits is in the folder. Blocks.

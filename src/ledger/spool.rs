@@ -15,6 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tokio::sync::oneshot;
 use tracing::{debug, error, warn};
 use uuid::Uuid;
 
@@ -37,6 +38,8 @@ enum Order {
     /// All below this number are of no interest any more.
     Done(Number),
     /// Say when all earlier orders are carried out.
+    Tell(oneshot::Sender<()>),
+    /// The same, and synced to the disk.
     Finish(SyncSender<()>),
 }
 
@@ -95,6 +98,14 @@ impl Spool {
     /// Keeps a record; `false` if the disk is so far behind that it is not kept.
     pub fn append(&self, number: Number, fact: &Stamped) -> bool {
         self.orders.try_send(Order::Append(number, line(fact))).is_ok()
+    }
+
+    /// Told when all records so far are in the folder, and so outlive the process.
+    pub fn kept(&self) -> oneshot::Receiver<()> {
+        let (tell, told) = oneshot::channel();
+        // If it does not get through the disk is far behind: then the other side is told so at once.
+        let _ = self.orders.try_send(Order::Tell(tell));
+        told
     }
 
     /// All records below this number need not be kept any more.
@@ -207,15 +218,20 @@ impl Keeper {
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => break,
             };
-            let mut finished = Vec::new();
+            let (mut told, mut finished) = (Vec::new(), Vec::new());
             for order in first.into_iter().chain(inbox.try_iter()) {
                 match order {
                     Order::Append(number, line) => batch.push((number, line)),
                     Order::Done(below) => self.done = self.done.max(below),
+                    Order::Tell(tell) => told.push(tell),
                     Order::Finish(reply) => finished.push(reply),
                 }
             }
             self.carry_out(&mut batch);
+            for tell in told {
+                // Its patience may have ended.
+                let _ = tell.send(());
+            }
             if !finished.is_empty() {
                 self.sync();
             }
@@ -321,6 +337,17 @@ mod tests {
         let mut files: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
         files.sort();
         files
+    }
+
+    #[tokio::test]
+    async fn what_is_said_to_be_kept_outlives_a_process_that_is_killed_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let (spool, _) = Spool::open(folder.path()).unwrap();
+        assert!((0..10).all(|n| spool.append(n, &fact(u128::from(n)))));
+        spool.kept().await.unwrap();
+        // As the next process finds it: nothing was finished.
+        let (_, found) = Spool::open(folder.path()).unwrap();
+        assert_eq!(numbers(&found), (0..10).collect::<Vec<_>>());
     }
 
     #[test]

@@ -3,8 +3,8 @@
 //! `USHER_KILLS` says how often, `USHER_SEED` which moments; `make kills ROUNDS=200` is a long run.
 
 use crate::{
-    aid::{app_queue_has, house},
-    storm::{Counts, MEMBERS, Storm, TIMES, number},
+    aid::{app_queue_has, house, ready_says},
+    storm::{Counts, MEMBERS, SETTLED, Storm, TIMES, number},
 };
 
 /// After so many kills everybody is let go, and what is left is counted.
@@ -27,7 +27,8 @@ async fn killed_at_random_moments_the_service_loses_no_call_rings_nobody_twice_a
             // Not back at once: what happens meanwhile nobody sees.
             tokio::time::sleep(storm.dice.millis(0, 4000)).await;
         }
-        rig.usher().unwrap().start_again().await.unwrap();
+        rig.usher().unwrap().spawn().unwrap();
+        ready_says(&rig, 200, SETTLED).await;
         if kill % ROUND == 0 || kill == kills {
             storm.comes_to_rest().await;
             println!("after {kill} kills: {}", storm.counts);
