@@ -244,7 +244,7 @@ impl Handle {
         self.shared.outbox.push(fact);
     }
 
-    /// Waits until all that was recorded so far outlives this process: moments, and never longer than [`KEPT`], whatever the disk does.
+    /// Waits until all that was recorded so far outlives this process: moments, and never longer than a bound of its own, whatever the disk does.
     pub async fn kept(&self) {
         if let Some(told) = self.shared.outbox.kept() {
             // Too late, or not at all: then it is in memory alone, which the log says.

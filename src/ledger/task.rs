@@ -30,7 +30,8 @@ use crate::{
 
 /// Facts in one transaction: enough to write tens of thousands a second, few enough to be written well within the timeout.
 const BATCH: usize = 1_000;
-/// How long the first of a batch waits for others.
+/// How long the first of a batch waits for others: those of one call come together and are one transaction, and they are not
+/// written in the very milliseconds in which a phone waits to ring.
 const GATHER: Duration = Duration::from_millis(20);
 /// How long the disk may take at the end.
 const KEEP: Duration = Duration::from_secs(2);
@@ -86,7 +87,12 @@ impl Task {
 
     pub(super) async fn run(mut self) {
         let mut waiting = self.shared.outbox.pending();
+        // When what waits is written: counted from the first of it, whatever else there is to do.
+        let mut due = None;
         loop {
+            if due.is_none() && *waiting.borrow_and_update() > 0 {
+                due = Some(Instant::now() + GATHER);
+            }
             let can = self.shared.standing().is_ok() && self.retry_at.is_none();
             let (roster_due, customers_due, callbacks_due) = {
                 let heard = self.heard.borrow_and_update();
@@ -107,7 +113,11 @@ impl Task {
                 }
                 () = async {}, if customers_due => self.refresh_customers().await,
                 () = async {}, if callbacks_due => self.refresh_cancelled().await,
-                true = gathered(&mut waiting), if can => self.write().await,
+                () = at(due), if can && due.is_some() => {
+                    due = None;
+                    self.write().await;
+                }
+                Ok(()) = waiting.changed(), if due.is_none() => {}
                 Ok(()) = self.heard.changed() => {}
             }
         }
@@ -288,15 +298,6 @@ impl Task {
             info!("the database works again");
         }
     }
-}
-
-/// Returns when something waits; `false` if nothing ever will.
-/// Waits until there are records, and a moment more: those of one call come together and are one transaction, and they are not
-/// written in the very milliseconds in which a phone waits to ring.
-async fn gathered(waiting: &mut watch::Receiver<usize>) -> bool {
-    let are_there = waiting.wait_for(|count| *count > 0).await.is_ok();
-    tokio::time::sleep(GATHER).await;
-    are_there
 }
 
 async fn at(moment: Option<Instant>) {

@@ -220,7 +220,7 @@ impl Chance {
                 "UPDATE extensions SET number = '{other}' WHERE number = '{agent}' AND NOT EXISTS (SELECT FROM extensions WHERE number = '{other}')"
             ),
             8 | 9 => format!(
-                "INSERT INTO memberships (queue, extension, penalty) SELECT queues.name, number, {other} FROM queues, extensions WHERE queues.name = 'q{queue}' AND number = '{agent}' ON CONFLICT DO NOTHING"
+                "INSERT INTO memberships (queue, extension, penalty) SELECT queues.name, extensions.number, {other} FROM queues, extensions WHERE queues.name = 'q{queue}' AND extensions.number = '{agent}' ON CONFLICT DO NOTHING"
             ),
             10 => format!("UPDATE memberships SET penalty = {n}, logged_on = NOT logged_on WHERE {member}"),
             11 => format!(

@@ -88,7 +88,7 @@ impl Floor {
                 (caller.arrival.channel, caller.arrival.server) = (channel, server);
                 self.is_called_no_more(call);
                 out.push(Effect::Music { call });
-                self.reschedule(call);
+                self.begin_to_wait(call, now);
             }
             (Reach::Unsure { .. } | Reach::Away, Some((_, attempt))) => {
                 (callback.attempt, callback.pause) = (attempt, None);
