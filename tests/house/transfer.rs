@@ -183,6 +183,23 @@ async fn a_phone_transfers_while_the_service_is_away_and_the_caller_is_put_throu
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_phone_transfers_while_the_service_hangs_and_the_caller_is_put_through_after_a_moment() {
+    let rig = floor("hangingtransfer").global("USHER_AGI_SECONDS=2").start().await.unwrap();
+    let colleague = rig.phones.phone("2000").unwrap();
+    answers(colleague);
+    let (caller, leg) = talking(&rig, "5550001").await;
+    rig.usher().unwrap().freeze();
+    leg.transfer("2000", None).await.unwrap();
+    let other = colleague.rung(1, SOON).await.unwrap();
+    other.answered(SOON).await.unwrap();
+    talk(&caller, &other).await;
+    rig.usher().unwrap().thaw();
+    caller.hang_up().await.unwrap();
+    other.hung_up(SOON).await.unwrap();
+    rig.pbx.wait_until_empty(SOON).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_caller_on_hold_hears_music_and_the_story_of_the_call_says_so() {
     let rig = floor("hold").start().await.unwrap();
     let (caller, leg) = talking(&rig, "5550001").await;
