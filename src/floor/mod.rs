@@ -65,6 +65,8 @@ enum Input {
     Snapshot { server: ServerId, snapshot: resync::Snapshot },
     /// The link to an Asterisk is down.
     Down { server: ServerId },
+    /// Who was given a caller by a member's phone is known now, or will not be.
+    HandedOver { server: ServerId, leg: (CallId, OfferNo), channel: ari::wire::Channel },
     /// A caller's variables were read.
     Arrived { arrival: Arrival },
 }
@@ -140,6 +142,7 @@ pub fn spawn(outlets: Outlets) -> Handle {
         leg_names: HashMap::new(),
         last_keys: HashMap::new(),
         stands_in: HashMap::new(),
+        handing_over: HashMap::new(),
         replies: FuturesUnordered::new(),
         desk: outlets.desk,
         callbacks: outlets.ledger.callbacks(),
@@ -182,6 +185,8 @@ struct Service {
     last_keys: HashMap<(CallId, OfferNo), String>,
     /// Legs in whose place Asterisk has put another channel, since the caller was handed over.
     stands_in: HashMap<(CallId, OfferNo), (ServerId, ChannelId)>,
+    /// Legs in whose place Asterisk has put another channel, and it is not known yet whom that leads to.
+    handing_over: HashMap<(CallId, OfferNo), (ServerId, ChannelId)>,
     replies: Replies,
     desk: desk::Handle,
     ledger: ledger::Handle,
@@ -266,6 +271,7 @@ impl Service {
         match input {
             Input::Ari { server, event } => self.heard(&server, event),
             Input::Snapshot { server, snapshot } => self.resync(&server, snapshot),
+            Input::HandedOver { server, leg, channel } => self.named(&server, leg, &channel),
             Input::Down { server } => self.step(Event::ServerDown { server }),
             Input::Arrived { arrival } => {
                 let key = (arrival.server.clone(), arrival.channel.clone());
@@ -355,7 +361,7 @@ impl Service {
             Some(Some(leg)) if transfers::is_of_transfer(channel) => {
                 self.sent_on(server, leg, &id, channel.dialplan.exten.clone());
             }
-            Some(Some(leg)) => self.handed_over(server, leg, channel),
+            Some(Some(leg)) => self.replaced(server, leg, channel),
             // Whoever calls does not transfer our members.
             Some(None) => self.hang_up(server, &id),
             // The other half waits until the first one is hung up.
@@ -382,6 +388,9 @@ impl Service {
     fn channel_gone(&mut self, server: &ServerId, channel: &str, cause: i32) {
         let id = ChannelId::new(channel);
         self.dismissed.remove(&(server.clone(), id.clone()));
+        if self.ends_in_hand_over(server, &id) {
+            return;
+        }
         if let Some((call, offer)) = self.leg_of(server, &id) {
             self.leg_names.remove(&(call, offer));
             self.stands_in.remove(&(call, offer));

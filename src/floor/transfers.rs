@@ -4,6 +4,8 @@
 //! context below with the number that was dialled; there it enters the application and waits, or, when the service is away, goes
 //! on and puts the caller through by itself. All that is to be known is said when the first half enters the application.
 
+use std::time::Duration;
+
 use crate::{
     ari::{Answer, Ari, Request, wire},
     domain::{
@@ -15,7 +17,7 @@ use crate::{
             transfer::TransferMeans,
         },
     },
-    floor::{Service, bounds::LEG, listen::EXTENSION, perform::ANSWERED},
+    floor::{Input, Service, bounds::LEG, listen::EXTENSION, perform::ANSWERED},
 };
 
 /// The context of the dialplan that members' legs transfer into.
@@ -67,6 +69,22 @@ pub(super) fn leg_for(
     Some((call, UNKNOWN_OFFER))
 }
 
+/// How often, and how long apart, Asterisk is asked whom a channel leads to. It knows within milliseconds.
+const ASKED: u32 = 20;
+const APART: Duration = Duration::from_millis(50);
+
+/// The channel, as soon as Asterisk knows whom it leads to.
+async fn named(ari: &Ari, id: &ChannelId) -> Option<wire::Channel> {
+    for _ in 0..ASKED {
+        tokio::time::sleep(APART).await;
+        let channel: wire::Channel = ari.send(Request::channel(id)).wait().await.ok()?.json().ok()?;
+        if !channel.caller.number.is_empty() {
+            return Some(channel);
+        }
+    }
+    None
+}
+
 impl Service {
     /// The leg that a channel is, or in whose place it stands.
     pub(super) fn leg_of(&self, server: &ServerId, channel: &ChannelId) -> Option<(CallId, OfferNo)> {
@@ -77,6 +95,42 @@ impl Service {
     /// The channel of a leg.
     pub(super) fn channel_of(&self, call: CallId, offer: OfferNo) -> ChannelId {
         self.stands_in.get(&(call, offer)).map_or_else(|| leg_channel(call, offer), |(_, channel)| channel.clone())
+    }
+
+    /// A member's phone has given the caller to somebody whom it had called. Asterisk may not know yet whom this channel leads
+    /// to: then it is asked until it does, and until then the end of the leg means nothing.
+    pub(super) fn replaced(&mut self, server: &ServerId, leg: (CallId, OfferNo), channel: &wire::Channel) {
+        if !channel.caller.number.is_empty() {
+            return self.handed_over(server, leg, channel);
+        }
+        let Some(ari) = self.servers.get(server).cloned() else { return };
+        let id = ChannelId::new(&channel.id);
+        self.handing_over.insert(leg, (server.clone(), id.clone()));
+        let (server, inputs, first) = (server.clone(), self.inputs.clone(), channel.clone());
+        tokio::spawn(async move {
+            let channel = named(&ari, &id).await.unwrap_or(first);
+            // Nobody is left to tell when the floor has ended.
+            let _gone = inputs.send(Input::HandedOver { server, leg, channel }).await;
+        });
+    }
+
+    /// Whom the channel leads to is known, or will not be.
+    pub(super) fn named(&mut self, server: &ServerId, leg: (CallId, OfferNo), channel: &wire::Channel) {
+        if self.handing_over.remove(&leg).is_some() {
+            self.handed_over(server, leg, channel);
+        }
+    }
+
+    /// Whether the end of this channel says nothing of a member: their leg, in whose place another channel stands already. When
+    /// it is that other channel that ends, the leg is gone.
+    pub(super) fn ends_in_hand_over(&mut self, server: &ServerId, channel: &ChannelId) -> bool {
+        let theirs = (server.clone(), channel.clone());
+        if let Some(leg) = self.handing_over.iter().find(|(_, new)| **new == theirs).map(|(leg, _)| *leg) {
+            self.handing_over.remove(&leg);
+            self.step(Event::LegGone { call: leg.0, offer: leg.1, end: LegEnd::HungUp });
+            return true;
+        }
+        parse_leg_channel(channel).is_some_and(|leg| self.handing_over.contains_key(&leg))
     }
 
     /// A member's phone has given the caller to somebody whom it had called: this channel leads to them, and is in the bridge in
