@@ -13,7 +13,7 @@ use crate::{
     floor::{
         Service,
         listen::marks,
-        perform::{NOT_SENT_PAUSE, RING_SLACK},
+        perform::{RING_SLACK, rings},
     },
 };
 
@@ -98,21 +98,8 @@ impl Service {
         }));
         self.put_off_leg(back);
         drop(ari.send(Request::play_and_ring(&leg_channel(call, offer), &calling_id(call, offer), CALLING)));
-        self.replies.push(Box::pin(async move {
-            match placed.wait().await {
-                // It rings; or it did already, for an earlier try to ask for it.
-                Ok(_) | Err(Error::Conflict(_)) => None,
-                // What becomes of it is told by events, the ring time, or the next snapshot.
-                Err(Error::OutcomeUnknown) => None,
-                Err(Error::NotSent) => {
-                    tokio::time::sleep(NOT_SENT_PAUSE).await;
-                    Some(Event::BackGone { call, attempt, end: Missed::NotPlaced })
-                }
-                Err(Error::Gone(_) | Error::Refused { .. }) => {
-                    Some(Event::BackGone { call, attempt, end: Missed::Unavailable })
-                }
-            }
-        }));
+        let gone = move |end| Event::BackGone { call, attempt, end };
+        self.replies.push(Box::pin(rings(placed, gone(Missed::NotPlaced), gone(Missed::Unavailable))));
     }
 
     /// Ends what a member hears while the caller is called.

@@ -27,7 +27,7 @@ use crate::{
 /// Given to Asterisk on top of the ring time, so that it is always us who ends the ringing unless we are dead.
 pub(super) const RING_SLACK: u64 = 5;
 /// How long a ring that could not be sent waits before the floor is told.
-pub(super) const NOT_SENT_PAUSE: Duration = Duration::from_millis(200);
+const NOT_SENT_PAUSE: Duration = Duration::from_millis(200);
 /// Channel variable of a caller who was joined: `CALL EXTENSION`. If the member's leg is not there any more when a later
 /// run of the service finds the caller, their talk is over. It names the call, because a channel may come in again.
 pub(super) const ANSWERED: &str = "USHER_ANSWERED";
@@ -181,22 +181,8 @@ impl Service {
             variables: self.variables_of_leg(ring),
         }));
         drop(ari.send(Request::make_bridge(&call_bridge(call))));
-        self.replies.push(Box::pin(async move {
-            match placed.wait().await {
-                // It rings; or it did already, for an earlier try.
-                Ok(_) | Err(Error::Conflict(_)) => None,
-                // It may ring: what becomes of it is told by events, the ring time, or the next snapshot.
-                Err(Error::OutcomeUnknown) => None,
-                Err(Error::NotSent) => {
-                    // The floor has not heard yet that the link fell: without a pause it would offer again at once.
-                    tokio::time::sleep(NOT_SENT_PAUSE).await;
-                    Some(Event::LegGone { call, offer, end: LegEnd::NotPlaced })
-                }
-                Err(Error::Gone(_) | Error::Refused { .. }) => {
-                    Some(Event::LegGone { call, offer, end: LegEnd::Unavailable })
-                }
-            }
-        }));
+        let gone = move |end| Event::LegGone { call, offer, end };
+        self.replies.push(Box::pin(rings(placed, gone(LegEnd::NotPlaced), gone(LegEnd::Unavailable))));
     }
 
     /// Hangs up a member's leg, ringing or answered.
@@ -316,6 +302,22 @@ impl Service {
                 }
             }
         }));
+    }
+}
+
+/// What an order to ring tells: nothing when it rings, and else one of these.
+pub(super) async fn rings(placed: ari::Answer, not_placed: Event, refused: Event) -> Option<Event> {
+    match placed.wait().await {
+        // It rings; or it did already, for an earlier try.
+        Ok(_) | Err(Error::Conflict(_)) => None,
+        // It may ring: what becomes of it is told by events, the ring time, or the next snapshot.
+        Err(Error::OutcomeUnknown) => None,
+        Err(Error::NotSent) => {
+            // The floor has not heard yet that the link fell: without a pause it would ask again at once.
+            tokio::time::sleep(NOT_SENT_PAUSE).await;
+            Some(not_placed)
+        }
+        Err(Error::Gone(_) | Error::Refused { .. }) => Some(refused),
     }
 }
 

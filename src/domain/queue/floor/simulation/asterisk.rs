@@ -1,4 +1,6 @@
 //! What Asterisk and the phones do in a shift: requests in, words out, and what is lost between.
+//!
+//! Longer than 600 lines: the other side of every effect, callbacks and transfers included, of one world.
 
 use std::time::Duration;
 

@@ -1,4 +1,6 @@
 //! One shift: the floor and its world, run in virtual time until both are at rest.
+//!
+//! Longer than 600 lines: every event, effect and fact has its arm here, so that a new one cannot be forgotten in a shift.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -1,4 +1,6 @@
 //! What must be true whatever happens: watches each effect, and looks over the floor after each step.
+//!
+//! Longer than 600 lines: the promises share one memory of what was seen; those about sounds and talks stand in `told` and `talk`.
 
 use std::{
     cmp::Reverse,
