@@ -52,16 +52,19 @@ impl Service {
         let Some(caller) = self.floor.callers().get(&call) else { return };
         let Some(ari) = self.servers.get(&caller.arrival.server) else { return };
         drop(ari.send(Request::stop_music(&caller.arrival.channel)));
-        drop(ari.send(Request::play(&caller.arrival.channel, playback, &[sound])));
+        let (server, channel) = (caller.arrival.server.clone(), caller.arrival.channel.clone());
+        self.play(call, &server, &channel, playback.to_owned(), &[sound]);
     }
 
     /// What a playback that is over was, if it was one of these.
     pub(super) fn told_of_callback(&mut self, playback: &str) -> bool {
         if let Some(call) = parse(PROMISE_ID, playback) {
+            self.said(call, playback);
             self.step(Event::Promised { call });
             return true;
         }
         let Some(call) = parse(REGRET_ID, playback) else { return false };
+        self.said(call, playback);
         if self.regretting.remove(&call) {
             self.music_if_waiting(call);
         }

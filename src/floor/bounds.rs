@@ -56,30 +56,35 @@ fn is_due(call: CallId, beat: u64, bound: u64) -> bool {
 
 impl Service {
     /// Puts off the bounds of those whose turn it is.
-    pub(super) fn beat(&self, beat: u64) {
-        let waiting = self.floor.callers().values();
-        for caller in waiting {
-            let bound = self.bounds.get(&caller.arrival.server);
-            if bound.is_some_and(|bound| is_due(caller.arrival.call, beat, *bound)) {
-                self.put_off(caller);
-            }
-        }
+    pub(super) fn beat(&mut self, beat: u64) {
+        let is_due = |caller: &Caller| {
+            self.bounds.get(&caller.arrival.server).is_some_and(|bound| is_due(caller.arrival.call, beat, *bound))
+        };
+        let due: Vec<CallId> =
+            self.floor.callers().values().filter(|caller| is_due(caller)).map(|caller| caller.arrival.call).collect();
+        due.into_iter().for_each(|call| self.put_off(call));
     }
 
     /// Puts off the bounds of all who wait on a server: it is not known when that was done last.
-    pub(super) fn put_off_all(&self, server: &ServerId) {
-        for caller in self.floor.callers().values().filter(|caller| caller.arrival.server == *server) {
-            self.put_off(caller);
-        }
+    pub(super) fn put_off_all(&mut self, server: &ServerId) {
+        let callers = self.floor.callers().values().filter(|caller| caller.arrival.server == *server);
+        let callers: Vec<CallId> = callers.map(|caller| caller.arrival.call).collect();
+        callers.into_iter().for_each(|call| self.put_off(call));
     }
 
-    /// Puts off the bound of a caller, or sets it again after a talk that came to nothing.
-    pub(super) fn put_off(&self, caller: &Caller) {
+    /// Puts off the bound of a caller, or sets it again after a talk that came to nothing. Who hears something has it put off
+    /// when that is over (see [`crate::floor::say::Saying`]); a sound that is longer than the bound is therefore cut by it.
+    pub(super) fn put_off(&mut self, call: CallId) {
+        let Some(caller) = self.floor.callers().get(&call) else { return };
         let server = &caller.arrival.server;
         let (Some(ari), Some(bound)) = (self.servers.get(server), self.bounds.get(server)) else { return };
         // Who is away has no leg.
-        if caller.is_unanswered() && caller.is_on_a_leg() {
-            drop(ari.send(Request::set_variable(&caller.arrival.channel, ABSOLUTE, &bound.to_string())));
+        if !caller.is_unanswered() || !caller.is_on_a_leg() {
+            return;
+        }
+        match self.saying.get_mut(&call) {
+            Some(saying) => saying.overdue = true,
+            None => drop(ari.send(Request::set_variable(&caller.arrival.channel, ABSOLUTE, &bound.to_string()))),
         }
     }
 

@@ -13,6 +13,7 @@ mod bounds;
 mod listen;
 mod perform;
 mod resync;
+mod say;
 mod transfers;
 
 use std::{
@@ -173,8 +174,8 @@ struct Service {
     dismissing: JoinSet<()>,
     /// Calls that hear that they cannot be called back.
     regretting: HashSet<CallId>,
-    /// Playbacks to callers that are not over. Whoever is joined or given back waits for none of them.
-    saying: HashMap<CallId, HashSet<String>>,
+    /// What is being said to the two of a call. Whoever is joined or given back waits for none of it.
+    saying: HashMap<CallId, say::Saying>,
     /// Legs that were there after a gap and not in the application: whoever answered in the gap was hung up by Asterisk.
     unsure: HashSet<(CallId, OfferNo)>,
     /// For each server whose dialplan sets one: the bound of those who wait, in seconds.
@@ -335,9 +336,7 @@ impl Service {
                     (None, Some((call, offer))) => (call, Event::MemberGreeted { call, offer }),
                     (None, None) => return,
                 };
-                if let Some(said) = self.saying.get_mut(&call) {
-                    said.remove(&playback);
-                }
+                self.said(call, &playback);
                 self.step(event);
             }
             ari::Event::EndpointStateChange(endpoint) => {

@@ -78,9 +78,9 @@ impl Service {
             Effect::GiveBack { call, server, channel, outcome, to } => {
                 self.callers.remove(&(server.clone(), channel.clone()));
                 self.end_regret(call);
-                let said = self.saying.remove(&call);
+                let said = self.saying.remove(&call).unwrap_or_default();
                 let Some(ari) = self.servers.get(&server) else { return };
-                for playback in said.into_iter().flatten() {
+                for playback in said.playbacks {
                     drop(ari.send(Request::stop_playback(&playback)));
                 }
                 drop(ari.send(Request::stop_music(&channel)));
@@ -90,12 +90,14 @@ impl Service {
                 }
                 drop(ari.send(Request::go_on(&channel)));
             }
-            Effect::Moved { call: _, server, channel, queue } => {
+            Effect::Moved { call, server, channel, queue } => {
+                self.hush(call);
                 let Some(ari) = self.servers.get(&server) else { return };
                 drop(ari.send(Request::set_variable(&channel, QUEUE, queue.as_str())));
                 drop(ari.send(Request::set_variable(&channel, ENTERED, &Timestamp::now().to_string())));
             }
             Effect::ReturnsTo { call, server, channel, agent } => {
+                self.hush(call);
                 let Some(ari) = self.servers.get(&server) else { return };
                 let value = agent.map(|agent| format!("{call} {agent}")).unwrap_or_default();
                 drop(ari.send(Request::set_variable(&channel, RETURNS_TO, &value)));
@@ -142,27 +144,20 @@ impl Service {
         self.say(call, number, &sounds.iter().map(String::as_str).collect::<Vec<_>>());
     }
 
-    /// Plays sounds to a caller, instead of music.
-    fn say(&mut self, call: CallId, number: u32, sounds: &[&str]) {
-        let Some(caller) = self.floor.callers().get(&call) else { return };
-        let Some(ari) = self.servers.get(&caller.arrival.server) else { return };
-        let playback = said_id(call, number);
-        drop(ari.send(Request::stop_music(&caller.arrival.channel)));
-        drop(ari.send(Request::play(&caller.arrival.channel, &playback, sounds)));
-        self.saying.entry(call).or_default().insert(playback);
-    }
-
     fn music(&mut self, call: CallId) {
         let Some(caller) = self.floor.callers().get(&call) else { return };
         let class = self.floor.queue(&caller.arrival.queue).map_or("default", |queue| queue.moh_class.as_str());
         let Some(ari) = self.servers.get(&caller.arrival.server) else { return };
+        let music = Request::start_music(&caller.arrival.channel, class);
         if caller.may_be_bridged() {
             // They may have been put into the bridge for a member who was gone.
             drop(ari.send(Request::leave(&call_bridge(call), &caller.arrival.channel)));
             drop(ari.send(Request::set_variable(&caller.arrival.channel, ANSWERED, "")));
-            self.put_off(caller);
+            drop(ari.send(music));
+            self.put_off(call);
+        } else {
+            drop(ari.send(music));
         }
-        drop(ari.send(Request::start_music(&caller.arrival.channel, class)));
     }
 
     fn ring(&self, ring: &Ring) {
@@ -223,32 +218,6 @@ impl Service {
             Notice::TransferFailed { why } => self.language.say(Words::TransferFailed { why: *why }),
         };
         self.desk.tell(agent.row.jid.clone(), body);
-    }
-
-    fn greet_member(&mut self, call: CallId, offer: OfferNo, server: &ServerId, sound: &str) {
-        let Some(ari) = self.servers.get(server) else { return };
-        let playback = greeted_id(call, offer);
-        let asked = ari.send(Request::play(&leg_channel(call, offer), &playback, &[sound]));
-        self.saying.entry(call).or_default().insert(playback);
-        self.replies.push(Box::pin(async move {
-            match asked.wait().await {
-                // Its end is told by an event, or its bound is over.
-                Ok(_) | Err(Error::NotSent | Error::OutcomeUnknown) => None,
-                Err(Error::Gone(_) | Error::Conflict(_) | Error::Refused { .. }) => {
-                    Some(Event::MemberGreeted { call, offer })
-                }
-            }
-        }));
-    }
-
-    /// Ends what is being said to the two of a call.
-    pub(super) fn hush(&mut self, call: CallId) {
-        let said = self.saying.remove(&call);
-        let Some(caller) = self.floor.callers().get(&call) else { return };
-        let Some(ari) = self.servers.get(&caller.arrival.server) else { return };
-        for playback in said.into_iter().flatten() {
-            drop(ari.send(Request::stop_playback(&playback)));
-        }
     }
 
     fn join(&mut self, call: CallId, offer: OfferNo) {
@@ -345,7 +314,7 @@ pub(super) fn parse_taken(playback: &str) -> Option<(CallId, OfferNo)> {
 /// What stands before the id of the greeting to a member.
 const GREETED_ID: &str = "usher-greeted-";
 
-fn greeted_id(call: CallId, offer: OfferNo) -> String {
+pub(super) fn greeted_id(call: CallId, offer: OfferNo) -> String {
     format!("{GREETED_ID}{call}-{}", offer.0)
 }
 
@@ -358,7 +327,7 @@ pub(super) fn parse_greeted(playback: &str) -> Option<(CallId, OfferNo)> {
 /// What stands before the id of what is said to a caller.
 const SAID_ID: &str = "usher-said-";
 
-fn said_id(call: CallId, number: u32) -> String {
+pub(super) fn said_id(call: CallId, number: u32) -> String {
     format!("{SAID_ID}{call}-{number}")
 }
 

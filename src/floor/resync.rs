@@ -191,6 +191,10 @@ impl Service {
         self.tell_of_the_found(server, &snapshot);
         self.drop_orphans(server, &snapshot);
         self.say_again(server, &snapshot);
+        // Whether they still hear what they were told before the gap is not known.
+        let waiting = self.callers.iter().filter(|((of, _), _)| of == server);
+        let waiting: Vec<CallId> = waiting.map(|(_, call)| *call).collect();
+        waiting.into_iter().for_each(|call| self.hush(call));
         tracing::info!(
             server.name = %server,
             channels = snapshot.channels.len(),

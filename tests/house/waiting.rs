@@ -11,7 +11,7 @@ use usher_rig::{
 
 use crate::{
     aid::{SOON, enter, enter_with, house},
-    steps::{sql, wait_for_value},
+    steps::{sql, value, wait_for_value},
 };
 
 /// For several announcements, each some seconds after the other.
@@ -103,6 +103,27 @@ async fn what_the_queue_says_time_and_again_is_said_to_its_end_music_follows_and
     leg.audio().say_tone(700);
     caller.audio().wait_for_tone(700, Duration::from_secs(3)).await.unwrap();
     assert_eq!(names(&heard(&caller.audio().recording(), &said)), ["timed_out", "no_members", "timed_out"]);
+    caller.hang_up().await.unwrap();
+    rig.pbx.wait_until_empty(SOON).await.unwrap();
+}
+
+/// Asterisk answers nothing else on the connection while it keeps an order to a channel that hears something.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_waits_for_the_end_of_what_a_caller_hears_when_the_callers_bound_is_put_off_meanwhile() {
+    // The tune lasts 12 s, and the turn comes every 6 s.
+    let queue = "UPDATE queues SET greeting = 'usher-music/tune', ring_time_seconds = 120, queue_timeout_seconds = 300";
+    let paused = "INSERT INTO pauses (extension) VALUES ('1000')";
+    let rig = house("putoff").global("USHER_SILENCE_SECONDS=18").logged_on(&["1000"]).sql(queue).sql(paused);
+    let rig = rig.start().await.unwrap();
+    let phone = rig.phones.phone("1000").unwrap();
+    let caller = enter(&rig, "5551001").await;
+    // Not a wait for anything: the turn has come.
+    tokio::time::sleep(Duration::from_secs(7)).await;
+    sql(&rig, "DELETE FROM pauses").await;
+    phone.rung(1, SOON).await.unwrap();
+    let call = value(&rig, "SELECT id::text FROM calls").await.unwrap();
+    let tune = rig.pbx.ari().get(&format!("playbacks/usher-said-{call}-1")).await.unwrap();
+    assert_eq!(tune["state"], "playing", "{tune}");
     caller.hang_up().await.unwrap();
     rig.pbx.wait_until_empty(SOON).await.unwrap();
 }
