@@ -1,0 +1,204 @@
+//! What becomes of each request, in the order in which they come.
+
+use super::super::{
+    shift::{Deed, Plan, Shift},
+    world::{LegState, Told},
+};
+use crate::domain::{
+    id::{CallId, OfferNo},
+    queue::{
+        callback::Missed,
+        effect::{Effect, Event, Farewell, LegEnd},
+    },
+};
+
+impl Shift {
+    pub(in super::super) fn carry_out(&mut self, server: usize, request: Effect) {
+        match request {
+            Effect::Greet { call, number } | Effect::Say { call, number, .. } => {
+                self.out_of_the_bridge(call);
+                self.is_said(call, number);
+            }
+            Effect::Music { call } => {
+                self.out_of_the_bridge(call);
+                if let Some(caller) = self.world.callers.get_mut(&call) {
+                    caller.ears.music = true;
+                    caller.ears.listen(self.clock);
+                }
+            }
+            Effect::Promise { call } => {
+                self.is_said_instead(call);
+                if self.world.callers.contains_key(&call) {
+                    self.later(3_000, Plan::PromiseSpoken(call));
+                }
+            }
+            Effect::Regret { call } => {
+                self.witness.tally.count("callers who cannot be called back");
+                self.is_said_instead(call);
+            }
+            Effect::CallBack(back) => self.customer_is_called(server, &back),
+            Effect::DropBack { call, attempt, .. } => {
+                if !self.back_ends((call, attempt), Missed::NoAnswer) {
+                    self.reply(1, Event::BackGone { call, attempt, end: Missed::Lost });
+                }
+            }
+            Effect::Ring(ring) => self.phone_rings(server, &ring),
+            Effect::DropLeg { call, offer, farewell: farewell @ (Farewell::Taken | Farewell::NotReached), .. }
+                if self.is_answered(call, offer) =>
+            {
+                // They hear it to the end.
+                self.witness.tally.count(match farewell {
+                    Farewell::NotReached => "members told that nobody was reached",
+                    Farewell::Taken | Farewell::None => "answers that were told they are too late",
+                });
+                let leg = self.world.legs.get_mut(&(call, offer)).unwrap();
+                (leg.state, leg.since) = (LegState::Listening, self.clock);
+                self.later(2_000, Plan::PhoneActs { call, offer, deed: Deed::HangUp });
+            }
+            Effect::DropLeg { call, offer, .. } => {
+                if !self.leg_ends((call, offer), LegEnd::HungUp) {
+                    self.reply(1, Event::LegGone { call, offer, end: LegEnd::HungUp });
+                }
+            }
+            Effect::GreetMember { call, offer, .. } => self.member_is_greeted(call, offer),
+            Effect::Join { call, offer } => self.legs_are_joined(call, offer),
+            Effect::RecordTalk { call, .. } => {
+                // One whose talk ended while the service was dead may talk again: there is a file of that name already.
+                let is_first = self.world.recorded.insert(call);
+                // Some are refused for other reasons.
+                if is_first && self.world.bridges.contains(&call) && self.chance.percent(90) {
+                    self.reply(1, Event::RecordingBegun { call, file: call.to_string() });
+                }
+            }
+            Effect::GiveBack { call, .. } => {
+                self.world.callers.remove(&call);
+            }
+            Effect::Moved { call, queue, .. } => {
+                if let Some(caller) = self.world.callers.get_mut(&call) {
+                    caller.arrival.queue = queue;
+                    caller.marked = Some(self.clock);
+                }
+            }
+            Effect::HangUpCaller { call, channel, .. } => {
+                if self.world.callers.get(&call).is_some_and(|caller| caller.arrival.channel == channel) {
+                    self.caller_leaves(call);
+                }
+            }
+            Effect::ReturnsTo { call, agent, .. } => {
+                if let Some(caller) = self.world.callers.get_mut(&call) {
+                    caller.arrival.returns_to = agent;
+                }
+            }
+            Effect::DropBridge { call, .. } => {
+                self.world.bridges.remove(&call);
+            }
+            Effect::Announce { .. }
+            | Effect::ForgetAnnouncement { .. }
+            | Effect::Publish { .. }
+            | Effect::Update { .. }
+            | Effect::Retire { .. }
+            | Effect::TellMember { .. }
+            | Effect::Record(_) => unreachable!("not for Asterisk"),
+        }
+    }
+
+    /// Takes a caller out of the bridge, if they are in it.
+    fn out_of_the_bridge(&mut self, call: CallId) {
+        for ((of, _), leg) in &mut self.world.legs {
+            if *of == call && leg.state == LegState::Bridged {
+                (leg.state, leg.since) = (LegState::Answered, self.clock);
+            }
+        }
+    }
+
+    fn is_said(&mut self, call: CallId, number: u32) {
+        let Some(caller) = self.world.callers.get_mut(&call) else { return };
+        caller.ears.music = false;
+        assert!(caller.ears.said.insert(number), "said twice: {number} in {call}");
+        caller.ears.listen(self.clock);
+        let length = self.chance.between(100, 9_000);
+        self.later(length, Plan::Said { call, number });
+    }
+
+    /// What is said of a callback ends what else is said. After it comes music, or they are hung up.
+    fn is_said_instead(&mut self, call: CallId) {
+        let numbers = self.world.callers.get(&call).map(|caller| caller.ears.said.clone());
+        for number in numbers.into_iter().flatten() {
+            self.said(call, number);
+        }
+        if let Some(caller) = self.world.callers.get_mut(&call) {
+            caller.ears.music = true;
+            caller.ears.listen(self.clock);
+        }
+    }
+
+    /// It is said to the end, or cut short.
+    pub(in super::super) fn said(&mut self, call: CallId, number: u32) {
+        let Some(caller) = self.world.callers.get_mut(&call) else { return };
+        if caller.ears.said.remove(&number) {
+            caller.ears.listen(self.clock);
+            self.tell(self.world.server_of[&call], Told::Event(Event::Said { call, number }));
+        }
+    }
+
+    fn member_is_greeted(&mut self, call: CallId, offer: OfferNo) {
+        let Some(leg) = self.world.legs.get_mut(&(call, offer)) else { return };
+        assert_eq!(leg.state, LegState::Answered, "a greeting to one who does not listen");
+        leg.greeted = true;
+        self.witness.tally.count("greetings to members");
+        // Some are longer than their bound, and the end of some is never told.
+        let length = self.chance.between(100, 14_000);
+        if self.chance.percent(95) {
+            self.later(length, Plan::MemberGreeted { call, offer });
+        }
+    }
+
+    pub(in super::super) fn member_greeted(&mut self, call: CallId, offer: OfferNo) {
+        if let Some(leg) = self.world.legs.get(&(call, offer)) {
+            self.tell(leg.server, Told::Event(Event::MemberGreeted { call, offer }));
+        }
+    }
+
+    fn is_answered(&self, call: CallId, offer: OfferNo) -> bool {
+        let leg = self.world.legs.get(&(call, offer));
+        leg.is_some_and(|leg| matches!(leg.state, LegState::Answered | LegState::Hearing))
+    }
+
+    fn legs_are_joined(&mut self, call: CallId, offer: OfferNo) {
+        // What is said and music are ended by requests of their own, whatever becomes of the join.
+        let numbers = self.world.callers.get(&call).map(|caller| caller.ears.said.clone());
+        for number in numbers.into_iter().flatten() {
+            self.said(call, number);
+        }
+        if let Some(caller) = self.world.callers.get_mut(&call) {
+            caller.ears.music = false;
+            caller.ears.listen(self.clock);
+        }
+        let mut leg = self.world.legs.get_mut(&(call, offer)).filter(|leg| leg.state != LegState::Ringing);
+        let unheard_of =
+            self.chance.percent(4) && leg.as_mut().is_some_and(|leg| !std::mem::replace(&mut leg.join_lost, true));
+        if unheard_of && self.chance.percent(50) {
+            self.witness.tally.count("joins not carried out");
+            return;
+        }
+        let reply = match (self.world.callers.get_mut(&call), leg) {
+            (Some(caller), Some(leg)) => {
+                caller.ears.talk = true;
+                caller.ears.listen(self.clock);
+                leg.state = LegState::Bridged;
+                Event::Joined { call, offer }
+            }
+            (_, leg) => {
+                if leg.is_some() {
+                    self.leg_ends((call, offer), LegEnd::HungUp);
+                }
+                Event::LegGone { call, offer, end: LegEnd::HungUp }
+            }
+        };
+        if unheard_of {
+            self.witness.tally.count("joins not told of");
+        } else {
+            self.reply(1, reply);
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! One step of the machine, with everything that it asks for: whom each event and each effect concerns.
+
+use std::time::Duration;
+
+use super::{super::world::LegState, PUBLISH_BOUND, Plan, Shift};
+use crate::domain::{
+    fact::Fact,
+    id::{CallId, OfferNo},
+    pop::PopOutcome,
+    queue::{
+        caller::OfferState,
+        effect::{Effect, Event},
+        floor::fixture,
+        member::Work,
+    },
+};
+
+impl Shift {
+    /// One step of the machine, with everything it asks for.
+    pub(in super::super) fn step(&mut self, event: Event) {
+        let now = self.now();
+        self.note(|| format!("{event:?}"));
+        match &event {
+            Event::DeviceChanged { server, interface, device } => self.witness.device(server, interface, *device),
+            Event::ServerUp { server } => self.witness.link_up(server),
+            Event::ServerDown { server } => self.witness.link_down(server),
+            Event::PopSettled { call, offer, outcome } => {
+                self.witness.settled(*call, *offer);
+                self.witness.pop_outcome(*outcome);
+            }
+            Event::TalkFound { arrival, age, offer, extension } => {
+                self.witness.comes(arrival.call, (now.steady.checked_sub(*age)).unwrap());
+                self.witness.talk_found(arrival, *offer, extension);
+            }
+            Event::CallerFound(arrival, age) => {
+                self.witness.comes(arrival.call, now.steady.checked_sub(*age).unwrap());
+                self.witness.tally.count("callers found");
+                if let Some(agent) = &arrival.returns_to {
+                    self.witness.tally.count("transfers found");
+                    self.witness.returns(arrival.call, agent);
+                }
+            }
+            Event::CallerEntered(arrival) => self.witness.comes(arrival.call, now.steady),
+            Event::Kept(kept) => {
+                for kept in kept {
+                    self.witness.kept(kept, now);
+                }
+            }
+            Event::LegAnswered { call, offer, .. } => self.tally_answer(*call, *offer),
+            Event::MemberGreeted { call, offer } => self.witness.greeted(*call, *offer),
+            Event::Stop => self.witness.no_greeting_is_waited_for(),
+            Event::Roster(_) | Event::RosterChanged(_) => self.witness.rules(&self.told),
+            Event::TransferAsked { .. } => self.witness.tally.count("transfers asked for"),
+            Event::HandedOver { .. } => self.witness.tally.count("callers handed over"),
+            Event::PastTalks(_)
+            | Event::TalkOver { .. }
+            | Event::CallerPressed { .. }
+            | Event::Promised { .. }
+            | Event::Cancelled { .. }
+            | Event::BackAnswered { .. }
+            | Event::BackGone { .. }
+            | Event::BackFound { .. }
+            | Event::CallerGone { .. }
+            | Event::LegGone { .. }
+            | Event::Joined { .. }
+            | Event::KeyPressed { .. }
+            | Event::HoldChanged { .. }
+            | Event::Said { .. }
+            | Event::RecordingBegun { .. }
+            | Event::Tick => {}
+        }
+        let handed_over = if let Event::HandedOver { call, offer, .. } = event { Some((call, offer)) } else { None };
+        let gone = if let Event::LegGone { call, offer, .. } = event { Some((call, offer)) } else { None };
+        let found = if let Event::BackFound { call, member: Some(member), .. } = &event {
+            let known = self.floor.callers().get(call).is_some_and(|caller| caller.has_out(member.0));
+            (!known).then(|| (*call, member.clone()))
+        } else {
+            None
+        };
+        let effects = self.floor.step(event, now);
+        if let Some((call, (offer, extension))) = found
+            && self.floor.callers().get(&call).is_some_and(|caller| caller.has_out(offer))
+        {
+            self.witness.back_found(call, offer, &extension);
+        }
+        for effect in effects {
+            self.note(|| format!("      {}", fixture::words(&effect)));
+            self.perform(effect);
+        }
+        if let Some((call, offer)) = handed_over {
+            self.stands_in(call, offer);
+        }
+        self.witness.look(&self.floor, now);
+        let cleared = |work: Work| matches!(work, Work::Clearing { call, offer, .. } if gone == Some((call, offer)));
+        assert!(!self.floor.agents.values().any(|agent| cleared(agent.work)), "kept for a leg that is gone");
+    }
+
+    fn tally_answer(&mut self, call: CallId, offer: OfferNo) {
+        let offer = self.floor.callers().get(&call).and_then(|caller| caller.offers.get(&offer));
+        self.witness.tally.count(match offer.map(|offer| offer.state) {
+            Some(OfferState::Ringing { .. }) => "answers in time",
+            Some(OfferState::Answered) => "answers told twice",
+            Some(OfferState::Popping { .. }) | None => "answers too late",
+        });
+    }
+
+    fn perform(&mut self, effect: Effect) {
+        let server = match &effect {
+            Effect::Announce { .. } | Effect::ForgetAnnouncement { .. } | Effect::TellMember { .. } => return,
+            Effect::Record(fact) => {
+                if let Fact::OfferEnded { call, why, .. } = fact {
+                    self.witness.offer_ends(&self.world.servers[self.world.server_of[call]].id, *why);
+                }
+                if matches!(fact, Fact::AutoPaused { .. } | Fact::WrapUp { .. }) {
+                    let after = self.chance.between(0, 500);
+                    self.later(after, Plan::Written(fact.clone()));
+                }
+                self.write_callback(fact);
+                return self.witness.recorded(fact, self.now());
+            }
+            Effect::Update { pop } => return self.witness.updated(pop),
+            Effect::Retire { pop } => return self.witness.retired(pop),
+            Effect::Publish { offer, pop } => {
+                self.witness.published(*offer, pop, self.clock + PUBLISH_BOUND);
+                return self.pop_on_its_way(pop.call, *offer);
+            }
+            Effect::Say { call, sounds, .. } => {
+                self.witness.said(&self.floor, *call, sounds, self.start.plus(Duration::from_millis(self.clock)));
+                self.world.server_of[call]
+            }
+            Effect::Greet { call, .. }
+            | Effect::Music { call }
+            | Effect::Promise { call }
+            | Effect::Regret { call } => self.world.server_of[call],
+            Effect::GreetMember { call, offer, server, sound } => {
+                self.witness.greets_member(*call, *offer, sound, self.start.plus(Duration::from_millis(self.clock)));
+                self.world.index(server)
+            }
+            Effect::CallBack(back) => self.world.index(&back.server),
+            Effect::HangUpCaller { call, server, .. } => {
+                self.known.remove(call);
+                self.dismissed.insert(*call);
+                self.world.index(server)
+            }
+            Effect::Join { call, offer } => {
+                // Not for those who answered in a gap, or for a caller who was called back: they have waited long enough.
+                let server = &self.world.servers[self.world.server_of[call]].id;
+                let back = self.floor.callers().get(call).is_some_and(|caller| caller.callback.is_some());
+                let greets = self.witness.is_up(server) && !back;
+                self.witness.joins(*call, *offer, greets, self.start.plus(Duration::from_millis(self.clock)));
+                let leg = self.world.legs.get(&(*call, *offer));
+                assert!(leg.is_none_or(|leg| leg.state != LegState::Ringing), "joined with a leg that only rings");
+                self.world.server_of[call]
+            }
+            Effect::Ring(ring) => {
+                self.witness.rang(ring, self.clock);
+                let outside = ring.extension.number_outside().is_some();
+                let live = self.world.legs.values().any(|leg| leg.extension == ring.extension && !leg.lost);
+                assert!(!live || outside, "a second phone rings for {}", ring.extension);
+                self.world.index(&ring.server)
+            }
+            Effect::Moved { call, server, queue, .. } => {
+                self.witness.moved(*call, queue);
+                self.world.index(server)
+            }
+            Effect::GiveBack { call, server, .. } => {
+                self.known.remove(call);
+                self.world.index(server)
+            }
+            Effect::RecordTalk { call, server } => {
+                self.witness.records(*call);
+                self.world.index(server)
+            }
+            Effect::DropLeg { server, .. }
+            | Effect::DropBack { server, .. }
+            | Effect::ReturnsTo { server, .. }
+            | Effect::DropBridge { server, .. } => self.world.index(server),
+        };
+        self.request(server, effect);
+    }
+
+    fn pop_on_its_way(&mut self, call: CallId, offer: OfferNo) {
+        let (after, outcome) = match self.chance.between(0, 99) {
+            0..70 => (self.chance.between(1, 100), PopOutcome::Confirmed),
+            70..78 => (self.chance.between(1, 100), PopOutcome::Refused),
+            78..84 => (1, PopOutcome::LinkDown),
+            84..90 => (PUBLISH_BOUND, PopOutcome::TimedOut),
+            90..95 => (self.chance.between(PUBLISH_BOUND, 20_000), PopOutcome::Confirmed),
+            _ => return,
+        };
+        self.reply(after, Event::PopSettled { call, offer, outcome });
+    }
+}
