@@ -24,6 +24,7 @@ use xmpp_parsers::{
     starttls,
     stream_features::StreamFeatures,
 };
+use xmpp_sieve::Sieved;
 
 const DEADLINE: Duration = Duration::from_secs(15);
 const TIMEOUTS: Timeouts = Timeouts { read_timeout: Duration::from_secs(10), response_timeout: Duration::from_secs(5) };
@@ -156,7 +157,7 @@ async fn attempt(account: &Account, trust: Arc<ClientConfig>) -> Result<Connecti
     }
     let name = ServerName::try_from(domain.to_owned()).map_err(|e| Failure::Final(e.to_string()))?;
     let tls = TlsConnector::from(trust).connect(name, tcp).await.map_err(tls_failure)?;
-    let pending = initiate_stream(BufStream::new(tls), ns::JABBER_CLIENT, header(), TIMEOUTS).await?;
+    let pending = initiate_stream(BufStream::new(Sieved::new(tls)), ns::JABBER_CLIENT, header(), TIMEOUTS).await?;
     let (features, stream) = pending.recv_features().await.map_err(Error::from)?;
     let features: StreamFeatures = features;
     let scram: BTreeSet<String> =

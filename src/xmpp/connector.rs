@@ -19,6 +19,7 @@ use tokio_xmpp::{
     },
 };
 use xmpp_parsers::{ns, starttls};
+use xmpp_sieve::Sieved;
 
 use crate::{
     config::XmppTls,
@@ -26,7 +27,7 @@ use crate::{
 };
 
 /// An encrypted connection with its XML stream opened and its features not yet read.
-pub type Encrypted = PendingFeaturesRecv<BufStream<TlsStream<TcpStream>>>;
+pub type Encrypted = PendingFeaturesRecv<BufStream<Sieved<TlsStream<TcpStream>>>>;
 
 /// Knows where to connect to and whom to trust.
 #[derive(Debug, Clone)]
@@ -87,7 +88,8 @@ impl Connector {
             XmppTls::Starttls => self.ask_for_tls(tcp).await?,
         };
         let (tls, binding) = self.encrypt(tcp).await?;
-        let pending = initiate_stream(BufStream::new(tls), ns::JABBER_CLIENT, self.header(), self.timeouts).await?;
+        let pending =
+            initiate_stream(BufStream::new(Sieved::new(tls)), ns::JABBER_CLIENT, self.header(), self.timeouts).await?;
         Ok((pending, binding))
     }
 

@@ -4,9 +4,12 @@ use std::time::{Duration, Instant};
 
 use software_sim::client::Event;
 use usher_rig::{phones::Behaviour, xmpp::Client};
-use xmpp_parsers::minidom::Element;
+use xmpp_parsers::{message::Message, minidom::Element};
 
-use crate::steps::{Crm, SOON, ask_for_code, call_support, house, ringings, wait_for_value};
+use crate::{
+    aid::log_says,
+    steps::{Crm, SOON, ask_for_code, call_support, house, ringings, wait_for_value},
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn p17_message_greeting_and_pop_come_before_the_phone_rings() {
@@ -171,4 +174,35 @@ async fn p21_a_crm_that_loses_its_link_shows_each_revision_once() {
     once.dedup();
     assert_eq!(revisions, once);
     assert_eq!(crm.pops().len(), 4, "{:?}", crm.pops());
+}
+
+/// A message with a payload of that depth and, in the innermost element, an attribute of that length.
+fn hostile(to: &str, depth: usize, length: usize) -> Message {
+    let innermost = Element::builder("a", "urn:usher:test").attr("x".try_into().unwrap(), "y".repeat(length)).build();
+    let payload = (1..depth).fold(innermost, |inner, _| Element::builder("a", "urn:usher:test").append(inner).build());
+    let mut message = Message::new(Some(to.parse().unwrap()));
+    message.payloads.push(payload);
+    message
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_anybody_may_send_ends_neither_the_service_nor_its_link_nor_the_other_software() {
+    let rig = house("hostile").logged_on(&["1000"]).start().await.unwrap();
+    let crm = Crm::watch(&rig, "1000").await;
+    let agent = Client::connect(&rig.prosody, "user1").await.unwrap();
+    for to in ["usher@usher.test", "crm@usher.test"] {
+        // Deep enough for the sieve and harmless to whoever has none; a longer attribute than the parser takes.
+        for (depth, length) in [(200, 1), (1, 20_000)] {
+            agent.send(hostile(to, depth, length).into()).await.unwrap();
+        }
+    }
+    log_says(&rig, "left out: its elements are nested too deep", SOON).await;
+    log_says(&rig, "left out: a name or an attribute in it is too long", SOON).await;
+    let caller = call_support(&rig, "5551001", "1111").await;
+    rig.phones.phone("1000").unwrap().rung(1, SOON).await.unwrap();
+    crm.pop("ringing").await;
+    let log = rig.usher().unwrap().log().unwrap();
+    assert!(!log.contains("the XMPP link is down") && log.contains("its pop confirmed"), "{log}");
+    assert_eq!(crm.count(|event| matches!(event, Event::LinkDown { .. })), 0);
+    caller.hang_up().await.unwrap();
 }

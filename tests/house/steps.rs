@@ -188,6 +188,11 @@ impl Crm {
         (at, pop)
     }
 
+    /// How many events so far are such.
+    pub fn count(&self, is: impl Fn(&Event) -> bool) -> usize {
+        self.events.borrow().iter().filter(|(_, event)| is(event)).count()
+    }
+
     /// Waits until a pop was taken away.
     pub async fn closed(&self, call: &str) {
         self.wait("the end of the pop", |event| matches!(event, Event::Closed { call: closed } if closed == call))
