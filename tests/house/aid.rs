@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use usher_rig::{
     phones::{Behaviour, CallSpec, Ears, Leg, Phone, Side},
     rig::{Builder, Rig},
+    usher::{Usher, UsherSpec},
     wait,
 };
 
@@ -12,6 +13,9 @@ use usher_rig::{
 pub const SOON: Duration = Duration::from_secs(10);
 /// For what waits for a reconnect: the longest pause between two tries is 5 s.
 pub const RECONNECTED: Duration = Duration::from_secs(15);
+
+/// For an answer that comes after a gap: the first leg may have to be hung up, and another phone be rung.
+const SERVED: Duration = Duration::from_secs(20);
 
 /// One that is closed or reset is seen at once: long before silence would show it, which takes 5 s.
 pub const SEEN: Duration = Duration::from_millis(500);
@@ -63,6 +67,44 @@ pub async fn in_the_queue(rig: &Rig, from: &str) {
     .unwrap();
 }
 
+/// Waits until a caller is in a bridge with somebody.
+pub async fn is_served(rig: &Rig, from: &str) {
+    wait::until(&format!("{from} is served"), SERVED, || async {
+        let joined = joined(rig).await?;
+        anyhow::ensure!(joined.contains(&from.to_owned()), "joined: {joined:?}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+}
+
+/// Numbers of the callers who are in a bridge with somebody.
+pub async fn joined(rig: &Rig) -> anyhow::Result<Vec<String>> {
+    let (channels, bridges) = (rig.pbx.channels().await?, rig.pbx.bridges().await?);
+    let mut numbers = Vec::new();
+    for bridge in bridges.iter().filter_map(|bridge| bridge["channels"].as_array()).filter(|inside| inside.len() > 1) {
+        for channel in channels.iter().filter(|channel| bridge.contains(&channel["id"])) {
+            let number = channel["caller"]["number"].as_str().unwrap_or_default();
+            if number.starts_with("555") {
+                numbers.push(number.to_owned());
+            }
+        }
+    }
+    Ok(numbers)
+}
+
+/// What a second service beside that of the rig is told: past the proxies, and with a FastAGI port of its own, since both are
+/// on one machine.
+pub fn beside(rig: &Rig) -> UsherSpec {
+    let mut spec = rig.spec.clone().unwrap();
+    spec.database.port = rig.pg.port();
+    spec.xmpp = rig.prosody.address();
+    spec.servers[0].address = format!("127.0.0.1:{}", rig.pbx.http_port());
+    spec.agi_port = rig.instance.port().unwrap();
+    spec.extra.push(("agi".into(), format!("announce = \"agi://127.0.0.1:{}\"", spec.agi_port)));
+    spec
+}
+
 /// Both hear each other.
 pub async fn talk(caller: &Leg, member: &Leg) {
     caller.audio().say_tone(1100);
@@ -73,9 +115,14 @@ pub async fn talk(caller: &Leg, member: &Leg) {
 
 /// Waits for a status of `/ready`; yields how long it took.
 pub async fn ready_says(rig: &Rig, status: u16, within: Duration) -> Duration {
+    says(rig.usher().unwrap(), status, within).await
+}
+
+/// The same of any service.
+pub async fn says(usher: &Usher, status: u16, within: Duration) -> Duration {
     let begin = Instant::now();
     wait::until(&format!("/ready says {status}"), within, || async {
-        match rig.usher()?.ready().await? {
+        match usher.ready().await? {
             said if said == status => Ok(()),
             said => anyhow::bail!("/ready says {said}"),
         }

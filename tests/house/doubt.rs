@@ -8,7 +8,9 @@ use usher_rig::{
     wait,
 };
 
-use crate::aid::{RECONNECTED, SOON, answers, enter, enter_with, house, log_says, ready_body, ready_says, talk, times};
+use crate::aid::{
+    RECONNECTED, SOON, answers, beside, enter, enter_with, house, log_says, ready_body, ready_says, says, talk, times,
+};
 
 /// Longer than silence may last on a link: whoever is stopped for so long has lost its connections.
 const STOPPED: Duration = Duration::from_secs(7);
@@ -62,19 +64,8 @@ async fn one_that_was_stopped_and_cut_off_does_not_take_asterisk_from_the_one_th
     // Asterisk's word that it was replaced will not reach it.
     proxies.ari.refuse();
     proxies.ari.cut();
-    let mut spec = rig.spec.clone().unwrap();
-    spec.database.port = rig.pg.port();
-    spec.agi_port = rig.instance.port().unwrap();
-    spec.extra.push(("agi".into(), format!("announce = \"agi://127.0.0.1:{}\"", spec.agi_port)));
-    spec.servers[0].address = format!("127.0.0.1:{}", rig.pbx.http_port());
-    let second = Usher::rival(&rig.instance, &spec).unwrap();
-    wait::until("the second one is active and ready", RECONNECTED, || async {
-        let status = second.ready().await?;
-        anyhow::ensure!(status == 200, "/ready says {status}");
-        Ok(())
-    })
-    .await
-    .unwrap();
+    let second = Usher::rival(&rig.instance, &beside(&rig)).unwrap();
+    says(&second, 200, RECONNECTED).await;
     proxies.ari.heal();
     first.thaw();
     wait::until("the first one stands by", RECONNECTED, || first.is("standby")).await.unwrap();

@@ -13,8 +13,8 @@ use usher_rig::{
 };
 
 use crate::aid::{
-    RECONNECTED, SEEN, SOON, a_call_works, answers, enter, enter_with, house, log_says_times, ready_says, story, talk,
-    times,
+    RECONNECTED, SEEN, SOON, a_call_works, answers, enter, enter_with, house, is_served, log_says_times, ready_says,
+    story, talk, times,
 };
 
 /// What 2000 does in the gap.
@@ -52,45 +52,18 @@ async fn a_gap(rig: &Rig, in_the_gap: InTheGap, lose: impl AsyncFnOnce(), find: 
 
     talk(&talking, &leg).await;
     // By the first leg, or by another one after that was hung up as an orphan: the first in line is served first.
-    wait::until("2000 has answered the first in line", Duration::from_secs(20), || async {
-        let served = joined(rig).await?;
-        anyhow::ensure!(served.contains(&"5550002".to_owned()), "joined: {served:?}");
-        Ok(())
-    })
-    .await
-    .unwrap();
+    is_served(rig, "5550002").await;
     assert!(waiting.state().ended.is_none());
     assert!(first_leg.id() == two.leg().unwrap().id() || first_leg.state().ended.is_some(), "an orphan was left");
     // The end of the old talk is still the end for both, and frees the member.
     leg.hang_up().await.unwrap();
     assert_eq!(talking.hung_up(SOON).await.unwrap().by, Side::Them);
     one.rung(2, SOON).await.unwrap().answered(SOON).await.unwrap();
-    wait::until("the second in line is served", SOON, || async {
-        let served = joined(rig).await?;
-        anyhow::ensure!(served.contains(&"5550003".to_owned()), "joined: {served:?}");
-        Ok(())
-    })
-    .await
-    .unwrap();
+    is_served(rig, "5550003").await;
     ringing.hang_up().await.unwrap();
     waiting.hang_up().await.unwrap();
     rig.pbx.wait_until_empty(SOON).await.unwrap();
     assert_eq!(one.rings_so_far(), 2);
-}
-
-/// Numbers of the callers who are in a bridge with somebody.
-async fn joined(rig: &Rig) -> anyhow::Result<Vec<String>> {
-    let (channels, bridges) = (rig.pbx.channels().await?, rig.pbx.bridges().await?);
-    let mut numbers = Vec::new();
-    for bridge in bridges.iter().filter_map(|bridge| bridge["channels"].as_array()).filter(|inside| inside.len() > 1) {
-        for channel in &channels {
-            let number = channel["caller"]["number"].as_str().unwrap_or_default();
-            if bridge.contains(&channel["id"]) && number.starts_with("555") {
-                numbers.push(number.to_owned());
-            }
-        }
-    }
-    Ok(numbers)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -247,13 +220,7 @@ async fn a_caller_who_hangs_up_at_once_after_the_join_has_talked_however_late_bo
     let leg = member.rung(1, SOON).await.unwrap();
     ari.delay(Duration::from_millis(600));
     leg.answer().await.unwrap();
-    wait::until("the two are joined", SOON, || async {
-        let served = joined(&rig).await?;
-        anyhow::ensure!(served.contains(&"5550001".to_owned()), "joined: {served:?}");
-        Ok(())
-    })
-    .await
-    .unwrap();
+    is_served(&rig, "5550001").await;
     // The answer to the order to join is on its way, and is read together with the end of the call.
     rig.usher().unwrap().freeze();
     ari.tap();

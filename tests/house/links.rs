@@ -10,9 +10,12 @@ use usher_rig::{
     wait,
 };
 
-use crate::aid::{
-    RECONNECTED, SEEN, SOON, a_call_works, answers, app_queue_has, enter, enter_with, house, in_the_queue, key_in,
-    log_says, ready_body, ready_says, story, talk, times,
+use crate::{
+    aid::{
+        RECONNECTED, SEEN, SOON, a_call_works, answers, app_queue_has, enter, enter_with, house, in_the_queue, key_in,
+        log_says, ready_body, ready_says, says, story, talk, times,
+    },
+    storm::in_the_queue_at,
 };
 
 /// A link that dies in silence is seen as dead within this time: 5 s without a word, and the time to look.
@@ -233,13 +236,7 @@ async fn two_asterisks_share_one_floor_and_the_death_of_one_leaves_the_other_alo
     let other = phones.call(&CallSpec::new("5550002", "0000")).await.unwrap();
     other.answered(SOON).await.unwrap();
     other.press("11111").await.unwrap();
-    wait::until("the second caller is in the queue", SOON, || async {
-        let channels = second.channels().await?;
-        anyhow::ensure!(channels.iter().any(|channel| channel["dialplan"]["app_name"] == "Stasis"), "{channels:?}");
-        Ok(())
-    })
-    .await
-    .unwrap();
+    in_the_queue_at(&second).await;
     answers(there);
     assert_eq!(there.rings_so_far(), 0);
     first.hang_up().await.unwrap();
@@ -253,13 +250,8 @@ async fn two_asterisks_share_one_floor_and_the_death_of_one_leaves_the_other_alo
     log_says(&rig, "the link to Asterisk is down", SOON).await;
     talk(&other, &leg).await;
     rig.pbx.start_again().await.unwrap();
-    wait::until("both links are up", RECONNECTED, || async {
-        let status = usher.ready().await?;
-        anyhow::ensure!(status == 200, "/ready says {status}");
-        Ok(())
-    })
-    .await
-    .unwrap();
+    // Both links are up.
+    says(&usher, 200, RECONNECTED).await;
     rig.pbx.wait_for_phone("1000", PhoneState::Online, RECONNECTED).await.unwrap();
     answers(here);
     let third = enter_with(&rig, "5550003", Ears::Open).await;

@@ -11,6 +11,7 @@ mod compare;
 mod doubt;
 mod fallback;
 mod faults;
+mod fence;
 mod first_call;
 mod floor;
 mod gaps;

@@ -12,8 +12,8 @@ use usher_rig::{
 
 use crate::{
     aid::{
-        SOON, a_call_works, answers, enter, enter_with, house, in_the_queue, log_says, log_says_times, story, talk,
-        times,
+        SOON, a_call_works, answers, enter, enter_with, house, in_the_queue, log_says, log_says_times, ready_says,
+        story, talk, times,
     },
     steps::{Crm, dial_and_hear},
 };
@@ -191,13 +191,8 @@ async fn f14_who_logs_on_while_the_database_is_frozen_hears_that_it_did_not_work
     rig.pg.freeze();
     dial_and_hear(&rig, phone, "*56466*", "not_available").await;
     rig.pg.thaw();
-    wait::until("the database is back", SOON, || async {
-        let status = rig.usher()?.ready().await?;
-        anyhow::ensure!(status == 200, "/ready says {status}");
-        Ok(())
-    })
-    .await
-    .unwrap();
+    // The database is back.
+    ready_says(&rig, 200, SOON).await;
     dial_and_hear(&rig, phone, "*56466*", "logon").await;
     a_call_works(&rig, "5550001").await;
 }

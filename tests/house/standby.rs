@@ -10,7 +10,7 @@ use usher_rig::{
 };
 
 use crate::{
-    aid::{SOON, answers, enter, enter_with, house, story, talk, times},
+    aid::{SOON, answers, beside, enter, enter_with, house, is_served, joined, says, story, talk, times},
     storm::rung_twice,
 };
 
@@ -77,32 +77,6 @@ impl<'a> Floor<'a> {
     }
 }
 
-/// Waits until a caller is in a bridge with a member.
-async fn is_served(rig: &Rig, from: &str) {
-    wait::until(&format!("{from} is served"), LATER, || async {
-        let joined = joined(rig).await?;
-        anyhow::ensure!(joined.contains(&from.to_owned()), "joined: {joined:?}");
-        Ok(())
-    })
-    .await
-    .unwrap();
-}
-
-/// Numbers of the callers who are in a bridge with somebody.
-async fn joined(rig: &Rig) -> anyhow::Result<Vec<String>> {
-    let (channels, bridges) = (rig.pbx.channels().await?, rig.pbx.bridges().await?);
-    let mut numbers = Vec::new();
-    for bridge in bridges.iter().filter_map(|bridge| bridge["channels"].as_array()).filter(|inside| inside.len() > 1) {
-        for channel in channels.iter().filter(|channel| bridge.contains(&channel["id"])) {
-            let number = channel["caller"]["number"].as_str().unwrap_or_default();
-            if number.starts_with("555") {
-                numbers.push(number.to_owned());
-            }
-        }
-    }
-    Ok(numbers)
-}
-
 /// No call came to the phone while it had one. To be asked when all is over: each call has ended then.
 fn never_rung_twice(phone: &Phone) {
     assert_eq!(rung_twice(&[phone]), 0, "{} was rung twice: {:?}", phone.number(), phone.events());
@@ -110,11 +84,7 @@ fn never_rung_twice(phone: &Phone) {
 
 async fn two(name: &str) -> (Rig, Usher) {
     let rig = house(name).logged_on(&["1000", "2000"]).sql(&times(30, 120)).start().await.unwrap();
-    let mut spec = rig.spec.clone().unwrap();
-    // On one machine each needs a port of its own.
-    spec.agi_port = rig.instance.port().unwrap();
-    spec.extra.push(("agi".into(), format!("announce = \"agi://127.0.0.1:{}\"", spec.agi_port)));
-    let standby = Usher::stand_by(&rig.instance, &spec).await.unwrap();
+    let standby = Usher::stand_by(&rig.instance, &beside(&rig)).await.unwrap();
     assert_eq!(standby.ready().await.unwrap(), 503);
     rig.usher().unwrap().is("active").await.unwrap();
     (rig, standby)
@@ -126,16 +96,6 @@ async fn is_active(usher: &Usher, within: Duration) -> Duration {
     begin.elapsed()
 }
 
-async fn is_ready(usher: &Usher) {
-    wait::until("/ready says 200", LATER, || async {
-        let status = usher.ready().await?;
-        anyhow::ensure!(status == 200, "/ready says {status}");
-        Ok(())
-    })
-    .await
-    .unwrap();
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_standby_takes_over_after_a_kill_and_nobody_on_the_phone_notices() {
     let (rig, standby) = two("sbkill").await;
@@ -143,7 +103,7 @@ async fn a_standby_takes_over_after_a_kill_and_nobody_on_the_phone_notices() {
     rig.usher().unwrap().kill().await.unwrap();
     let took = is_active(&standby, TAKEN_OVER).await;
     assert!(took < TAKEN_OVER, "{took:?}");
-    is_ready(&standby).await;
+    says(&standby, 200, LATER).await;
     floor.goes_on().await;
     // A new caller finds it, at its own address.
     let (one, rung) = (rig.phones.phone("1000").unwrap(), rig.phones.phone("1000").unwrap().rings_so_far());
@@ -165,7 +125,7 @@ async fn one_that_was_silent_wakes_up_as_the_standby_does_nothing_and_takes_over
     first.freeze();
     let took = is_active(&second, TAKEN_OVER).await;
     assert!(took < TAKEN_OVER, "{took:?}");
-    is_ready(&second).await;
+    says(&second, 200, LATER).await;
     floor.goes_on().await;
     let before = tokens(&rig).await;
     let rings = |number: &str| rig.phones.phone(number).unwrap().rings_so_far();
@@ -182,7 +142,7 @@ async fn one_that_was_silent_wakes_up_as_the_standby_does_nothing_and_takes_over
 
     second.kill().await.unwrap();
     is_active(first, TAKEN_OVER).await;
-    is_ready(first).await;
+    says(first, 200, LATER).await;
     talk(&floor.talking, &floor.leg).await;
     floor.closes().await;
 }
@@ -200,7 +160,7 @@ async fn a_clean_stop_hands_over_at_once() {
     let took = is_active(&standby, TAKEN_OVER).await;
     // Waiting for the lease to run out would take three.
     assert!(took < Duration::from_secs(2), "{took:?}");
-    is_ready(&standby).await;
+    says(&standby, 200, LATER).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -210,24 +170,16 @@ async fn one_that_cannot_reach_the_database_goes_on_until_another_one_takes_its_
     let floor = Floor::open(&rig, LATE).await;
     rig.proxies.as_ref().unwrap().postgres.blackhole();
     // Alone it goes on, for longer than a lease: 2000 answers, and the second in line is served.
-    wait::until("the database counts as away", LATER, || async {
-        let status = first.ready().await?;
-        anyhow::ensure!(status == 503, "/ready says {status}");
-        Ok(())
-    })
-    .await
-    .unwrap();
+    // The database counts as away.
+    says(first, 503, LATER).await;
     let begin = Instant::now();
     floor.goes_on().await;
     assert!(!first.log().unwrap().contains("another process may be active"), "it doubted for {:?}", begin.elapsed());
 
     // One that does reach it takes over.
-    let mut spec = rig.spec.clone().unwrap();
-    spec.database.port = rig.pg.port();
-    spec.agi_port = rig.instance.port().unwrap();
-    let second = Usher::rival(&rig.instance, &spec).unwrap();
+    let second = Usher::rival(&rig.instance, &beside(&rig)).unwrap();
     is_active(&second, LATER).await;
-    is_ready(&second).await;
+    says(&second, 200, LATER).await;
     wait::until("the one that was replaced stands by", LATER, || first.is("standby")).await.unwrap();
     assert_eq!(second.ready().await.unwrap(), 200);
     talk(&floor.talking, &floor.leg).await;
