@@ -17,9 +17,9 @@ use crate::aid::{RECONNECTED, SOON, answers, beside, enter, enter_with, house, j
 /// How much longer every word of the database takes for the one that wakes up: so long it does not know that it was replaced,
 /// and only the fence stands between what it has heard and what it would do.
 const SLOW: Duration = Duration::from_millis(400);
-/// Acknowledgements of XEP-0198 and the end of a stream, with what TLS puts around them; the shortest order to the server is
-/// longer.
-const NO_STANZA: usize = 150;
+/// Acknowledgements of XEP-0198 (some 50 bytes each in TLS 1.3) and the end of the stream (some 60) come to less, with the shortest
+/// order to the server, a retraction, to more.
+const NO_STANZA: usize = 250;
 
 /// What came out of a process through a proxy since its tap was opened, as it was written.
 fn sent(proxy: &Proxy) -> Vec<Vec<u8>> {
