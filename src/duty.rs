@@ -33,7 +33,7 @@ use crate::{
         lease::{self, Renewal, Renewed},
         pool::{Connector, Single, Statements},
     },
-    domain::lease::{Heard, Hold, RENEW_EVERY, Seen, Standing, Token, Verdict, Watch},
+    domain::lease::{Ground, Heard, Hold, RENEW_EVERY, Seen, Standing, Token, Verdict, Watch},
     fence::{Fence, Gate},
     link::Link,
 };
@@ -188,7 +188,7 @@ impl Keeper {
         let mut asking: Option<Asking> = None;
         let mut next = asked + RENEW_EVERY;
         let mut tick = interval(TICK);
-        let mut shown = Standing::Sure { until: asked };
+        let mut shown = Standing::Sure { until: asked, ground: Ground::Lease };
         loop {
             if idle.as_ref().is_some_and(|single| single.client.is_closed()) {
                 // At once: a holder whose connection is gone counts as dead soon.
@@ -233,8 +233,11 @@ impl Keeper {
         let changed = std::mem::discriminant(shown) != std::mem::discriminant(&standing);
         *shown = standing;
         match standing {
-            Standing::Sure { until } => {
-                self.gate.set(until);
+            Standing::Sure { until, ground } => {
+                match ground {
+                    Ground::Lease => self.gate.set(until),
+                    Ground::Alone => self.gate.set_alone(until),
+                }
                 if changed {
                     tracing::info!(lease.token = self.token.0, "it is certain again that nobody else is active");
                 }

@@ -31,6 +31,8 @@ pub struct Fence {
 enum Until {
     Ever,
     Moment(Instant),
+    /// As long as nobody else is seen to act.
+    Alone(Instant),
 }
 
 /// What the shells report back.
@@ -65,6 +67,11 @@ impl Gate {
         self.until.send_replace(Until::Moment(until));
     }
 
+    /// The same, as long as nobody else is seen to act: whoever would not be told of another one looks first.
+    pub fn set_alone(&self, until: Instant) {
+        self.until.send_replace(Until::Alone(until));
+    }
+
     /// Returns when a shell has been told that somebody else has taken its place.
     pub async fn replaced(&self) {
         self.signals.replaced.notified().await;
@@ -95,8 +102,13 @@ impl Fence {
     pub fn holds(&self) -> bool {
         match *self.until.borrow() {
             Until::Ever => true,
-            Until::Moment(until) => Instant::now() < until,
+            Until::Moment(until) | Until::Alone(until) => Instant::now() < until,
         }
+    }
+
+    /// Whether this process may act now, and nobody else may.
+    pub fn is_exclusive(&self) -> bool {
+        !matches!(*self.until.borrow(), Until::Alone(_)) && self.holds()
     }
 
     /// Returns when it may; at once if so, never if it never will.
@@ -162,7 +174,10 @@ mod tests {
         gate.set(Instant::now() + Duration::from_secs(3600));
         opened.await.unwrap();
         fence.opened().await;
-        assert!(Fence::open().holds());
+        assert!(fence.is_exclusive());
+        gate.set_alone(Instant::now() + Duration::from_secs(3600));
+        assert!(fence.holds() && !fence.is_exclusive());
+        assert!(Fence::open().holds() && Fence::open().is_exclusive());
     }
 
     #[test]

@@ -47,11 +47,19 @@ impl Globals {
         wrong.then(|| (*name, Request::set_global(name, value)))
     }
 
+    /// Whether a mark is that of an earlier term. Marks end in the number of their term.
+    fn is_before_us(&self, mark: &str) -> bool {
+        let term = |mark: &str| mark.rsplit_once('-').and_then(|(_, term)| term.parse::<i64>().ok());
+        let ours = self.0.first().and_then(|(_, mark)| term(mark));
+        term(mark).zip(ours).is_some_and(|(theirs, ours)| theirs < ours)
+    }
+
     /// Whose mark this is.
     pub(super) fn whose(&self, answer: Result<Response, Error>) -> Whose {
         match answer.and_then(|response| response.json::<Variable>()) {
             Ok(found) if found.value.is_empty() => Whose::Nobodys,
             Ok(found) if self.0.first().is_some_and(|(_, mark)| *mark == found.value) => Whose::Ours,
+            Ok(found) if self.is_before_us(&found.value) => Whose::Nobodys,
             Ok(_) => Whose::Anothers,
             Err(Error::NotSent | Error::OutcomeUnknown) => Whose::Unreachable,
             Err(Error::Gone(_) | Error::Conflict(_) | Error::Refused { .. }) => Whose::Nobodys,
@@ -91,7 +99,7 @@ pub(super) enum Whose {
     Ours,
     /// Another's.
     Anothers,
-    /// None: Asterisk was started anew, or its dialplan reloaded. Nothing is known.
+    /// None, because Asterisk was started anew or its dialplan reloaded, or that of one before us. Nothing is known.
     Nobodys,
     /// Asterisk does not answer.
     Unreachable,
@@ -128,6 +136,10 @@ mod tests {
         assert_eq!(globals.whose(answer("you")), Whose::Anothers);
         assert_eq!(globals.whose(answer("")), Whose::Nobodys);
         assert_eq!(globals.whose(Err(Error::NotSent)), Whose::Unreachable);
+        let globals = Globals::new("018f-aa-5".into(), Vec::new());
+        for (mark, whose) in [("77-4", Whose::Nobodys), ("77-6", Whose::Anothers), ("77-5", Whose::Anothers)] {
+            assert_eq!(globals.whose(answer(mark)), whose, "{mark}");
+        }
         assert_eq!(globals.whose(Err(Error::Refused { status: 401, message: String::new() })), Whose::Nobodys);
     }
 }

@@ -50,11 +50,22 @@ pub enum Standing {
     Sure {
         /// By the steady clock.
         until: Instant,
+        /// Why.
+        ground: Ground,
     },
     /// Not before it is confirmed that nobody else does.
     Doubtful,
     /// No more: somebody else is active.
     Lost,
+}
+
+/// What the holder's confidence rests on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ground {
+    /// The database has said so.
+    Lease,
+    /// The database is away, and nobody has been heard to take our place. Where we would not hear it, we have to look.
+    Alone,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,7 +150,13 @@ impl Hold {
 
     fn standing(&self) -> Standing {
         match self.state {
-            State::Sure { until } => Standing::Sure { until },
+            State::Sure { until } => {
+                let ground = match self.contact {
+                    Contact::Database => Ground::Lease,
+                    Contact::None => Ground::Alone,
+                };
+                Standing::Sure { until, ground }
+            }
             State::Doubtful { .. } | State::Replaced => Standing::Doubtful,
             State::Lost => Standing::Lost,
         }
@@ -253,7 +270,7 @@ mod tests {
         let start = Instant::now();
         let mut hold = Hold::new(start);
         let standing = hold.step(Heard::Renewed { asked: start + ms(1000) }, start + ms(2500));
-        assert_eq!(standing, Standing::Sure { until: start + ms(1000) + LEASE });
+        assert_eq!(standing, Standing::Sure { until: start + ms(1000) + LEASE, ground: Ground::Lease });
         // An answer that took longer than the lease is worth nothing.
         let late = hold.step(Heard::Renewed { asked: start + ms(2000) }, start + ms(2000) + LEASE);
         assert_eq!(late, Standing::Doubtful);
@@ -279,7 +296,8 @@ mod tests {
         let mut now = start + ms(2000);
         for _ in 0..10_000 {
             now += STEP;
-            assert!(is_sure(hold.step(Heard::Tick, now)));
+            let standing = hold.step(Heard::Tick, now);
+            assert!(matches!(standing, Standing::Sure { ground: Ground::Alone, .. }), "{standing:?}");
         }
         assert!(is_sure(hold.step(Heard::Renewed { asked: now }, now + ms(5))));
     }

@@ -1,7 +1,8 @@
 //! Taking the application, which Asterisk gives to whoever connects last: only by one that may.
 //!
-//! The active one may, as long as it is sure to be it. One that was stopped, and wakes while the database is away, is not: another
-//! may have taken over meanwhile. Three things together tell it:
+//! The active one may, as long as the database says that it is. While the database is away another one may have taken over: one
+//! that goes on alone would not hear of it without a connection, and one that was stopped has not heard of it. Three things
+//! together tell it:
 //!
 //! 1. Whoever is active leaves its mark on Asterisk *before* it connects, and whoever is not active never sets one.
 //! 2. So our own mark says that nobody has connected since we did. It is looked at before we connect, so that nobody is thrown out,
@@ -11,7 +12,8 @@
 //!    was sent after the second look proves that as of then nobody has taken our place.
 //!
 //! A successor that has the lease and has not come to Asterisk yet has rung nobody; when it comes we are told. A mark that is
-//! gone (Asterisk was started anew, its dialplan reloaded) proves nothing: then only the database tells.
+//! gone (Asterisk was started anew, its dialplan reloaded) proves nothing: then only the database tells, and one that was awake all
+//! the time goes on.
 
 use std::time::Duration;
 
@@ -35,12 +37,13 @@ impl Keeper {
     pub(super) async fn take_place(&self) -> Result<Ws, Ended> {
         self.admitted().await?;
         let connected = socket::connect(&self.config).await?;
-        if self.fence.holds() {
+        if self.fence.is_exclusive() {
             return Ok(connected);
         }
         match self.whose().await {
             Whose::Ours => Ok(connected),
             Whose::Anothers => Err(Ended::Replaced),
+            Whose::Nobodys if self.fence.holds() => Ok(connected),
             Whose::Nobodys | Whose::Unreachable => Err(Ended::Doubtful),
         }
     }
@@ -48,17 +51,19 @@ impl Keeper {
     async fn admitted(&self) -> Result<(), Ended> {
         let mut fence = self.fence.clone();
         loop {
-            if fence.holds() {
-                if let Some(mark) = self.globals.set_mark() {
-                    // If it does not get there, the connection will not either; and it is set again over the connection.
-                    let _ = timeout(PROBE, self.http.send(&mark)).await;
-                }
+            if fence.is_exclusive() {
+                self.leave_mark().await;
                 return Ok(());
             }
             let asked = std::time::Instant::now();
-            match self.whose().await {
+            match timeout(PROBE, self.whose()).await.unwrap_or(Whose::Unreachable) {
                 Whose::Ours => return Ok(()),
                 Whose::Anothers => return Err(Ended::Replaced),
+                Whose::Nobodys if fence.holds() => {
+                    self.leave_mark().await;
+                    return Ok(());
+                }
+                Whose::Unreachable if fence.holds() => return Err(Ended::ConnectTimeout),
                 Whose::Nobodys => {}
                 Whose::Unreachable => self.fence.report_unreachable(&self.config.name, asked),
             }
@@ -66,6 +71,13 @@ impl Keeper {
                 () = fence.opened() => {}
                 () = sleep(LOOK_AGAIN) => {}
             }
+        }
+    }
+
+    async fn leave_mark(&self) {
+        if let Some(mark) = self.globals.set_mark() {
+            // If it does not get there, the connection will not either; and it is set again over the connection.
+            let _ = timeout(PROBE, self.http.send(&mark)).await;
         }
     }
 

@@ -234,6 +234,27 @@ async fn one_that_was_cut_off_in_doubt_does_not_throw_out_whoever_took_its_place
 }
 
 #[tokio::test]
+async fn one_that_goes_on_without_the_database_looks_before_it_connects_again() {
+    for (mark, expected) in [("me", "me"), ("", "me"), ("another", "another")] {
+        let mut asterisk = Asterisk::start().await;
+        let (gate, fence) = Gate::new(Instant::now() + AN_HOUR);
+        let (_ari, mut incoming, _guard) = asterisk.serve(fence);
+        is_up(&mut incoming).await;
+        gate.set_alone(Instant::now() + AN_HOUR);
+        asterisk.place.set_mark(mark);
+        asterisk.rest();
+        asterisk.place.cut.notify_one();
+        if mark == "another" {
+            timeout(PATIENCE, gate.replaced()).await.expect("it is told that it was replaced");
+            assert!(!asterisk.rest().contains(&Seen::Connected), "it took the application");
+        } else {
+            is_up(&mut incoming).await;
+        }
+        assert_eq!(asterisk.place.mark(), expected);
+    }
+}
+
+#[tokio::test]
 async fn an_asterisk_that_forgot_whose_it_is_proves_nothing_and_is_asked_again() {
     let (mut asterisk, gate, (_ari, mut incoming, _guard)) = cut_off_in_doubt("").await;
     asterisk.until(&Seen::Looked).await;
