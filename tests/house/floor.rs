@@ -18,9 +18,10 @@ async fn f5_of_two_callers_for_one_member_one_rings_and_the_other_waits_and_is_n
     let second = enter_with(&rig, "5550002", Ears::Open).await;
     assert_eq!(member.rings_so_far(), 1, "a second INVITE while the first one rings");
     assert!(leg.state().ended.is_none());
+    // How it takes its next call, which comes at once.
+    answers(member);
     first.hang_up().await.unwrap();
     leg.hung_up(SOON).await.unwrap();
-    answers(member);
     let leg = member.rung(2, SOON).await.unwrap();
     leg.answered(SOON).await.unwrap();
     talk(&second, &leg).await;
