@@ -17,8 +17,8 @@ pub const RECONNECTED: Duration = Duration::from_secs(15);
 /// For an answer that comes after a gap: the first leg may have to be hung up, and another phone be rung.
 const SERVED: Duration = Duration::from_secs(20);
 
-/// One that is closed or reset is seen at once: long before silence would show it, which takes 5 s.
-pub const SEEN: Duration = Duration::from_millis(500);
+/// One that is closed or reset is seen at once: well before silence would show it, which takes 5 s, also on a machine with other work.
+pub const SEEN: Duration = Duration::from_millis(2500);
 
 /// A rig with the service.
 pub fn house(name: &str) -> Builder {
