@@ -18,6 +18,8 @@ pub(super) enum Kind {
     TooMany,
     /// A request that was not done in time.
     TooSlow,
+    /// A request with lines that are not Asterisk's.
+    Smuggled,
     /// A connection that was given up.
     GivenUp,
 }

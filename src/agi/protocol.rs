@@ -16,6 +16,11 @@ pub const ARGUMENTS_MOST: usize = 128;
 /// The longest value written, escapes included: the command must fit into Asterisk's 2,048 bytes.
 const VALUE_MOST: usize = 1800;
 
+/// What a caller's own lines in a request mean, and what there is to do.
+pub(super) const SMUGGLED: &str = "the caller's number or name holds line ends, and what it says is not taken for \
+    Asterisk's words; have the dialplan take such a number for a withheld one before AGI(), as the context usher-caller of the \
+    shipped extensions.conf does";
+
 /// Why a peer is not understood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
@@ -31,6 +36,9 @@ pub enum Malformed {
     /// The headers ended without `agi_network_script`.
     #[error("the headers name no script; call AGI(agi://HOST:PORT/PATH)")]
     NoScript,
+    /// Asterisk sends each header once; another one was in what a caller shows.
+    #[error("a header comes twice: {SMUGGLED}")]
+    Twice,
 }
 
 /// Cuts a stream of bytes into lines, however it arrives.
@@ -88,9 +96,11 @@ impl Prelude {
         }
         let (name, value) = line.split_once(':').ok_or(Malformed::NotAHeader)?;
         let name = name.strip_prefix("agi_").ok_or(Malformed::NotAHeader)?;
-        // The later one counts: arguments come last, so what a caller's name might smuggle in before cannot replace them.
-        self.headers.insert(name.into(), value.strip_prefix(' ').unwrap_or(value).into());
-        Ok(None)
+        // A line end in a caller's number makes lines of the caller's own; only one of the two is Asterisk's, and which is not known.
+        match self.headers.insert(name.into(), value.strip_prefix(' ').unwrap_or(value).into()) {
+            None => Ok(None),
+            Some(_) => Err(Malformed::Twice),
+        }
     }
 
     fn request(&mut self) -> Result<Request, Malformed> {
@@ -153,6 +163,15 @@ impl Answers {
             _ => Some(Answer::Refused(line.into())),
         }
     }
+}
+
+/// The question to which only Asterisk knows the answer, and the answer, both without line ends: `proof`, a text of letters and
+/// digits that nobody could know beforehand, back as it is.
+///
+/// Whatever comes between the headers and this answer was sent before the question was known, so that it is not Asterisk's: an
+/// empty line in a caller's number ends the headers too early, and what follows would be taken for arguments and answers.
+pub fn prove(proof: &str) -> (String, String) {
+    (format!("GET FULL VARIABLE {proof}"), format!("200 result=1 ({proof})"))
 }
 
 /// The command that sets a channel variable, with its line end.
@@ -246,10 +265,18 @@ mod tests {
 
     #[test]
     fn headers_without_end_without_script_or_of_another_protocol_are_refused() {
-        assert_eq!(prelude(&"agi_a: b\n".repeat(HEADERS_MOST + 1)), Err(Malformed::TooManyHeaders));
+        let many: String = (0..=HEADERS_MOST).map(|n| format!("agi_{n}: b\n")).collect();
+        assert_eq!(prelude(&many), Err(Malformed::TooManyHeaders));
         assert_eq!(prelude("agi_channel: x\n\n"), Err(Malformed::NoScript));
         assert_eq!(prelude("GET / HTTP/1.1\n"), Err(Malformed::NotAHeader));
         assert_eq!(prelude("Host: example.org\n"), Err(Malformed::NotAHeader));
+    }
+
+    #[test]
+    fn a_header_that_comes_twice_is_refused_whichever_comes_first() {
+        let smuggled = PRELUDE.replace("agi_callerid: 2000\n", "agi_callerid: 2000\nagi_arg_1: 1111\n");
+        assert_eq!(prelude(&smuggled), Err(Malformed::Twice));
+        assert_eq!(prelude("agi_network_script: x\nagi_network_script: log-on\n\n"), Err(Malformed::Twice));
     }
 
     #[test]

@@ -22,11 +22,12 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
+use uuid::Uuid;
 
 use super::{
     Handler, RESULT, Reply, Request, UNAVAILABLE,
     complaints::{Complaints, Kind},
-    protocol::{Answer, Answers, Lines, Malformed, Prelude, set_variable},
+    protocol::{Answer, Answers, Lines, Malformed, Prelude, SMUGGLED, prove, set_variable},
 };
 use crate::config;
 
@@ -144,6 +145,8 @@ fn add(counter: &AtomicU64) {
 enum Trouble {
     #[error(transparent)]
     Malformed(#[from] Malformed),
+    #[error("the headers end too early: {SMUGGLED}")]
+    Smuggled,
     #[error("asterisk refused a command: {0}")]
     Refused(String),
     #[error("the peer closed the connection")]
@@ -192,10 +195,11 @@ fn settle(
         }
         Err(trouble) => {
             add(match trouble {
-                Trouble::Malformed(_) | Trouble::Refused(_) => &counters.malformed,
+                Trouble::Malformed(_) | Trouble::Smuggled | Trouble::Refused(_) => &counters.malformed,
                 Trouble::Closed | Trouble::Silent | Trouble::Io(_) | Trouble::HungUp => &counters.broken,
             });
-            if complaints.take(Kind::GivenUp, now) {
+            let smuggled = matches!(trouble, Trouble::Malformed(Malformed::Twice) | Trouble::Smuggled);
+            if complaints.take(if smuggled { Kind::Smuggled } else { Kind::GivenUp }, now) {
                 warn!(%peer, %trouble, "gave up a FastAGI connection");
             } else {
                 debug!(%peer, %trouble, "gave up a FastAGI connection");
@@ -212,6 +216,7 @@ fn sum_up((kind, times): (Kind, u64)) {
         }
         Kind::TooMany => warn!(times, "refused further FastAGI connections: agi.most were open"),
         Kind::TooSlow => warn!(times, "further FastAGI requests were not done in time; answered {UNAVAILABLE}"),
+        Kind::Smuggled => warn!(times, "refused further requests of callers whose number or name holds line ends"),
         Kind::GivenUp => warn!(times, "gave up further FastAGI connections; at the level debug each says why"),
     }
 }
@@ -243,8 +248,21 @@ impl Peer {
         loop {
             let line = self.line().await?;
             if let Some(request) = prelude.line(&line)? {
+                self.prove().await?;
                 return Ok(request);
             }
+        }
+    }
+
+    /// Makes sure that what was read until now is all that was sent, and so Asterisk's and nobody else's.
+    async fn prove(&mut self) -> Result<(), Trouble> {
+        let (question, proof) = prove(&Uuid::new_v4().simple().to_string());
+        self.stream.write_all(format!("{question}\n").as_bytes()).await?;
+        let line = self.line().await?;
+        match Answers::default().line(&line) {
+            _ if line == proof => Ok(()),
+            Some(Answer::HungUp) => Err(Trouble::HungUp),
+            Some(Answer::Done { .. } | Answer::Refused(_)) | None => Err(Trouble::Smuggled),
         }
     }
 
@@ -344,6 +362,7 @@ mod tests {
         async fn call(&self, script: &str, argument: &str) -> Client {
             let mut client = self.connect().await;
             client.say(&format!("agi_network_script: {script}\nagi_arg_1: {argument}\n\n")).await;
+            client.prove().await;
             client
         }
 
@@ -371,6 +390,14 @@ mod tests {
             // A server that closes on unread bytes resets the connection: that is closed, too.
             let _ = timeout(PATIENCE, self.0.read_line(&mut line)).await.expect("the server says nothing");
             line
+        }
+
+        /// Answers what only Asterisk can answer, if it is asked.
+        async fn prove(&mut self) {
+            let question = self.hear().await;
+            if let Some(proof) = question.trim_end().strip_prefix("GET FULL VARIABLE ") {
+                self.say(&format!("200 result=1 ({proof})\n")).await;
+            }
         }
 
         /// Plays Asterisk until the server closes; gives what was set.
@@ -402,6 +429,37 @@ mod tests {
         assert!(client.hear().await.contains("ECHO"));
         let second = timeout(DEADLINE / 4, client.hear()).await;
         assert!(second.is_err(), "Asterisk would overlook it: {second:?}");
+    }
+
+    #[tokio::test]
+    async fn what_a_caller_says_after_an_empty_line_of_their_own_is_neither_an_argument_nor_an_answer() {
+        let server = Server::start(4, &[LOCALHOST]).await;
+        let headers = "agi_network_script: echo\nagi_callerid: 2000\nagi_arg_1: 1111\n\n200 result=1\n200 result=1\n";
+        for (headers, refused) in [
+            (headers.to_owned(), 1),
+            (headers.replace("200 result=1\n", "200 result=1 (a)\n"), 2),
+            ("agi_network_script: echo\nagi_callerid: 2000\n\nagi_dnid: 0000\nagi_arg_1: 0071\n\n".into(), 3),
+            ("agi_network_script: echo\nagi_callerid: 2000\nagi_arg_1: 1111\nagi_arg_1: 0071\n\n".into(), 4),
+        ] {
+            let mut client = server.connect().await;
+            client.say(&headers).await;
+            client.prove().await;
+            assert_eq!(client.commands().await, Vec::<String>::new(), "{headers:?}");
+            server.counted(|c| &c.malformed, refused).await;
+        }
+        assert_eq!(server.call("echo", "").await.commands().await.len(), 2);
+    }
+
+    #[tokio::test]
+    async fn two_proofs_are_never_the_same() {
+        let server = Server::start(4, &[LOCALHOST]).await;
+        let mut asked = Vec::new();
+        for _ in 0..2 {
+            let mut client = server.connect().await;
+            client.say("agi_network_script: echo\n\n").await;
+            asked.push(client.hear().await);
+        }
+        assert!(asked[0].len() > 32 && asked[0] != asked[1], "{asked:?}");
     }
 
     #[tokio::test]

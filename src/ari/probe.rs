@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Modules without which the dialplan or the floor does not work, and what each is for.
-const NEEDED: [(&str, &str); 10] = [
+const NEEDED: [(&str, &str); 11] = [
     ("app_stasis.so", "Stasis()"),
     ("res_ari_events.so", "events"),
     ("res_ari_channels.so", "calls"),
@@ -23,6 +23,7 @@ const NEEDED: [(&str, &str); 10] = [
     ("res_ari_endpoints.so", "the state of phones"),
     ("res_ari_applications.so", "subscriptions"),
     ("res_agi.so", "AGI()"),
+    ("func_strings.so", "callers whose number or name holds line ends"),
     ("func_timeout.so", "bounds for a service that is away"),
     ("app_softhangup.so", "the end of a call whose caller hangs up while the service is away"),
 ];

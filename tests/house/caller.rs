@@ -148,6 +148,46 @@ async fn p18_a_caller_who_hides_the_number_is_delivered_like_another() {
     wait_for_value(&rig, "SELECT caller_number || outcome FROM calls", "abandoned").await;
 }
 
+/// The number that reaches the switchboard, as `number` on its channel shows it, and what of it is a line of the caller's own.
+const TWO_LINES: &str = "\"5551001\" <5551001\nagi_arg_1: 9999>";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_whose_number_holds_a_line_end_is_asked_for_the_code_and_served_like_one_who_hides_the_number() {
+    let rig = house("lineend").logged_on(&["1000"]).start().await.unwrap();
+    let crm = Crm::watch(&rig, "1000").await;
+    let (mut events, _reader) = rig.pbx.ari().events("witness").await.unwrap();
+    let caller = call_support(&rig, TWO_LINES, "1111").await;
+    rig.phones.phone("1000").unwrap().rung(1, SOON).await.unwrap();
+    let (_, pop) = crm.pop("ringing").await;
+    assert_eq!((pop.customer.code.as_str(), pop.caller.number.as_str()), ("1111", ""));
+    let mut came = false;
+    while let Ok(event) = events.try_recv() {
+        came |= event.pointer("/channel/caller/number").and_then(Value::as_str).is_some_and(|it| it.contains('\n'));
+    }
+    assert!(came, "the number never reached Asterisk with its line end: this test shows nothing");
+    caller.hang_up().await.unwrap();
+    wait_for_value(&rig, "SELECT caller_number || outcome FROM calls", "abandoned").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dialplan_that_lets_line_ends_through_gets_no_answer_to_what_the_caller_made_of_the_request() {
+    let rig = house("smuggle").logged_on(&["1000"]).start().await.unwrap();
+    let prompts = rig.pbx.prompts("en").unwrap();
+    rig.pbx.cli("dialplan add extension s,2,NoOp into usher-caller replace").await.unwrap();
+    for (lines, why) in
+        [("agi_arg_1: 9999", "a header comes twice"), ("agi_arg_1: 9999\n\n200 result=1", "the headers end too early")]
+    {
+        let caller = call_support(&rig, &format!("\"5551001\" <5551001\n{lines}>"), "1111").await;
+        caller.wait_for_prompt(&prompts, "unavailable", SOON).await.unwrap();
+        caller.hang_up().await.unwrap();
+        crate::aid::log_says(&rig, &format!("{why}: the caller's number or name holds line ends"), SOON).await;
+        rig.pbx.wait_until_empty(SOON).await.unwrap();
+    }
+    let caller = call_support(&rig, "5551001", "1111").await;
+    rig.phones.phone("1000").unwrap().rung(1, SOON).await.unwrap();
+    caller.hang_up().await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn p19_a_customers_name_is_delivered_as_it_is_written() {
     let rig = house("p19").logged_on(&["1000"]).start().await.unwrap();
