@@ -16,6 +16,7 @@ use serde::Deserialize;
 
 use crate::domain::{id::ServerId, words::Language};
 
+mod mistake;
 mod secret;
 mod value;
 
@@ -37,13 +38,25 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
-    /// Not TOML, an unknown key, a missing key or a value of the wrong form; the text names line, key and expectation.
-    #[error("{path}: {source}", path = path.display())]
+    /// The file is not UTF-8.
+    #[error(
+        "{path}: line {line} holds bytes that are not UTF-8: save the file as UTF-8, or write the letter there anew",
+        path = path.display()
+    )]
+    NotText {
+        /// Which file.
+        path: PathBuf,
+        /// The first such line, from 1.
+        line: usize,
+    },
+    /// Not TOML, an unknown key, a missing key or a value of the wrong form; the text names line, key and expectation. Never what
+    /// stands in the file: it might be a secret that does not belong there.
+    #[error("{path}: {problem}", path = path.display())]
     Parse {
         /// Which file.
         path: PathBuf,
-        /// Why and where.
-        source: Box<toml::de::Error>,
+        /// Where and why.
+        problem: String,
     },
     /// A value of the right form that cannot be used.
     #[error("{path}: {key}: {problem}", path = path.display())]
@@ -342,8 +355,7 @@ impl Config {
     /// # Errors
     /// See [`Error`]: each says the file, the key and what is expected.
     pub fn load(path: &Path) -> Result<Self, Error> {
-        let text = fs::read_to_string(path).map_err(|source| Error::Read { path: path.into(), source })?;
-        Self::parse(&text, path, &|name| std::env::var(name).ok())
+        Self::parse(&read(path)?, path, &|name| std::env::var(name).ok())
     }
 
     /// The same for commands that use the database alone: the other secrets are neither needed nor read.
@@ -351,8 +363,7 @@ impl Config {
     /// # Errors
     /// As [`Config::load`].
     pub fn load_for_database(path: &Path) -> Result<Self, Error> {
-        let text = fs::read_to_string(path).map_err(|source| Error::Read { path: path.into(), source })?;
-        Self::parse_with(&text, path, &|name| std::env::var(name).ok(), Secrets::OfDatabase)
+        Self::parse_with(&read(path)?, path, &|name| std::env::var(name).ok(), Secrets::OfDatabase)
     }
 
     /// The same from a text; `env` looks up the environment. Relative paths are relative to the file's folder.
@@ -369,8 +380,8 @@ impl Config {
         env: &dyn Fn(&str) -> Option<String>,
         secrets: Secrets,
     ) -> Result<Self, Error> {
-        let mut config: Self =
-            toml::from_str(text).map_err(|source| Error::Parse { path: path.into(), source: Box::new(source) })?;
+        let mut config: Self = toml::from_str(text)
+            .map_err(|e| Error::Parse { path: path.into(), problem: mistake::explain(text, &e) })?;
         let folder = path.parent().unwrap_or(Path::new("."));
         let wrong = |key: &str, problem: String| Error::Value { path: path.into(), key: key.into(), problem };
 
@@ -467,6 +478,14 @@ impl Config {
         }
         Ok(config)
     }
+}
+
+fn read(path: &Path) -> Result<String, Error> {
+    let bytes = fs::read(path).map_err(|source| Error::Read { path: path.into(), source })?;
+    String::from_utf8(bytes).map_err(|error| {
+        let good = error.as_bytes().iter().take(error.utf8_error().valid_up_to());
+        Error::NotText { path: path.into(), line: 1 + good.filter(|byte| **byte == b'\n').count() }
+    })
 }
 
 impl Xmpp {

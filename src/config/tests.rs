@@ -220,11 +220,41 @@ fn an_address_to_listen_on_without_a_port_says_that_host_and_port_are_expected()
     for (section, key) in [("agi", "listen"), ("service", "health_listen")] {
         for value in ["\"127.0.0.1\"", "\"localhost:4573\"", "\"\"", "4573"] {
             let message = refused("[database]\n", &format!("[{section}]\n{key} = {value}\n[database]\n"));
-            for part in ["/etc/usher/usher.toml", "line 2", &format!("{key} = {value}"), "expected HOST:PORT"] {
+            for part in ["/etc/usher/usher.toml", "line 2", &format!("{key}: "), "expected HOST:PORT"] {
                 assert!(message.contains(part), "{part}: {message}");
             }
         }
     }
+}
+
+#[test]
+fn a_password_in_the_wrong_place_is_not_shown_and_the_message_says_where_it_belongs() {
+    for (from, to, parts) in [
+        ("[database]\n", "[database]\npassword = \"hunter2\"\n", ["line 2: password: no such key", "`password_file`"]),
+        ("[xmpp]\n", "[xmpp]\npassword = \"hunter2\"\n", ["line 3: password: no such key", "`password_file`"]),
+        ("[xmpp]\n", "[xmpp]\npassword_file = [\"hunter2\"]\n", ["line 3: password_file: ", "expected"]),
+        ("[xmpp]\n", "[xmpp]\npassword_file = 271828\n", ["line 3: password_file: ", "expected"]),
+        ("[xmpp]\n", "[xmpp]\npassword = hunter2\n", ["line 3: password: ", "password_file"]),
+        ("[xmpp]\n", "[xmpp]\nusher_token = \"hunter2\n", ["line 3: usher_token: ", "password_file"]),
+        ("[xmpp]\n", "[xmpp]\npassword: hunter2\n", ["line 3: ", "expected"]),
+        ("[xmpp]\n", "[xmpp]\nhunter2\n", ["line 3: ", "expected"]),
+        ("[xmpp]\n", "[xmpp]\npassword_file = { key = \"hunter2\" }\n", ["line 3: password_file: ", "expected"]),
+    ] {
+        let message = refused(from, to);
+        for part in parts {
+            assert!(message.contains(part), "{part}: {message}");
+        }
+        assert!(!message.contains("hunter2") && !message.contains("271828") && !message.contains('\n'), "{message}");
+    }
+}
+
+#[test]
+fn a_file_that_is_not_utf_8_says_in_which_line() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("usher.toml");
+    fs::write(&path, b"[database]\n# Z\xfcrich\n").unwrap();
+    let message = Config::load(&path).unwrap_err().to_string();
+    assert!(message.contains("usher.toml: line 2 holds bytes that are not UTF-8"), "{message}");
 }
 
 /// The names and values of the example that are durations.
@@ -248,7 +278,7 @@ fn a_bare_number_where_a_duration_belongs_says_that_a_unit_is_expected_for_every
             let text = example_in_full().replacen(&format!("{key} = {value}"), &format!("{key} = {number}"), 1);
             let message = Config::parse(&text, &path, &|_| None).unwrap_err().to_string();
             assert!(message.contains("expected a duration with a unit, such as \"3s\""), "{message}");
-            assert!(message.contains(&format!("{key} = {number}")), "{message}");
+            assert!(message.contains(&format!(": {key}: ")), "{message}");
         }
     }
 }

@@ -155,7 +155,7 @@ pub(super) fn log_filter(text: &str) -> Result<(), String> {
     }
     text.parse::<EnvFilter>().map_err(|error| wrong(format!(" ({error})")))?;
     if text.contains("tokio_xmpp") || text.contains("xmpp_parsers") {
-        return Err(wrong(" (at a lower level the XMPP library shows passwords: its level is fixed)".into()));
+        return Err(wrong(" (of other people's code nothing below info is shown: it would show passwords)".into()));
     }
     // The library takes a word that is no level for a module, and then logs nothing of the others.
     let words = text.split(',').map(str::trim).filter(|part| !part.contains(['=', '[']));
