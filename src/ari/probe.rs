@@ -90,7 +90,10 @@ pub fn explain(error: &Error, config: &config::Asterisk) -> String {
             format!("no ARI at {}: check `enabled` and `prefix` in http.conf and ari.conf", config.url)
         }
         Error::NotSent => {
-            format!("cannot connect to {}: is Asterisk running, is its HTTP server enabled there?", config.url)
+            format!(
+                "cannot connect to {}: is Asterisk running (or still starting), is its HTTP server enabled there?",
+                config.url
+            )
         }
         Error::Refused { .. } | Error::Conflict(_) | Error::OutcomeUnknown => error.to_string(),
     }
@@ -103,8 +106,8 @@ fn client(config: &config::Asterisk) -> Result<Http, Error> {
 /// Asks for version, modules (those for recording only if it is wanted), phones, and whether these sounds are there, each a
 /// name as in `Playback()`.
 ///
-/// Asterisk knows the sounds that were in the folders of its languages when it started, or at the last
-/// `module reload sounds`. It does not list files named by an absolute path or a URL: those count as there.
+/// Asterisk looks into the folders of its languages when it is asked. It does not list files named by an absolute path or a
+/// URL: those count as there.
 ///
 /// # Errors
 /// [`Error::Refused`] with 401 for a wrong user or password, [`Error::Gone`] when there is no ARI at that address.

@@ -301,8 +301,7 @@ async fn asterisk(server: &crate::config::Asterisk, roster: Option<&Roster>, rep
         };
         let note = format!(
             "its {what}, the sound {named}, is not on {server}: put the file into the folder of a language there, as \
-             sounds/en/{first}.wav{more}, and run `asterisk -rx 'module reload sounds'`; or choose another, see `usher queue \
-             change --help`",
+             sounds/en/{first}.wav{more}; or choose another, see `usher queue change --help`",
             server = server.name,
         );
         report.wrong(format!("queue {}", queue.name), note);

@@ -61,8 +61,7 @@ pub(super) enum Command {
         #[arg(long, value_name = "TEXT", default_value = "", value_parser = name::reason)]
         reason: String,
     },
-    /// End an agent's pauses, those after unanswered offers too: all of them, or those in one queue. One that their presence
-    /// has set stays.
+    /// End an agent's pauses, those after unanswered offers too: all of them, or those in one queue.
     Resume(Agent),
 }
 

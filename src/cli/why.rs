@@ -97,19 +97,14 @@ fn event(row: &Row) -> Result<Event, tokio_postgres::Error> {
 fn heading(call: Uuid, known: Option<&Value>) -> String {
     let Some(known) = known else { return format!("call {call}, of which only these steps are known") };
     let word = |column: &str| cell(&known[column]);
-    let number = match word("caller_number") {
-        empty if empty.is_empty() => "a withheld number".to_owned(),
-        number => number,
-    };
+    let has = |column: &str| known[column].as_str().is_some_and(|text| !text.is_empty());
+    let number = if has("caller_number") { word("caller_number") } else { "a withheld number".to_owned() };
     let end = match (&known["outcome"], &known["answered_by"]) {
         (Value::Null, _) => "not over".to_owned(),
         (_, Value::Null) => format!("not answered, {}", words(&known["outcome"])),
         (_, _) => format!("answered by {}, {}", word("answered_by"), words(&known["outcome"])),
     };
-    let recording = match word("recording") {
-        none if none.is_empty() => none,
-        file => format!("\nrecorded as {file}"),
-    };
+    let recording = if has("recording") { format!("\nrecorded as {}", word("recording")) } else { String::new() };
     format!(
         "call {call}\nqueue {}, customer {} {}, from {number}, on {}: {end}",
         word("queue"),
@@ -240,6 +235,16 @@ mod tests {
         let odd = offered(json!({ "candidates": 7 }));
         assert!(odd.choice().is_none());
         assert_eq!(odd.words(), "offer 1 goes to 1000: candidates: 7");
+    }
+
+    #[test]
+    fn a_call_that_was_not_recorded_names_no_file_and_one_without_a_number_says_so() {
+        for none in [Value::Null, "".into()] {
+            let bare = heading(Uuid::nil(), Some(&json!({ "recording": none, "caller_number": none })));
+            assert!(!bare.contains("recorded") && bare.contains("from a withheld number"), "{bare}");
+        }
+        let full = heading(Uuid::nil(), Some(&json!({ "recording": "usher-1.wav", "caller_number": "5551001" })));
+        assert!(full.ends_with("\nrecorded as usher-1.wav") && full.contains("from 5551001"), "{full}");
     }
 
     #[test]

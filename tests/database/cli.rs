@@ -293,6 +293,31 @@ async fn every_setting_of_a_queue_can_be_set_shown_and_taken_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_help_of_a_new_queue_tells_the_default_that_it_gets() {
+    let admin = Admin::new().await;
+    admin.done(&["queue", "add", "fresh"]);
+    let shown = admin.done(&["queue", "show", "fresh"]);
+    // Each option's paragraph, on one line.
+    let help = admin.done(&["queue", "add", "--help"]).split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut options = 0;
+    for line in shown.lines().filter(|line| line.contains(" --")) {
+        let mut cells = line.split(['│', '┆']).map(str::trim).filter(|cell| !cell.is_empty());
+        let (option, value) = (cells.next().unwrap(), cells.next().unwrap());
+        let said = help.split_once(&format!("{option} <")).unwrap_or_else(|| panic!("{option}: {help}")).1;
+        let said = said.split_once("[default of a new queue: ").unwrap_or_else(|| panic!("{option}: {help}")).1;
+        let said = said.split_once("]").unwrap().0;
+        let expected = match option {
+            "--label" => "its name".to_owned(),
+            "--announcement" => format!("in English, '{value}'"),
+            _ => value.to_owned(),
+        };
+        assert_eq!(said, expected, "{option}");
+        options += 1;
+    }
+    assert!(options > 30, "{shown}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_setting_among_good_ones_changes_nothing_and_says_what_is_expected() {
     let admin = Admin::new().await;
     let before = admin.list("queue");

@@ -3,13 +3,17 @@
 use std::{
     fs::File,
     io::{Read, Write},
+    thread,
     time::{Duration, Instant, SystemTime},
 };
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use serde_json::Value;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::mpsc,
+};
 use tokio_util::task::AbortOnDropHandle;
 use usher_rig::{
     crm::{self, Crm},
@@ -25,6 +29,8 @@ const STEP: Duration = Duration::from_secs(15);
 /// The server has the pop, and has sent it on, before the phone is rung. The CRM is a process of its own, which reads it when
 /// a busy machine gives it the time: so much later may it say so.
 const SCHEDULING: Duration = Duration::from_millis(100);
+/// How long the customer of a further call stays on the line.
+const STAY: Duration = Duration::from_secs(15);
 const AGENT: &str = "1000";
 const CUSTOMER: &str = "5551001";
 
@@ -221,10 +227,12 @@ Join in, from this machine (everything listens on loopback only):
                user1@{DOMAIN}, the agent of 1000: {user1}
                user2@{DOMAIN}, the agent of 2000: {user2}
                crm@{DOMAIN}, may subscribe to {node} on {PUBSUB}: {crm}
+  CRM          SOFTWARE_SIM_PASSWORD={crm} {sim} \\
+                   --jid crm@{DOMAIN} --address {crm_address} --ca-file {ca} --extension 2000
   PostgreSQL   psql 'host=127.0.0.1 port={port} dbname={dbname} user=usher password={dbpass}'
   usher        --config {config}; http://127.0.0.1:{health}/ready
 
-Ctrl-C ends everything.
+Enter lets the customer call once more; Ctrl-C ends everything.
 ",
         sip_port = rig.pbx.sip_port(),
         xmpp = rig.prosody.address().rsplit(':').next().unwrap_or_default(),
@@ -238,12 +246,64 @@ Ctrl-C ends everything.
         dbpass = database.password,
         config = rig.usher()?.config().display(),
         health = rig.usher()?.health_port(),
+        crm_address = rig.prosody.address(),
+        sim = crm::find_binary()?.display(),
     ))
 }
 
-/// Goes on telling what the agent's XMPP client sees; the CRM's screen shows itself.
-async fn follow(rig: &Rig, mut agent: Client) -> Result<()> {
+/// Goes on telling what the agent's XMPP client sees, and has the customer call whenever Enter is pressed; the CRM's screen
+/// shows itself.
+async fn follow(rig: &Rig, agent: Client) -> Result<()> {
     rig.phones.phone(AGENT)?.behave(Behaviour::AnswerAfter(Duration::from_secs(3)));
+    tokio::select! {
+        result = read_along(rig, agent) => result,
+        result = call_on_enter(rig) => result,
+    }
+}
+
+/// Where lines are typed in. A thread of its own, which nobody waits for at the end: a read of standard input cannot be ended.
+fn typed() -> Result<mpsc::Receiver<()>> {
+    let (pressed, lines) = mpsc::channel(1);
+    thread::Builder::new().name("typed".into()).spawn(move || {
+        for line in std::io::stdin().lines() {
+            if line.is_err() || pressed.blocking_send(()).is_err() {
+                return;
+            }
+        }
+    })?;
+    Ok(lines)
+}
+
+async fn call_on_enter(rig: &Rig) -> Result<()> {
+    let mut lines = typed()?;
+    while lines.recv().await.is_some() {
+        say("customer 5551001 dials 0000, presses 1 and enters 1111")?;
+        match call_again(rig).await {
+            Ok(Side::Us) => say("customer 5551001 hangs up")?,
+            Ok(Side::Them) => say("customer 5551001 is hung up")?,
+            Err(error) => say(&format!("customer 5551001 did not get through: {error:#}"))?,
+        }
+    }
+    // There is no keyboard, or none any more.
+    std::future::pending().await
+}
+
+/// One more call of the customer, who stays for a while.
+async fn call_again(rig: &Rig) -> Result<Side> {
+    let prompts = rig.pbx.prompts("en")?;
+    let caller = rig.phones.call(&CallSpec::new(CUSTOMER, "0000")).await?;
+    caller.wait_for_prompt(&prompts, "ivr_option1", STEP).await?;
+    caller.press("1").await?;
+    caller.wait_for_prompt(&prompts, "inform_code", STEP).await?;
+    caller.press("1111").await?;
+    if let Ok(ended) = caller.hung_up(STAY).await {
+        return Ok(ended.by);
+    }
+    caller.hang_up().await?;
+    Ok(Side::Us)
+}
+
+async fn read_along(rig: &Rig, mut agent: Client) -> Result<()> {
     let mut messages = agent.messages().len();
     let mut tick = tokio::time::interval(Duration::from_millis(200));
     loop {

@@ -53,101 +53,113 @@ pub(in crate::cli) struct Settings {
     /// Name as people read it [default of a new queue: its name].
     #[arg(long, value_parser = name::label)]
     pub(super) label: Option<String>,
-    /// What an agent dials to transfer a caller here, 1 to 20 of 0-9 * #; '' for no number.
+    /// What an agent dials to transfer a caller here, 1 to 20 of 0-9 * #; '' for no number [default of a new queue: ''].
     #[arg(long)]
     number: Option<String>,
-    /// Message to every logged-on member: {queue}, {code}, {name}, {number}, {position} are filled in; '' for none.
+    /// Message to every logged-on member: {queue}, {code}, {name}, {number}, {position} are filled in; '' for none [default
+    /// of a new queue: in English, '{queue}: Customer {name}'].
     #[arg(long)]
     pub(super) announcement: Option<String>,
-    /// Sound that a caller hears on entering, without extension; '' for none.
+    /// Sound that a caller hears on entering, without extension, shorter than USHER_SILENCE_SECONDS (60) of the dialplan; ''
+    /// for none [default of a new queue: usher/support_team].
     #[arg(long)]
     greeting: Option<String>,
-    /// Class of music on hold.
+    /// Class of music on hold [default of a new queue: default].
     #[arg(long, value_name = "CLASS")]
     moh_class: Option<String>,
 
     /// Who of the free members is rung: ringall (everybody), leastrecent, fewestcalls, random, rrmemory, rrordered, linear or
-    /// wrandom, each as in queues.conf.
+    /// wrandom, each as in queues.conf [default of a new queue: leastrecent].
     #[arg(long, help_heading = "Members", value_name = "WORD")]
     strategy: Option<Strategy>,
-    /// How long one member's phone rings, such as 15s.
+    /// How long one member's phone rings, such as 15s [default of a new queue: 15s].
     #[arg(long, help_heading = "Members", value_name = "DURATION", value_parser = parse_duration)]
     ring_time: Option<Duration>,
-    /// How long until members who let a call go by are tried for it again; 0s: not before another call.
+    /// How long until members who let a call go by are tried for it again; 0s: not before another call [default of a new
+    /// queue: 0s].
     #[arg(long, help_heading = "Members", value_name = "DURATION", value_parser = parse_duration)]
     retry: Option<Duration>,
-    /// How long a member is offered nothing after a talk; 0s: not at all.
+    /// How long a member is offered nothing after a talk; 0s: not at all [default of a new queue: 0s].
     #[arg(long, help_heading = "Members", value_name = "DURATION", value_parser = parse_duration)]
     wrap_up: Option<Duration>,
-    /// After how many unanswered offers in a row a member is paused, or never.
+    /// After how many unanswered offers in a row a member is paused; never: not at all [default of a new queue: never].
     #[arg(long, help_heading = "Members", value_name = "NUMBER", value_parser = or_never)]
     auto_pause_after: Option<Limit>,
-    /// A member of several queues gets the callers of the one with the higher weight first; from 0.
+    /// A member of several queues gets the callers of the one with the higher weight first; from 0 [default of a new queue:
+    /// 0].
     #[arg(long, help_heading = "Members", value_name = "NUMBER")]
     weight: Option<i32>,
-    /// How long the member whom a customer spoke with last is preferred for them, such as 24h; 0s: not at all.
+    /// How long the member whom a customer spoke with last is preferred for them, such as 24h; 0s: not at all [default of a
+    /// new queue: 0s].
     #[arg(long, help_heading = "Members", value_name = "DURATION", value_parser = parse_duration)]
     sticky: Option<Duration>,
 
-    /// How long a caller waits before the overflow, such as 60s or 5m.
+    /// How long a caller waits before the overflow, such as 60s or 5m [default of a new queue: 1m].
     #[arg(long, help_heading = "Callers", value_name = "DURATION", value_parser = parse_duration)]
     queue_timeout: Option<Duration>,
-    /// How many may wait, or none for any number.
+    /// How many may wait; none: any number [default of a new queue: none].
     #[arg(long, help_heading = "Callers", value_name = "NUMBER", value_parser = or_none)]
     max_waiting: Option<Limit>,
-    /// When nobody may enter: never, nobody (is logged on), or words of paused, penalty, inuse, ringing, unavailable, wrapup
-    /// joined by commas: when one of them is true of each member who is logged on.
+    /// When nobody may enter: nobody (is logged on), or words of paused, penalty, inuse, ringing, unavailable, wrapup joined
+    /// by commas: when one of them is true of each member who is logged on; never: anybody may [default of a new queue:
+    /// nobody].
     #[arg(long, help_heading = "Callers", value_name = "WORDS")]
     join_empty: Option<Emptiness>,
-    /// When those who wait are sent on; the same words.
+    /// When those who wait are sent on; the same words [default of a new queue: nobody].
     #[arg(long, help_heading = "Callers", value_name = "WORDS")]
     leave_empty: Option<Emptiness>,
-    /// Where callers go whom the queue does not take or keep: dialplan, queue/NAME or extension/NUMBER.
+    /// Where callers go whom the queue does not take or keep: queue/NAME, extension/NUMBER, or dialplan: back to it [default
+    /// of a new queue: dialplan].
     #[arg(long, help_heading = "Callers", value_name = "TARGET")]
     pub(super) overflow: Option<Overflow>,
 
-    /// What a waiting caller presses to be called back and keep the place, one of 0-9, '*', '#'; '' for nothing.
+    /// What a waiting caller presses to be called back and keep the place, one of 0-9, '*', '#'; '' for nothing: no callback
+    /// [default of a new queue: ''].
     #[arg(long, help_heading = "Callback", value_name = "KEY")]
     callback_key: Option<String>,
-    /// How often a caller is tried.
+    /// How often a caller is tried [default of a new queue: 3].
     #[arg(long, help_heading = "Callback", value_name = "NUMBER")]
     callback_tries: Option<i32>,
-    /// How long after a try that did not reach them, such as 5m.
+    /// How long after a try that did not reach them, such as 5m [default of a new queue: 5m].
     #[arg(long, help_heading = "Callback", value_name = "DURATION", value_parser = parse_duration)]
     callback_retry: Option<Duration>,
-    /// How long their phone rings: shorter than a voice mailbox waits.
+    /// How long their phone rings: shorter than a voice mailbox waits [default of a new queue: 30s].
     #[arg(long, help_heading = "Callback", value_name = "DURATION", value_parser = parse_duration)]
     callback_ring_time: Option<Duration>,
-    /// How long a callback is kept, from the key on, such as 8h.
+    /// How long a callback is kept, from the key on, such as 8h [default of a new queue: 8h].
     #[arg(long, help_heading = "Callback", value_name = "DURATION", value_parser = parse_duration)]
     callback_keep: Option<Duration>,
-    /// How often callers are told their place or wait, such as 30s; the first time after as long; 0s: never.
+    /// How often callers are told their place or wait, such as 30s; the first time after as long; 0s: never [default of a new
+    /// queue: 0s].
     #[arg(long, help_heading = "While they wait", value_name = "DURATION", value_parser = parse_duration)]
     announce_frequency: Option<Duration>,
-    /// Whether that says their place in line: yes or no.
+    /// Whether that says their place in line: yes or no [default of a new queue: yes].
     #[arg(long, help_heading = "While they wait", value_name = "YES|NO", value_parser = yes_or_no)]
     announce_position: Option<bool>,
-    /// Whether it says how long it is going to take, as far as the last calls tell: yes or no.
+    /// Whether it says how long it is going to take, as far as the last calls tell: yes or no [default of a new queue: no].
     #[arg(long, help_heading = "While they wait", value_name = "YES|NO", value_parser = yes_or_no)]
     announce_holdtime: Option<bool>,
-    /// Sounds that callers hear time and again, without extension, joined by '&'; '' for none.
+    /// Sounds that callers hear time and again, without extension, joined by '&', each shorter than USHER_SILENCE_SECONDS
+    /// (60) of the dialplan; '' for none [default of a new queue: ''].
     #[arg(long, help_heading = "While they wait", value_name = "SOUNDS")]
     periodic_announce: Option<String>,
-    /// How often they do, such as 60s; the first time after as long; 0s: never.
+    /// How often they do, such as 60s; the first time after as long; 0s: never [default of a new queue: 1m].
     #[arg(long, help_heading = "While they wait", value_name = "DURATION", value_parser = parse_duration)]
     periodic_announce_frequency: Option<Duration>,
 
-    /// Sound that a member hears before the caller, ten seconds of it at most, without extension; '' for none.
+    /// Sound that a member hears before the caller, ten seconds of it at most, without extension; '' for none [default of a
+    /// new queue: ''].
     #[arg(long, help_heading = "Talks", value_name = "SOUND")]
     member_greeting: Option<String>,
-    /// Whether the talks of callers who enter from now on are recorded: yes or no.
+    /// Whether the talks of callers who enter from now on are recorded: yes or no [default of a new queue: no].
     #[arg(long, help_heading = "Talks", value_name = "YES|NO", value_parser = yes_or_no)]
     recording: Option<bool>,
-    /// Sound that tells callers so on entering, without extension; '' for none: tell them otherwise.
+    /// Sound that tells callers so on entering, without extension, shorter than USHER_SILENCE_SECONDS (60) of the dialplan;
+    /// '' for none: tell them otherwise [default of a new queue: usher/recorded].
     #[arg(long, help_heading = "Talks", value_name = "SOUND")]
     recording_prompt: Option<String>,
 
-    /// An answer within this time counts as in time in reports.
+    /// An answer within this time counts as in time in reports [default of a new queue: 20s].
     #[arg(long, help_heading = "Record", value_name = "DURATION", value_parser = parse_duration)]
     service_level: Option<Duration>,
 }
