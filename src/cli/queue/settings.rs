@@ -60,8 +60,8 @@ pub(in crate::cli) struct Settings {
     /// of a new queue: in English, '{queue}: Customer {name}'].
     #[arg(long)]
     pub(super) announcement: Option<String>,
-    /// Sound that a caller hears on entering, without extension, shorter than USHER_SILENCE_SECONDS (60) of the dialplan; ''
-    /// for none [default of a new queue: usher/support_team].
+    /// Sound that a caller hears on entering, without extension, at most half as long as the dialplan's USHER_SILENCE_SECONDS
+    /// (60); '' for none [default of a new queue: usher/support_team].
     #[arg(long)]
     greeting: Option<String>,
     /// Class of music on hold [default of a new queue: default].
@@ -139,8 +139,8 @@ pub(in crate::cli) struct Settings {
     /// Whether it says how long it is going to take, as far as the last calls tell: yes or no [default of a new queue: no].
     #[arg(long, help_heading = "While they wait", value_name = "YES|NO", value_parser = yes_or_no)]
     announce_holdtime: Option<bool>,
-    /// Sounds that callers hear time and again, without extension, joined by '&', each shorter than USHER_SILENCE_SECONDS
-    /// (60) of the dialplan; '' for none [default of a new queue: ''].
+    /// Sounds that callers hear time and again, without extension, joined by '&', together at most half as long as the
+    /// dialplan's USHER_SILENCE_SECONDS (60); '' for none [default of a new queue: ''].
     #[arg(long, help_heading = "While they wait", value_name = "SOUNDS")]
     periodic_announce: Option<String>,
     /// How often they do, such as 60s; the first time after as long; 0s: never [default of a new queue: 1m].
@@ -154,8 +154,8 @@ pub(in crate::cli) struct Settings {
     /// Whether the talks of callers who enter from now on are recorded: yes or no [default of a new queue: no].
     #[arg(long, help_heading = "Talks", value_name = "YES|NO", value_parser = yes_or_no)]
     recording: Option<bool>,
-    /// Sound that tells callers so on entering, without extension, shorter than USHER_SILENCE_SECONDS (60) of the dialplan;
-    /// '' for none: tell them otherwise [default of a new queue: usher/recorded].
+    /// Sound that tells callers so on entering, before the greeting, without extension; '' for none: tell them otherwise
+    /// [default of a new queue: usher/recorded].
     #[arg(long, help_heading = "Talks", value_name = "SOUND")]
     recording_prompt: Option<String>,
 
