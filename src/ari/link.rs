@@ -189,6 +189,7 @@ impl Keeper {
                 Ended::ConnectTimeout
                 | Ended::Credentials(_)
                 | Ended::NoAri { .. }
+                | Ended::ReadOnly
                 | Ended::Socket(_)
                 | Ended::Silent
                 | Ended::Closed
@@ -342,6 +343,10 @@ impl Keeper {
                 Way::Socket => self.over_socket(sink, waiting, request).await?.unwrap_or(Err(Error::OutcomeUnknown)),
                 Way::Http => self.http.send(&request).await,
             };
+            if matches!(result, Err(Error::Refused { status: 403, .. })) {
+                tracing::error!(server.name = %self.config.name, "{}", Ended::ReadOnly);
+                return Err(Ended::ReadOnly);
+            }
             if let Err(error) = result {
                 tracing::warn!(server.name = %self.config.name, %error, "Asterisk would not be set up as it should");
             }

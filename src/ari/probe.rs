@@ -8,9 +8,11 @@ use crate::{
     ari::{
         Error, Request,
         http::Http,
+        socket::READ_ONLY,
         wire::{Endpoint, Info},
     },
     config,
+    domain::id::ChannelId,
 };
 
 /// Modules without which the dialplan or the floor does not work, and what each is for.
@@ -71,19 +73,31 @@ struct Format {
     language: String,
 }
 
-/// Tries user and password, over HTTP: whoever is connected is not disturbed.
+/// A channel that nobody has: to hang it up changes nothing, and is refused to a user who may only read.
+const NOBODYS: &str = "usher-check";
+
+/// Tries user and password, and whether that user may change anything, over HTTP: whoever is connected is not disturbed.
 ///
 /// # Errors
 /// As [`probe`].
 pub async fn log_in(config: &config::Asterisk) -> Result<(), Error> {
     let http = client(config)?;
-    http.send(&Request::info()).await.map(drop)
+    http.send(&Request::info()).await?;
+    may_change(&http).await
+}
+
+async fn may_change(http: &Http) -> Result<(), Error> {
+    match http.send(&Request::hang_up(&ChannelId::new(NOBODYS))).await {
+        Ok(_) | Err(Error::Gone(_) | Error::Conflict(_)) => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// What a person is to do about an error of [`probe`] or [`log_in`].
 pub fn explain(error: &Error, config: &config::Asterisk) -> String {
     match error {
-        Error::Refused { status: 401 | 403, .. } => {
+        Error::Refused { status: 403, .. } => READ_ONLY.into(),
+        Error::Refused { status: 401, .. } => {
             "the user or the password is wrong: compare asterisk.user and its password file with ari.conf".into()
         }
         Error::Gone(_) => {
@@ -110,10 +124,11 @@ fn client(config: &config::Asterisk) -> Result<Http, Error> {
 /// URL: those count as there.
 ///
 /// # Errors
-/// [`Error::Refused`] with 401 for a wrong user or password, [`Error::Gone`] when there is no ARI at that address.
+/// [`Error::Refused`] with 401 for a wrong user or password, with 403 for a user who may only read, [`Error::Gone`] when there is no ARI at that address.
 pub async fn probe(config: &config::Asterisk, sounds: BTreeSet<&str>, recording: bool) -> Result<Findings, Error> {
     let http = client(config)?;
     let info: Info = http.send(&Request::info()).await?.json()?;
+    may_change(&http).await?;
     let modules: Vec<Module> = http.send(&Request::modules()).await?.json()?;
     let endpoints: Vec<Endpoint> = http.send(&Request::endpoints()).await?.json()?;
     let running = |name: &str| modules.iter().any(|module| module.name == name && module.status == "Running");

@@ -90,6 +90,10 @@ impl Waiting {
     }
 }
 
+/// What the status 403 to a request that changes something says.
+pub(super) const READ_ONLY: &str = "the user of ari.conf may only read, so that no call can be taken there: set read_only=no for \
+    asterisk.user in ari.conf, and run `asterisk -rx 'module reload res_ari.so'`";
+
 /// What ends a connection.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Ended {
@@ -101,6 +105,8 @@ pub(super) enum Ended {
         "there is no ARI at {url} (status {status}): check http.conf (enabled, prefix), ari.conf (enabled) and asterisk.url"
     )]
     NoAri { url: String, status: u16 },
+    #[error("{READ_ONLY}")]
+    ReadOnly,
     #[error("{0}")]
     Socket(#[source] Box<tungstenite::Error>),
     #[error("nothing was heard for {SILENCE:?}")]

@@ -144,6 +144,41 @@ async fn f16_a_service_that_hangs_keeps_no_caller_in_silence() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_asterisk_whose_user_may_only_read_is_named_and_counts_as_down_until_that_is_mended() {
+    let rig = house("readonly").start().await.unwrap();
+    let usher = rig.usher().unwrap();
+    assert!(usher.stop().await.unwrap().success());
+    let file = rig.pbx.folder().join("etc/site/ari.conf");
+    let right = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, right.replacen("[usher](+)\n", "[usher](+)\nread_only=yes\n", 1)).unwrap();
+    rig.pbx.cli("module reload res_ari.so").await.unwrap();
+    let _process = usher.spawn().unwrap();
+    log_says(&rig, "the user of ari.conf may only read", SOON).await;
+    wait::until("that link is down and the others are up", SOON, || async {
+        let body = ready_body(&rig).await;
+        let links = &body["links"];
+        let others = links["database"]["up"] == true && links["xmpp"]["up"] == true;
+        anyhow::ensure!(others && links["asterisk pbx"]["up"] == false, "{body}");
+        anyhow::ensure!(links["asterisk pbx"]["why"].to_string().contains("read_only=no"), "{body}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    let log = usher.log().unwrap();
+    assert!(log.lines().any(|line| line.contains("ERROR") && line.contains("read_only=no")), "{log}");
+    let check = crate::steps::command(&rig, &["check"]).await;
+    let table = String::from_utf8_lossy(&check.stdout).into_owned();
+    assert!(
+        !check.status.success() && table.matches("WRONG").count() == 1 && table.contains("read_only=no"),
+        "{table}"
+    );
+    // What it says to do helps.
+    std::fs::write(&file, right).unwrap();
+    rig.pbx.cli("module reload res_ari.so").await.unwrap();
+    ready_says(&rig, 200, RECONNECTED).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_asterisk_whose_password_is_wrong_is_named_and_callers_there_reach_the_members_all_the_same() {
     let rig = house("aripass").logged_on(&["1000"]).sql(&times(15, 60)).start().await.unwrap();
     app_queue_has(&rig, &["1000"]).await;
