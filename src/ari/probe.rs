@@ -15,27 +15,57 @@ use crate::{
     domain::id::ChannelId,
 };
 
-/// Modules without which the dialplan or the floor does not work, and what each is for.
-const NEEDED: [(&str, &str); 11] = [
+/// Modules without which the dialplan or the floor does not work, and what each is for. Others in `asterisk-conf/modules.conf`
+/// have a substitute, or a site may do without them.
+const NEEDED: [(&str, &str); 41] = [
     ("app_stasis.so", "Stasis()"),
+    ("res_ari.so", "ARI"),
+    ("res_ari_asterisk.so", "what this check asks for, and where FastAGI is"),
     ("res_ari_events.so", "events"),
     ("res_ari_channels.so", "calls"),
     ("res_ari_bridges.so", "joining two legs"),
     ("res_ari_playbacks.so", "prompts"),
     ("res_ari_endpoints.so", "the state of phones"),
     ("res_ari_applications.so", "subscriptions"),
+    ("res_stasis.so", "ARI"),
+    ("res_stasis_answer.so", "answering calls"),
+    ("res_stasis_playback.so", "prompts"),
+    ("res_http_websocket.so", "events"),
     ("res_agi.so", "AGI()"),
+    ("res_musiconhold.so", "music for those who wait"),
+    ("bridge_simple.so", "talks"),
+    ("bridge_softmix.so", "talks that are recorded, or have a third party for a moment"),
+    ("bridge_builtin_features.so", "transfers by the phone's own key"),
+    ("pbx_config.so", "the dialplan"),
+    ("app_channelredirect.so", "transfers by the phone's own key while the service is away"),
+    ("app_dial.so", "Dial()"),
+    ("app_exec.so", "ExecIf()"),
+    ("app_playback.so", "Playback()"),
+    ("app_read.so", "the keys that callers press in the menu"),
+    ("app_softhangup.so", "the end of a call whose caller hangs up while the service is away"),
+    ("app_stack.so", "Gosub()"),
+    ("func_callerid.so", "CALLERID()"),
+    ("func_channel.so", "CHANNEL(), by which members log on"),
+    ("func_cut.so", "CUT()"),
+    ("func_global.so", "GLOBAL(), the keys of the menu"),
+    ("func_logic.so", "IF()"),
     ("func_strings.so", "callers whose number or name holds line ends"),
     ("func_timeout.so", "bounds for a service that is away"),
-    ("app_softhangup.so", "the end of a call whose caller hangs up while the service is away"),
+    ("format_wav.so", "prompts"),
+    ("res_rtp_asterisk.so", "voice"),
+    ("chan_pjsip.so", "phones"),
+    ("res_pjsip.so", "phones"),
+    ("res_pjsip_session.so", "phones"),
+    ("res_pjsip_sdp_rtp.so", "phones"),
+    ("res_pjsip_registrar.so", "phones that register"),
+    ("res_pjsip_refer.so", "transfers by the phone's own key"),
 ];
 
 /// Those that recording needs besides.
-const RECORDING: [(&str, &str); 4] = [
+const RECORDING: [(&str, &str); 3] = [
     ("res_ari_recordings.so", "recording"),
     ("res_stasis_recording.so", "recording"),
     ("chan_bridge_media.so", "recording"),
-    ("format_wav.so", "recording"),
 ];
 
 /// Module that tells which sounds there are. The service does without it.
@@ -173,5 +203,62 @@ async fn find(http: &Http, name: &str) -> Result<Option<Sound>, Error> {
         Ok(response) => Ok(Some(response.json()?)),
         Err(Error::Gone(_)) => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHIPPED: &str = include_str!("../../asterisk-conf/modules.conf");
+
+    /// What is loaded and not asked for: there is another way, or it is a site's choice.
+    const DONE_WITHOUT: [&str; 33] = [
+        // Another module of the kind may serve.
+        "res_timing_timerfd.so",
+        "bridge_holding.so",
+        "codec_ulaw.so",
+        "codec_alaw.so",
+        "codec_a_mu.so",
+        "codec_resample.so",
+        "format_pcm.so",
+        "format_sln.so",
+        // Asterisk refuses to load what needs them.
+        "res_pjproject.so",
+        "res_pjsip_pubsub.so",
+        "res_speech.so",
+        "res_sorcery_astdb.so",
+        "res_sorcery_config.so",
+        "res_sorcery_memory.so",
+        "res_websocket_client.so",
+        "res_ari_model.so",
+        // How phones and trunks are known and let in is a site's own.
+        "res_pjsip_acl.so",
+        "res_pjsip_authenticator_digest.so",
+        "res_pjsip_caller_id.so",
+        "res_pjsip_dlg_options.so",
+        "res_pjsip_dtmf_info.so",
+        "res_pjsip_endpoint_identifier_ip.so",
+        "res_pjsip_endpoint_identifier_user.so",
+        "res_pjsip_nat.so",
+        "res_pjsip_outbound_authenticator_digest.so",
+        "res_pjsip_outbound_registration.so",
+        "res_pjsip_rfc3326.so",
+        // A site may do without.
+        "app_queue.so",
+        "func_rand.so",
+        "res_ari_device_states.so",
+        "res_ari_sounds.so",
+        "res_stasis_device_state.so",
+        "res_stasis_snoop.so",
+    ];
+
+    #[test]
+    fn each_module_that_is_shipped_is_asked_for_or_knowingly_not_and_none_else() {
+        let shipped: BTreeSet<&str> = SHIPPED.lines().filter_map(|line| line.strip_prefix("load => ")).collect();
+        let asked = NEEDED.into_iter().chain(RECORDING).map(|(name, _)| name);
+        let all: Vec<&str> = asked.chain(DONE_WITHOUT).collect();
+        assert_eq!(shipped, all.iter().copied().collect());
+        assert_eq!(shipped.len(), all.len(), "one stands twice");
     }
 }

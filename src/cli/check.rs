@@ -275,7 +275,11 @@ async fn asterisk(server: &crate::config::Asterisk, roster: Option<&Roster>, rep
     let online = findings.phones.iter().filter(|(_, online)| *online).count();
     report.good(what.clone(), format!("version {}, {online} of {} online", findings.version, count(phones, "phone")));
     for (module, purpose) in findings.missing {
-        report.wrong(what.clone(), format!("module {module} is not running ({purpose}): load it in modules.conf"));
+        let note = format!(
+            "module {module} is not running ({purpose}): add `load => {module}` to modules.conf, and run `asterisk -rx 'module \
+             load {module}'`"
+        );
+        report.wrong(what.clone(), note);
     }
     let unknown: Vec<&str> = roster
         .iter()

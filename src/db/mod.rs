@@ -17,6 +17,7 @@ pub mod callbacks;
 pub mod customers;
 pub mod heard;
 pub mod lease;
+pub mod left;
 pub mod listen;
 pub mod members;
 pub mod migrate;

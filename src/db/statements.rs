@@ -111,6 +111,8 @@ statements! {
     RECORD_CALLBACKS = include_str!("../../sql/queries/record_callbacks.sql");
     /// What became of them.
     RECORD_CALLBACK_STEPS = include_str!("../../sql/queries/record_callback_steps.sql");
+    /// Calls that have no end.
+    CALLS_LEFT_OPEN = include_str!("../../sql/queries/calls_left_open.sql");
     /// Callbacks that are not over.
     CALLBACKS_OPEN = include_str!("../../sql/queries/callbacks_open.sql");
     /// Those of them that are not wanted any more.

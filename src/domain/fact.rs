@@ -362,7 +362,8 @@ pub enum CallOutcome {
     UnknownQueue,
     /// The service was stopping: sent to the fallback.
     Stopped,
-    /// It was found gone after a time in which nothing could be seen.
+    /// The service died during the call, and its next run found the caller gone. When they went is not known: the end is told as of
+    /// the moment in which that was found.
     Lost,
     /// The caller, who had asked to be called back, was not reached.
     NotReached,

@@ -209,8 +209,13 @@ impl Service {
         self.desk.roster(Arc::clone(&first));
         self.step(Event::Roster(first));
         // Known before the first roster was.
-        let kept = self.callbacks.borrow().open.clone().unwrap_or_default();
+        let (kept, left) = {
+            let callbacks = self.callbacks.borrow();
+            (callbacks.open.clone().unwrap_or_default(), Arc::clone(&callbacks.left))
+        };
         self.step(Event::Kept(kept.to_vec()));
+        let servers = self.servers.keys().cloned().collect();
+        self.step(Event::LeftOpen { calls: left.to_vec(), servers });
         let mut watching = JoinSet::new();
         for (ari, incoming) in watchers {
             watching.spawn(listen::run(ari, incoming, self.inputs.clone()));

@@ -21,7 +21,7 @@ use tokio::{
     time::timeout,
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 use uuid::Uuid;
 
 pub use self::{callbacks::Callbacks, outbox::Counts, spool::check as check_folder};
@@ -155,7 +155,8 @@ pub async fn probe(config: &config::Database) -> Result<(), Fatal> {
         Ok(()) => Ok(()),
         Err(error) if error.remedy() == Remedy::Operator => Err(fatal(error)),
         Err(error) => {
-            warn!(why = %error, "the database is not there yet; waiting for it");
+            // Whoever waits for it says so.
+            debug!(why = %error, "the database is not there yet");
             Ok(())
         }
     }
@@ -302,7 +303,8 @@ impl Handle {
         timeout(within, asked).await.map_err(|_| Unavailable { why: Error::Timeout(within).to_string() })?
     }
 
-    /// The callbacks that were open at the start, known before the first [`Roster`] is, and those that were cancelled since.
+    /// The callbacks that were open at the start and the other calls that had no end then, known before the first [`Roster`] is, and
+    /// the callbacks that were cancelled since.
     pub fn callbacks(&self) -> watch::Receiver<Callbacks> {
         self.shared.callbacks.subscribe()
     }

@@ -177,8 +177,8 @@ impl Task {
         pool.bounded(work).await
     }
 
-    /// Whether the open callbacks have been loaded, which is done once: before anybody may change them.
-    async fn callbacks_are_known(&mut self) -> bool {
+    /// Whether what an earlier run has left open has been loaded, which is done once: before anybody may change it.
+    async fn what_was_left_is_known(&mut self) -> bool {
         if self.shared.callbacks.borrow().open.is_some() {
             return true;
         }
@@ -189,7 +189,7 @@ impl Task {
         if self.retry_at.is_some() {
             return false;
         }
-        match self.shared.load_callbacks().await {
+        match self.shared.load_what_was_left().await {
             Ok(()) => true,
             Err(failure) => {
                 self.failed(&failure);

@@ -91,6 +91,24 @@ async fn check_names_the_queue_whose_greeting_asterisk_does_not_have_and_is_cont
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn check_names_the_modules_that_transfers_miss_and_what_to_do_about_each() {
+    let rig = house("checkmodules").start().await.unwrap();
+    let modules = ["res_pjsip_refer.so", "app_channelredirect.so"];
+    for module in modules {
+        rig.pbx.cli(&format!("module unload {module}")).await.unwrap();
+    }
+    let (output, table) = check(&rig).await;
+    assert_eq!(output.status.code(), Some(1), "{table}");
+    assert_eq!(table.matches("WRONG").count(), 2, "{table}");
+    for module in modules {
+        assert!(table.contains(&format!("load => {module}")), "{module}: {table}");
+        rig.pbx.cli(&format!("module load {module}")).await.unwrap();
+    }
+    let (output, table) = check(&rig).await;
+    assert!(output.status.success(), "{table}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn check_names_the_server_that_is_down_and_a_schema_that_is_missing() {
     let rig = house("checkdown").own_postgres().start().await.unwrap();
     rig.usher().unwrap().stop().await.unwrap();

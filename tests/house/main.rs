@@ -9,6 +9,7 @@ mod caller;
 mod commands;
 mod compare;
 mod doubt;
+mod ends;
 mod fallback;
 mod faults;
 mod fence;

@@ -1,6 +1,6 @@
 //! What goes into the floor and what it asks for.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use crate::domain::{
     fact::{CallOutcome, Fact, Hold},
@@ -9,6 +9,7 @@ use crate::domain::{
     queue::{
         callback::{Kept, Missed},
         caller::Arrival,
+        left::LeftOpen,
         member::Device,
         roster::{CallerId, PastTalk, Roster, RosterChange},
         transfer::{TransferFailure, TransferMeans},
@@ -94,6 +95,13 @@ pub enum Event {
     },
     /// Callbacks that are open in the database; told once, after the first roster and before any Asterisk.
     Kept(Vec<Kept>),
+    /// Calls of an earlier run that have no end in the database; told once, right after the callbacks.
+    LeftOpen {
+        /// Which,
+        calls: Vec<LeftOpen>,
+        /// and the servers that are going to be asked what they have.
+        servers: BTreeSet<ServerId>,
+    },
     /// Somebody does not want this callback any more.
     Cancelled {
         /// Of this call.

@@ -6,7 +6,7 @@
 //!
 //! Here: the state, the events, and time. In `callers`: who comes, goes and is sent away. In `dispatch`: who gets whom. In
 //! `offers`: the life of an offer. In `transfers`: whom an agent sends on. In `callbacks`: who hangs up and is called when it is
-//! their turn; in `kept`: those of an earlier run. In `say`: what callers hear while they wait. In `roster`: what the database says.
+//! their turn; in `kept`: those of an earlier run; in `left`: calls of which that has told no end. In `say`: what callers hear while they wait. In `roster`: what the database says.
 //! In `members`: what keeps a member from being offered. In `links`: what becomes of all that when a link falls.
 
 mod alarms;
@@ -16,6 +16,7 @@ mod dispatch;
 #[cfg(test)]
 mod fixture;
 mod kept;
+mod left;
 mod lines;
 mod links;
 mod members;
@@ -50,6 +51,7 @@ use crate::domain::{
         callback::Callback,
         caller::{Caller, Stage},
         effect::{Effect, Event, Farewell},
+        left::LeftOpen,
         member::{Agent, Device, Work},
         roster::Queue,
         strategy::Dice,
@@ -81,6 +83,10 @@ pub struct Floor {
     callers: BTreeMap<CallId, Caller>,
     /// Whose callback is open.
     asked: BTreeMap<Asker, CallId>,
+    /// Calls of an earlier run that have no end and were not found yet.
+    left: BTreeMap<CallId, LeftOpen>,
+    /// Asterisk servers that were not asked for them yet.
+    unasked: BTreeSet<ServerId>,
     devices: BTreeMap<Interface, BTreeMap<ServerId, Device>>,
     /// Whose phone an interface is.
     owners: BTreeMap<Interface, BTreeSet<Extension>>,
@@ -111,6 +117,8 @@ impl Floor {
             agents: BTreeMap::new(),
             callers: BTreeMap::new(),
             asked: BTreeMap::new(),
+            left: BTreeMap::new(),
+            unasked: BTreeSet::new(),
             devices: BTreeMap::new(),
             owners: BTreeMap::new(),
             engaged: BTreeMap::new(),
@@ -152,6 +160,7 @@ impl Floor {
             Event::CallerPressed { call, key } => self.caller_pressed(call, key, now, &mut out),
             Event::Promised { call } => self.promised(call, &mut out),
             Event::Kept(kept) => self.kept(kept, now, &mut out),
+            Event::LeftOpen { calls, servers } => self.left_open(calls, servers),
             Event::Cancelled { call } => self.cancelled(call, now, &mut out),
             Event::BackAnswered { server, call, attempt } => {
                 self.back_answered(server, call, attempt, now, &mut out);

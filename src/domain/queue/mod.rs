@@ -8,6 +8,7 @@ pub mod choice;
 pub mod effect;
 pub mod floor;
 pub mod keys;
+pub mod left;
 pub mod member;
 pub mod mirror;
 pub mod policy;

@@ -113,7 +113,7 @@ outcomes! {
     UnknownQueue = "unknown_queue";
     /// The service was stopping.
     Stopped = "stopped";
-    /// Found gone after a gap.
+    /// Found gone after a restart of the service; when they went is not known.
     Lost = "lost";
     /// Asked to be called back, and was not reached.
     NotReached = "not_reached";
@@ -138,14 +138,19 @@ impl FromStr for Outcome {
 }
 
 impl History {
-    /// How long the caller waited; `None`: still does.
+    /// How long the caller waited; `None`: still does, or nobody saw them go.
     pub fn wait(&self) -> Option<Duration> {
-        self.answered_at.or(self.ended_at).map(|until| between(self.entered_at, until))
+        self.answered_at.or(self.seen_to_end_at()).map(|until| between(self.entered_at, until))
     }
 
-    /// How long they talked; `None`: never did, or still do.
+    /// How long they talked; `None`: never did, or still do, or nobody saw the end.
     pub fn talk(&self) -> Option<Duration> {
-        Some(between(self.answered_at?, self.ended_at?))
+        Some(between(self.answered_at?, self.seen_to_end_at()?))
+    }
+
+    /// When it ended, unless that is only the moment in which it was found to be over.
+    fn seen_to_end_at(&self) -> Option<Timestamp> {
+        self.ended_at.filter(|_| self.outcome != Some(Outcome::Lost))
     }
 
     /// Whether it was answered within the service level.
@@ -214,6 +219,14 @@ pub(crate) mod tests {
         assert_eq!((waiting().wait(), waiting().talk(), waiting().is_in_time()), (None, None, false));
         let abandoned = History { ended_at: Some(at(30)), outcome: Some(Outcome::Abandoned), ..waiting() };
         assert_eq!((abandoned.wait(), abandoned.talk()), (Some(Duration::from_secs(30)), None));
+    }
+
+    #[test]
+    fn a_call_that_was_lost_for_a_week_is_no_week_of_waiting_or_of_talk() {
+        let lost = History { ended_at: Some(at(604_800)), outcome: Some(Outcome::Lost), ..waiting() };
+        assert_eq!((lost.wait(), lost.talk()), (None, None));
+        let talked = History { answered_at: Some(at(5)), ..lost };
+        assert_eq!((talked.wait(), talked.talk()), (Some(Duration::from_secs(5)), None));
     }
 
     #[test]

@@ -64,7 +64,7 @@ impl Task {
 
     /// Loads everything.
     async fn load(&mut self) -> Option<News> {
-        if !self.callbacks_are_known().await {
+        if !self.what_was_left_is_known().await {
             self.put_back(&Due::Everything);
             return None;
         }

@@ -51,6 +51,7 @@ impl Floor {
 
     fn admit(&mut self, arrival: Arrival, entered: Now, age: Duration, out: &mut Vec<Effect>) {
         self.tickets += 1;
+        self.is_found(arrival.call);
         out.push(Effect::Record(Fact::CallEntered {
             call: arrival.call,
             server: arrival.server.clone(),
@@ -196,6 +197,7 @@ impl Floor {
         out: &mut Vec<Effect>,
     ) {
         let call = arrival.call;
+        self.is_found(call);
         match self.callers.get(&call).map(|known| (known.stage, known.has_out(offer))) {
             None => {}
             Some((_, true) | (Stage::Talking, _)) => return,
@@ -251,6 +253,7 @@ impl Floor {
         out: &mut Vec<Effect>,
     ) {
         let call = arrival.call;
+        self.is_found(call);
         match self.callers.get(&call).map(|caller| caller.callback.as_ref().map(|callback| &callback.reach)) {
             None => {}
             // From the database: this is what has become of it.

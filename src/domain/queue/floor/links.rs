@@ -29,6 +29,7 @@ impl Floor {
 
     pub(super) fn server_up(&mut self, server: ServerId, now: Now, out: &mut Vec<Effect>) {
         self.settle_the_unsure(&server, now, out);
+        self.end_the_lost(&server, now, out);
         let calls = self.callers_on(&server);
         for call in &calls {
             if self.callers.get_mut(call).is_some_and(|caller| caller.may_hear_nothing()) {

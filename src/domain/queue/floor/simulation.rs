@@ -124,6 +124,7 @@ fn whatever_a_shift_brings_the_floor_keeps_its_promises_and_comes_to_rest() {
         "calls back rejected",
         "calls back whose member went",
         "calls cancelled",
+        "calls lost",
         "calls not reached",
         "calls sent to a phone",
         "calls that came again",

@@ -18,6 +18,7 @@ mod callbacks;
 mod calls;
 mod free;
 mod going;
+mod left;
 mod links;
 mod pairs;
 mod policies;

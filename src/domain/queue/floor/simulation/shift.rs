@@ -27,6 +27,7 @@ use crate::domain::{
         caller::{Arrival, Stage},
         effect::{Event, LegEnd},
         floor::{Floor, fixture},
+        left::LeftOpen,
         roster::{self, Roster},
     },
 };
@@ -160,6 +161,8 @@ pub(super) struct Shift {
     pub(super) asked: BTreeMap<CallId, (Arrival, u64)>,
     /// The rows of callbacks that are open, as the ledger has written them.
     kept: BTreeMap<CallId, Kept>,
+    /// The rows of calls that have no end.
+    open: BTreeMap<CallId, LeftOpen>,
     /// Since when the leg of a callback is being taken down.
     clearing: BTreeMap<CallId, u64>,
     members: Vec<Member>,
@@ -220,6 +223,7 @@ impl Shift {
             dismissed: BTreeSet::new(),
             asked: BTreeMap::new(),
             kept: BTreeMap::new(),
+            open: BTreeMap::new(),
             clearing: BTreeMap::new(),
             members,
             queues,
@@ -440,6 +444,9 @@ impl Shift {
         self.write_what_waits();
         self.load_all();
         self.step(Event::Kept(self.kept.values().cloned().collect()));
+        let calls = self.open.values().filter(|left| !self.kept.contains_key(&left.call)).cloned().collect();
+        let servers = self.world.servers.iter().map(|server| server.id.clone()).collect();
+        self.step(Event::LeftOpen { calls, servers });
         self.step(Event::PastTalks(Arc::new(self.witness.talks())));
     }
 

@@ -4,12 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use super::{super::rules, Plan, Shift};
 use crate::domain::{
-    fact::Fact,
+    fact::{CallOutcome, Fact},
     id::QueueName,
     queue::{
         callback::{Kept, KeptState},
         effect::{Effect, Event},
         floor::fixture,
+        left::LeftOpen,
         roster::{self, Roster},
     },
 };
@@ -203,6 +204,40 @@ impl Shift {
             | Fact::OfferEnded { .. }
             | Fact::CallOverflowed { .. }
             | Fact::CallTransferred { .. }
+            | Fact::TransferFailed { .. }
+            | Fact::CallHeld { .. }
+            | Fact::WrapUp { .. }
+            | Fact::AutoPaused { .. } => {}
+        }
+    }
+
+    /// What the ledger writes of calls that are not over.
+    pub(super) fn write_call(&mut self, fact: &Fact) {
+        match fact {
+            Fact::CallEntered { call, server, customer, .. } => {
+                let left = LeftOpen { call: *call, server: server.clone(), customer: customer.id, talked_with: None };
+                // Entered again in a later run: the row is there.
+                self.open.entry(*call).or_insert(left);
+            }
+            Fact::CallAnswered { call, extension, .. } => {
+                let member = Some(extension).filter(|extension| extension.number_outside().is_none());
+                self.open.get_mut(call).unwrap().talked_with = member.cloned();
+            }
+            Fact::CallTransferred { call, .. } => self.open.get_mut(call).unwrap().talked_with = None,
+            Fact::CallEnded { call, outcome, .. } => {
+                if *outcome == CallOutcome::Lost {
+                    assert!(!self.world.callers.contains_key(call), "lost and still there: {call}");
+                }
+                assert!(self.open.remove(call).is_some(), "ended twice in the record: {call}");
+            }
+            Fact::Recording { .. }
+            | Fact::CallOffered { .. }
+            | Fact::CallRinging { .. }
+            | Fact::OfferEnded { .. }
+            | Fact::CallOverflowed { .. }
+            | Fact::CallbackAsked { .. }
+            | Fact::CallbackCalled { .. }
+            | Fact::CallbackMissed { .. }
             | Fact::TransferFailed { .. }
             | Fact::CallHeld { .. }
             | Fact::WrapUp { .. }

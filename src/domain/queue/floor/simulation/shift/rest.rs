@@ -52,6 +52,7 @@ impl Shift {
         assert!(self.world.legs.is_empty(), "legs are left in Asterisk: {:?}", self.world.legs);
         assert!(self.world.backs.is_empty(), "callers are still called back: {:?}", self.world.backs);
         assert!(self.kept.is_empty(), "callbacks are left: {:?}", self.kept);
+        assert!(self.open.is_empty(), "calls without an end: {:?}", self.open);
         assert!(self.world.bridges.is_empty(), "bridges are left in Asterisk: {:?}", self.world.bridges);
     }
 }

@@ -54,6 +54,7 @@ impl Shift {
             Event::HandedOver { .. } => self.witness.tally.count("callers handed over"),
             Event::PastTalks(_)
             | Event::TalkOver { .. }
+            | Event::LeftOpen { .. }
             | Event::CallerPressed { .. }
             | Event::Promised { .. }
             | Event::Cancelled { .. }
@@ -116,6 +117,7 @@ impl Shift {
                     self.later(after, Plan::Written(fact.clone()));
                 }
                 self.write_callback(fact);
+                self.write_call(fact);
                 return self.witness.recorded(fact, self.now());
             }
             Effect::Update { pop } => return self.witness.updated(pop),

@@ -153,6 +153,14 @@ impl Witness {
                 let known = self.wrap_up.entry(extension.clone()).or_insert(*until);
                 *known = (*known).max(*until);
             }
+            Fact::CallEnded { call, extension, outcome: CallOutcome::Lost } => {
+                self.tally.count(end_of_call(CallOutcome::Lost));
+                assert!(!self.on_the_floor.contains(call), "lost on the floor");
+                if let (Some(extension), Some(customer)) = (extension, self.customers.get(call)) {
+                    self.partners.insert(*customer, (extension.clone(), now.utc));
+                }
+                self.turns.extend(extension.iter().map(|extension| (extension.clone(), now.utc)));
+            }
             Fact::CallEnded { call, extension, outcome } => {
                 self.tally.count(end_of_call(*outcome));
                 self.taken_over_now |= *outcome == CallOutcome::CalledAgain;
