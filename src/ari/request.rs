@@ -296,12 +296,13 @@ impl Request {
             .with("channel", channel.as_str())
     }
 
-    /// Records what is said in a bridge into the file `NAME.wav`, until the bridge is gone. Refused if there is one already.
+    /// Records what is said in a bridge into the file `NAME.wav`, until the bridge is gone; goes on at the end of a file that is
+    /// there. A conflict if that is being done already.
     pub fn record(bridge: &BridgeId, name: &str) -> Self {
         Self::new(Method::Post, format!("bridges/{}/record", encode(bridge.as_str())))
             .with("name", name)
             .with("format", "wav")
-            .with("ifExists", "fail")
+            .with("ifExists", "append")
     }
 
     /// Takes a bridge down.

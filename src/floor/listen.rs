@@ -22,13 +22,16 @@ const CUSTOMER_ID: &str = "CUSTOMER_ID";
 const CUSTOMER_CODE: &str = "CUSTOMER_CODE";
 const CUSTOMER_NAME: &str = "CUSTOMER_NAME";
 /// Channel variable with the caller's priority, a whole number; 0 without it.
-const PRIORITY: &str = "USHER_PRIORITY";
+pub(super) const PRIORITY: &str = "USHER_PRIORITY";
 /// Channel variables with the penalties of the members whom the caller may be given, as app_queue has them.
 const MIN_PENALTY: &str = "QUEUE_MIN_PENALTY";
 const MAX_PENALTY: &str = "QUEUE_MAX_PENALTY";
 /// Channel variables that we leave on the channel, so that a later run of the service knows the call.
 const CALL: &str = "USHER_CALL";
 pub(super) const ENTERED: &str = "USHER_ENTERED";
+/// Variable of a caller's leg that has the place of an earlier call: `CALL TIME`, since when they wait. It names the call, because a
+/// channel may come in again.
+pub(super) const SINCE: &str = "USHER_SINCE";
 /// Variable of a member's leg.
 pub(super) const EXTENSION: &str = "USHER_EXTENSION";
 
@@ -160,6 +163,7 @@ fn found(ari: &Ari, channel: &wire::Channel, call: CallId, values: &[String; COU
             most: most.parse().unwrap_or(Penalties::ALL.most),
         },
         returns_to: None,
+        since: None,
     };
     Found { arrival, entered: marked.and_then(|_| entered.parse().ok()) }
 }

@@ -18,7 +18,7 @@ use crate::{
     },
     floor::{
         Service,
-        listen::{ENTERED, QUEUE},
+        listen::{ENTERED, PRIORITY, QUEUE, SINCE},
         settled,
         transfers::RETURNS_TO,
     },
@@ -95,6 +95,13 @@ impl Service {
                 let Some(ari) = self.servers.get(&server) else { return };
                 drop(ari.send(Request::set_variable(&channel, QUEUE, queue.as_str())));
                 drop(ari.send(Request::set_variable(&channel, ENTERED, &Timestamp::now().to_string())));
+                drop(ari.send(Request::set_variable(&channel, SINCE, "")));
+            }
+            Effect::TakesPlace { call, server, channel, since, priority } => {
+                self.hush(call);
+                let Some(ari) = self.servers.get(&server) else { return };
+                drop(ari.send(Request::set_variable(&channel, SINCE, &format!("{call} {since}"))));
+                drop(ari.send(Request::set_variable(&channel, PRIORITY, &priority.to_string())));
             }
             Effect::ReturnsTo { call, server, channel, agent } => {
                 self.hush(call);
@@ -260,12 +267,13 @@ impl Service {
         let file = format!("{}.wav", name.as_str());
         self.replies.push(Box::pin(async move {
             match asked.wait().await {
-                Ok(_) => Some(Event::RecordingBegun { call, file }),
+                // A conflict: it goes on, and only the answer to an earlier order was lost.
+                Ok(_) | Err(Error::Conflict(_)) => Some(Event::RecordingBegun { call, file }),
                 Err(error @ (Error::NotSent | Error::OutcomeUnknown)) => {
-                    tracing::warn!(call.id = %call, %error, "whether the talk is recorded is not known: the link fell");
+                    tracing::warn!(call.id = %call, %error, "whether the talk is recorded is not known: the link fell; it is asked for again when it is back");
                     None
                 }
-                Err(error @ (Error::Gone(_) | Error::Conflict(_) | Error::Refused { .. })) => {
+                Err(error @ (Error::Gone(_) | Error::Refused { .. })) => {
                     tracing::error!(call.id = %call, %error, "the talk is not recorded: Asterisk refused");
                     None
                 }

@@ -23,7 +23,7 @@ use crate::{
         Service,
         bounds::{SILENCE, parse_silence},
         device_of,
-        listen::{EXTENSION, Found, Reading},
+        listen::{EXTENSION, Found, Reading, SINCE},
         perform::ANSWERED,
         transfers::{self, RETURNS_TO},
     },
@@ -102,14 +102,14 @@ pub(super) async fn take(ari: &Ari) -> Result<Snapshot, Error> {
                     continue;
                 }
             }
-            let marks = [ANSWERED, RETURNS_TO].map(|mark| ari.send(Request::variable(&id, mark)));
+            let marks = [ANSWERED, RETURNS_TO, SINCE].map(|mark| ari.send(Request::variable(&id, mark)));
             reading.push((channel, Reading::start(ari, &id), marks));
         } else {
             backs.extend(parse_back_channel(&id));
         }
     }
     let mut callers = Vec::new();
-    for (channel, reading, [answered, returns_to]) in reading {
+    for (channel, reading, [answered, returns_to, since]) in reading {
         let mut found = match reading.finish(ari, channel, CallId(uuid::Uuid::now_v7())).await {
             Ok(found) => found,
             Err(Error::Gone(_)) => continue,
@@ -117,6 +117,7 @@ pub(super) async fn take(ari: &Ari) -> Result<Snapshot, Error> {
         };
         let talked_with = marked(answered, found.arrival.call).await?;
         found.arrival.returns_to = marked(returns_to, found.arrival.call).await?;
+        found.arrival.since = parse_since(&text(since).await?, found.arrival.call);
         callers.push((found, talked_with));
     }
     let mut known_legs = Vec::new();
@@ -164,6 +165,12 @@ async fn text(answer: Answer) -> Result<String, Error> {
 fn parse_mark(mark: &str, call: CallId) -> Option<Extension> {
     let (of, extension) = mark.split_once(' ')?;
     (of == call.to_string() && !extension.is_empty()).then(|| Extension::new(extension))
+}
+
+/// Since when the caller of this call waits, as the mark says.
+fn parse_since(mark: &str, call: CallId) -> Option<Timestamp> {
+    let (of, since) = mark.split_once(' ')?;
+    since.parse().ok().filter(|_| of == call.to_string())
 }
 
 /// Whether a phone's own transfer has taken the member's leg out of the bridge of this call.

@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
@@ -41,6 +42,8 @@ pub struct Arrival {
     pub penalties: Penalties,
     /// Who was transferring them when an earlier run of the service ended, and was not heard of again.
     pub returns_to: Option<Extension>,
+    /// Since when they wait, for one who has the place of an earlier call; `None`: since they entered.
+    pub since: Option<Timestamp>,
 }
 
 /// The penalties of members whom a caller may be given, both ends included.
@@ -205,8 +208,8 @@ pub struct Caller {
     pub told: Told,
     /// Whether they were told on entering their queue that it records.
     pub told_of_recording: bool,
-    /// Whether the recording was asked for: it goes on with whomever they are sent on to.
-    pub is_recorded: bool,
+    /// How far the recording has come: it goes on with whomever they are sent on to.
+    pub recording: Recording,
 }
 
 /// What a caller is told while they wait, and how far that has come.
@@ -236,6 +239,17 @@ impl Told {
         self.now = Some(self.last);
         self.last
     }
+}
+
+/// How far the recording of a call has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recording {
+    /// Nobody has asked for it.
+    Not,
+    /// It was asked for.
+    Asked,
+    /// Asterisk says that it has begun.
+    Begun,
 }
 
 /// Whether a caller who waits was put into the bridge and not taken out again, as far as we know.
@@ -308,7 +322,7 @@ impl Caller {
                 last: base,
             },
             told_of_recording: false,
-            is_recorded: false,
+            recording: Recording::Not,
         }
     }
 

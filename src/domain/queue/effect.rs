@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use jiff::Timestamp;
+
 use crate::domain::{
     fact::{CallOutcome, Fact, Hold},
     id::{CallId, ChannelId, Extension, Interface, OfferNo, QueueName, ServerId},
@@ -384,6 +386,19 @@ pub enum Effect {
         channel: ChannelId,
         /// is in this queue.
         queue: QueueName,
+    },
+    /// Note on the caller's leg that they have the place of an earlier call of theirs.
+    TakesPlace {
+        /// The call,
+        call: CallId,
+        /// on this Asterisk,
+        server: ServerId,
+        /// by this leg,
+        channel: ChannelId,
+        /// waits since then,
+        since: Timestamp,
+        /// with this priority.
+        priority: i32,
     },
     /// Note on the caller's leg, for a later run of the service, who is transferring them, or that nobody is.
     ReturnsTo {

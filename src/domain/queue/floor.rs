@@ -43,7 +43,7 @@ use self::{
     partners::Partners,
 };
 use crate::domain::{
-    fact::{CallOutcome, Fact},
+    fact::CallOutcome,
     id::{CallId, Extension, Interface, OfferNo, QueueName, ServerId},
     now::Now,
     pop::PopOutcome,
@@ -176,7 +176,7 @@ impl Floor {
             Event::HandedOver { call, offer, to } => self.handed_over((call, offer), &to, now, &mut out),
             Event::KeyPressed { call, offer, key } => self.key_pressed((call, offer), key, now, &mut out),
             Event::HoldChanged { call, offer, hold } => self.hold_changed((call, offer), hold, &mut out),
-            Event::RecordingBegun { call, file } => out.push(Effect::Record(Fact::Recording { call, file })),
+            Event::RecordingBegun { call, file } => self.recording_begun(call, file, &mut out),
             Event::MemberGreeted { call, offer } => self.member_greeted(call, offer, now, &mut out),
             Event::Said { call, number } => self.said(call, number, &mut out),
             Event::DeviceChanged { server, interface, device } => self.device_changed(server, interface, device),

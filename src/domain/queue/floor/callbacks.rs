@@ -79,9 +79,10 @@ impl Floor {
     }
 
     /// Gives a caller who waits the place of a callback that they asked for in an earlier call, if it is better, and ends that.
-    pub(super) fn take_over(&mut self, call: CallId, now: Now, out: &mut Vec<Effect>) {
-        let Some(before) = self.callback_of(call) else { return };
-        let Some(old) = self.callers.get(&before).map(Caller::place) else { return };
+    /// Whether there was one.
+    pub(super) fn take_over(&mut self, call: CallId, now: Now, out: &mut Vec<Effect>) -> bool {
+        let Some(before) = self.callback_of(call) else { return false };
+        let Some(old) = self.callers.get(&before).map(Caller::place) else { return false };
         self.end_callback(before, CallOutcome::CalledAgain, now, out);
         self.leave_line(call);
         if let Some(caller) = self.callers.get_mut(&call) {
@@ -89,6 +90,17 @@ impl Floor {
             (caller.since, caller.ticket) = (caller.since, caller.ticket).min((old.since, old.ticket));
         }
         self.line_up(call);
+        true
+    }
+
+    /// Has the place that a caller has taken over kept for a later run: it is on no callback any more.
+    pub(super) fn mark_place(&mut self, call: CallId, now: Now, out: &mut Vec<Effect>) {
+        let Some(caller) = self.callers.get_mut(&call) else { return };
+        let since = earlier(now, now.steady.saturating_duration_since(caller.since)).utc;
+        caller.arrival.since = Some(since);
+        let (server, channel, priority) =
+            (caller.arrival.server.clone(), caller.arrival.channel.clone(), caller.arrival.priority);
+        out.push(Effect::TakesPlace { call, server, channel, since, priority });
     }
 
     /// A callback that the same customer asked for in another call, and that has not led to a talk.

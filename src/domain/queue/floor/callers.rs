@@ -11,7 +11,7 @@ use crate::domain::{
         callback::Reach,
         caller::{Arrival, Caller, Offer, OfferState, Penalties, Stage},
         effect::{Effect, Farewell},
-        floor::{Doors, Floor, Leg, alarms::Alarm, earlier, lines::Line},
+        floor::{Doors, Floor, Leg, alarms::Alarm, earlier, kept::at_steady, lines::Line},
         member::Work,
         policy::{Emptiness, Overflow},
     },
@@ -41,7 +41,11 @@ impl Floor {
             self.back_on_the_line(&arrival, now, out);
         } else {
             let returns_to = arrival.returns_to.clone().filter(|_| self.doors == Doors::Open);
+            let since = arrival.since.map(|since| at_steady(now, since));
             self.admit(arrival, earlier(now, age), age, out);
+            if let (Some(since), Some(caller)) = (since, self.callers.get_mut(&call)) {
+                caller.since = caller.since.min(since);
+            }
             match returns_to {
                 Some(agent) => self.transfer_found(call, agent, now, out),
                 None => self.enter(call, Coming::Back, now, out),
@@ -67,8 +71,8 @@ impl Floor {
     fn enter(&mut self, call: CallId, coming: Coming, now: Now, out: &mut Vec<Effect>) {
         let refused = self.reason_to_turn_back(call, coming).or_else(|| self.reason_to_leave(call, now));
         self.line_up(call);
-        if refused.is_none() && coming == Coming::In {
-            self.take_over(call, now, out);
+        if refused.is_none() && coming == Coming::In && self.take_over(call, now, out) {
+            self.mark_place(call, now, out);
         }
         if let Some(outcome) = refused {
             return self.send_away(call, outcome, now, out);
@@ -360,6 +364,7 @@ impl Floor {
         let before = std::mem::replace(&mut caller.arrival.queue, next.clone());
         caller.been.insert(before);
         caller.since = now.steady;
+        caller.arrival.since = None;
         caller.timed_from = now.steady;
         caller.ticket = self.tickets;
         caller.skipped.clear();

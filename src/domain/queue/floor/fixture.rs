@@ -95,6 +95,7 @@ pub(super) fn arrival(number: u64, server: &ServerId, queue: &QueueName) -> Arri
         priority: 0,
         penalties: Penalties::ALL,
         returns_to: None,
+        since: None,
     }
 }
 
@@ -133,6 +134,7 @@ pub(super) fn words(effect: &Effect) -> String {
         Effect::GiveBack { call, outcome, to: Some(to), .. } => {
             format!("give back {} to {}: {}", short(*call), to.as_str(), outcome.as_str())
         }
+        Effect::TakesPlace { call, .. } => format!("mark the place of {}", short(*call)),
         Effect::Moved { call, queue, .. } => format!("move {} to {}", short(*call), queue.as_str()),
         Effect::ReturnsTo { call, agent: Some(agent), .. } => format!("note {} of {}", short(*call), agent.as_str()),
         Effect::ReturnsTo { call, agent: None, .. } => format!("note {} of nobody", short(*call)),

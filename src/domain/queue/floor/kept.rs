@@ -53,6 +53,7 @@ impl Floor {
             priority: kept.priority,
             penalties: kept.penalties,
             returns_to: None,
+            since: None,
         };
         let age = age(now, kept.entered);
         self.tickets += 1;
@@ -180,7 +181,7 @@ fn age(now: Now, at: Timestamp) -> Duration {
 }
 
 /// The same moment on the steady clock, as far as it goes.
-fn at_steady(now: Now, at: Timestamp) -> Instant {
+pub(super) fn at_steady(now: Now, at: Timestamp) -> Instant {
     match Duration::try_from(at.duration_since(now.utc)) {
         Ok(ahead) => now.steady.checked_add(ahead).unwrap_or(now.steady),
         Err(_) => earlier(now, age(now, at)).steady,

@@ -35,6 +35,7 @@ impl Floor {
             if self.callers.get_mut(call).is_some_and(|caller| caller.may_hear_nothing()) {
                 out.push(Effect::Music { call: *call });
             }
+            self.record_again(*call, out);
         }
         self.up.insert(server);
         // What could not be done without the link is due now.

@@ -8,7 +8,7 @@ use crate::domain::{
     now::Now,
     pop::{PopOutcome, PopState},
     queue::{
-        caller::{Caller, Offer, OfferState, Stage},
+        caller::{Caller, Offer, OfferState, Recording, Stage},
         choice::Choice,
         effect::{Effect, Farewell, LegEnd, Ring},
         floor::{Floor, Leg, alarms::Alarm},
@@ -230,10 +230,25 @@ impl Floor {
     fn record_talk(&mut self, call: CallId, out: &mut Vec<Effect>) {
         let records = self.queue_of(call).is_some_and(|queue| queue.talk.recording);
         let Some(caller) = self.callers.get_mut(&call) else { return };
-        if records && caller.told_of_recording && !caller.is_recorded {
-            caller.is_recorded = true;
+        if records && caller.told_of_recording && caller.recording == Recording::Not {
+            caller.recording = Recording::Asked;
             out.push(Effect::RecordTalk { call, server: caller.arrival.server.clone() });
         }
+    }
+
+    /// The link is back: a recording that was asked for and not heard of is asked for again. Twice does no harm.
+    pub(super) fn record_again(&mut self, call: CallId, out: &mut Vec<Effect>) {
+        let Some(caller) = self.callers.get(&call) else { return };
+        if caller.recording == Recording::Asked && caller.stage == Stage::Talking {
+            out.push(Effect::RecordTalk { call, server: caller.arrival.server.clone() });
+        }
+    }
+
+    pub(super) fn recording_begun(&mut self, call: CallId, file: String, out: &mut Vec<Effect>) {
+        if let Some(caller) = self.callers.get_mut(&call) {
+            caller.recording = Recording::Begun;
+        }
+        out.push(Effect::Record(Fact::Recording { call, file }));
     }
 
     pub(super) fn leg_gone(&mut self, call: CallId, number: OfferNo, end: LegEnd, now: Now, out: &mut Vec<Effect>) {

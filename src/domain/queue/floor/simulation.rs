@@ -143,6 +143,10 @@ fn whatever_a_shift_brings_the_floor_keeps_its_promises_and_comes_to_rest() {
         let times = tally.0.get(what).copied().unwrap_or(0);
         assert!(times >= shifts / 1_000, "too dull: {what} {times} times");
     }
+    for what in ["places taken over that were kept", "recordings asked for again"] {
+        let times = tally.0.get(what).copied().unwrap_or(0);
+        assert!(times >= shifts / 5_000, "too dull: {what} {times} times");
+    }
     // Two answers within the few milliseconds that a request takes.
     let what = "answers that were told they are too late";
     assert!(tally.0.get(what).copied().unwrap_or(0) >= shifts / 5_000, "too dull: {what}");

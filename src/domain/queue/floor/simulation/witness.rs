@@ -84,6 +84,8 @@ pub(super) struct Witness {
     queue_of: BTreeMap<CallId, QueueName>,
     /// Where each caller stands: they keep that as long as they are in that queue.
     places: BTreeMap<CallId, (QueueName, Instant, u64)>,
+    /// Since when those wait who were found with the place of an earlier call; looked at once.
+    pub(super) kept_places: BTreeMap<CallId, Instant>,
     /// Who sent on the callers who were not answered since.
     sent_on: BTreeMap<CallId, Extension>,
     /// The call that was handed over in this step.
@@ -144,6 +146,12 @@ impl Witness {
         if !self.on_the_floor.contains(&call) {
             self.entered.insert(call, entered);
         }
+    }
+
+    /// A caller comes to the floor who has waited since then, since they have the place of an earlier call.
+    pub(super) fn has_place(&mut self, call: CallId, since: Instant) {
+        self.tally.count("places taken over that were kept");
+        self.kept_places.insert(call, since);
     }
 
     /// A callback from before the restart comes to the floor.

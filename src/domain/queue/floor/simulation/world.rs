@@ -134,8 +134,6 @@ pub(super) struct World {
     pub(super) backs: BTreeMap<(CallId, u32), Back>,
     pub(super) bridges: BTreeSet<CallId>,
     pub(super) phones: BTreeMap<Extension, Phone>,
-    /// Calls of which there is a recording.
-    pub(super) recorded: BTreeSet<CallId>,
 }
 
 impl World {

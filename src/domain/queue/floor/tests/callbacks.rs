@@ -329,3 +329,27 @@ fn a_callback_that_is_cancelled_is_gone_and_a_talk_goes_on() {
     bench.joined(1, 2);
     assert_eq!(bench.step(Event::Cancelled { call: call(1) }), [] as [&str; 0]);
 }
+
+#[test]
+fn the_place_that_a_new_call_took_over_is_on_its_leg_and_kept_after_a_restart() {
+    let mut bench = calls_back(&[]);
+    bench.asks(1);
+    bench.now = bench.now.plus(Duration::from_secs(30));
+    bench.step(Event::CallerEntered(bench.arrival(2)));
+    bench.now = bench.now.plus(Duration::from_secs(30));
+    let mut again = bench.arrival(3);
+    again.customer.id = 1;
+    again.caller = bench.floor.callers()[&call(1)].arrival.caller.clone();
+    let effects = bench.step(Event::CallerEntered(again.clone()));
+    assert!(has(&effects, "[ended 1: called again]") || has(&effects, "[ended 1: called_again]"), "{effects:?}");
+    assert!(has(&effects, "mark the place of 3"), "{effects:?}");
+    assert_eq!(bench.line(), [call(3), call(2)]);
+    let since = bench.floor.callers()[&call(3)].arrival.since;
+    assert_eq!(since, Some(midnight().utc));
+
+    let mut next = Bench { floor: Floor::new(BOUND, 1), now: bench.now, server: bench.server.clone() };
+    next.step(Event::Roster(shared(roster(&[]))));
+    next.step(Event::CallerFound(bench.arrival(2), Duration::from_secs(30)));
+    next.step(Event::CallerFound(Arrival { since, ..again }, Duration::ZERO));
+    assert_eq!(next.line(), [call(3), call(2)]);
+}

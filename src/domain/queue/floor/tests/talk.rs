@@ -119,3 +119,17 @@ fn a_caller_who_was_found_is_told_of_the_recording_again_and_recorded() {
     bench.answers(1, offer.0);
     assert!(has(&bench.joined(1, offer.0), "record 1"));
 }
+
+#[test]
+fn a_recording_that_nothing_was_heard_of_before_the_link_fell_is_asked_for_again_and_one_that_began_is_not() {
+    let mut bench = Bench::of(recording(true));
+    bench.rings(1);
+    bench.answers(1, 1);
+    assert!(has(&bench.joined(1, 1), "record 1"));
+    let server = bench.server.clone();
+    bench.step(Event::ServerDown { server: server.clone() });
+    assert!(has(&bench.step(Event::ServerUp { server: server.clone() }), "record 1"));
+    bench.step(Event::RecordingBegun { call: call(1), file: "a.wav".into() });
+    bench.step(Event::ServerDown { server: server.clone() });
+    assert!(!has(&bench.step(Event::ServerUp { server }), "record 1"), "it goes on by itself");
+}

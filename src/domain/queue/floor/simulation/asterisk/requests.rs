@@ -63,10 +63,8 @@ impl Shift {
             Effect::GreetMember { call, offer, .. } => self.member_is_greeted(call, offer),
             Effect::Join { call, offer } => self.legs_are_joined(call, offer),
             Effect::RecordTalk { call, .. } => {
-                // One whose talk ended while the service was dead may talk again: there is a file of that name already.
-                let is_first = self.world.recorded.insert(call);
-                // Some are refused for other reasons.
-                if is_first && self.world.bridges.contains(&call) && self.chance.percent(90) {
+                // Some are refused for other reasons. A file that is there is gone on with.
+                if self.world.bridges.contains(&call) && self.chance.percent(90) {
                     self.reply(1, Event::RecordingBegun { call, file: call.to_string() });
                 }
             }
@@ -76,6 +74,7 @@ impl Shift {
             Effect::Moved { call, queue, .. } => {
                 if let Some(caller) = self.world.callers.get_mut(&call) {
                     caller.arrival.queue = queue;
+                    caller.arrival.since = None;
                     caller.marked = Some(self.clock);
                 }
             }
@@ -87,6 +86,11 @@ impl Shift {
             Effect::ReturnsTo { call, agent, .. } => {
                 if let Some(caller) = self.world.callers.get_mut(&call) {
                     caller.arrival.returns_to = agent;
+                }
+            }
+            Effect::TakesPlace { call, since, priority, .. } => {
+                if let Some(caller) = self.world.callers.get_mut(&call) {
+                    (caller.arrival.since, caller.arrival.priority) = (Some(since), priority);
                 }
             }
             Effect::DropBridge { call, .. } => {

@@ -8,7 +8,7 @@ use crate::domain::{
     id::{CallId, OfferNo},
     pop::PopOutcome,
     queue::{
-        caller::OfferState,
+        caller::{OfferState, Stage},
         effect::{Effect, Event},
         floor::fixture,
         member::Work,
@@ -22,7 +22,12 @@ impl Shift {
         self.note(|| format!("{event:?}"));
         match &event {
             Event::DeviceChanged { server, interface, device } => self.witness.device(server, interface, *device),
-            Event::ServerUp { server } => self.witness.link_up(server),
+            Event::ServerUp { server } => {
+                self.witness.link_up(server);
+                let talks = self.floor.callers().values();
+                let talks = talks.filter(|c| c.stage == Stage::Talking && c.arrival.server == *server);
+                talks.for_each(|caller| self.witness.records_again(caller.arrival.call));
+            }
             Event::ServerDown { server } => self.witness.link_down(server),
             Event::PopSettled { call, offer, outcome } => {
                 self.witness.settled(*call, *offer);
@@ -35,11 +40,16 @@ impl Shift {
             Event::CallerFound(arrival, age) => {
                 self.witness.comes(arrival.call, now.steady.checked_sub(*age).unwrap());
                 self.witness.tally.count("callers found");
+                if let Some(since) = arrival.since.filter(|_| !self.floor.callers().contains_key(&arrival.call)) {
+                    let ago = Duration::try_from(now.utc.duration_since(since)).unwrap();
+                    self.witness.has_place(arrival.call, now.steady.checked_sub(ago).unwrap());
+                }
                 if let Some(agent) = &arrival.returns_to {
                     self.witness.tally.count("transfers found");
                     self.witness.returns(arrival.call, agent);
                 }
             }
+            Event::RecordingBegun { call, .. } => self.witness.recording_begun(*call),
             Event::CallerEntered(arrival) => self.witness.comes(arrival.call, now.steady),
             Event::Kept(kept) => {
                 for kept in kept {
@@ -67,7 +77,6 @@ impl Shift {
             | Event::KeyPressed { .. }
             | Event::HoldChanged { .. }
             | Event::Said { .. }
-            | Event::RecordingBegun { .. }
             | Event::Tick => {}
         }
         let handed_over = if let Event::HandedOver { call, offer, .. } = event { Some((call, offer)) } else { None };
@@ -176,6 +185,7 @@ impl Shift {
             Effect::DropLeg { server, .. }
             | Effect::DropBack { server, .. }
             | Effect::ReturnsTo { server, .. }
+            | Effect::TakesPlace { server, .. }
             | Effect::DropBridge { server, .. } => self.world.index(server),
         };
         self.request(server, effect);

@@ -49,6 +49,9 @@ impl Witness {
             let in_line = line.is_some_and(|line| line.waiting.get(&caller.place()) == Some(call));
             assert_eq!(self.entered.get(call), Some(&caller.entered.steady), "another time of entering: {caller:?}");
             let place = (caller.arrival.queue.clone(), caller.since, caller.ticket);
+            if let Some(since) = self.kept_places.remove(call) {
+                assert!(caller.since <= since || caller.arrival.since.is_none(), "a place that was lost: {caller:?}");
+            }
             // Who was sent on has no place until they are somebody's, or the first of their line.
             let before = self.places.insert(*call, place.clone()).filter(|_| !self.sent_on.contains_key(call));
             let stays = before.is_none_or(|before| before.0 != place.0 || before == place);

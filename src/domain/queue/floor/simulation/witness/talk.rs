@@ -31,6 +31,8 @@ pub(super) struct Talks {
     pub(super) to_be_recorded: BTreeSet<CallId>,
     /// Talks that are recorded, whoever has them, as far as this run of the service knows.
     pub(super) recorded: BTreeSet<CallId>,
+    /// Those of them of which Asterisk has said that it has begun.
+    begun: BTreeSet<CallId>,
     queue_of: BTreeMap<CallId, QueueName>,
 }
 
@@ -51,6 +53,7 @@ impl Talks {
             }
             Fact::CallEnded { call, .. } => {
                 self.recorded.remove(call);
+                self.begun.remove(call);
                 return;
             }
             Fact::CallOverflowed { .. }
@@ -100,6 +103,18 @@ impl Witness {
     pub(in super::super) fn records(&mut self, call: CallId) {
         assert!(self.talks.to_be_recorded.remove(&call), "recorded without being told, or twice: {call}");
         self.talks.recorded.insert(call);
+    }
+
+    pub(in super::super) fn recording_begun(&mut self, call: CallId) {
+        self.talks.begun.insert(call);
+    }
+
+    /// The link is back during a talk: what is not known to be recorded is asked for again.
+    pub(in super::super) fn records_again(&mut self, call: CallId) {
+        if self.talks.recorded.contains(&call) && !self.talks.begun.contains(&call) {
+            self.tally.count("recordings asked for again");
+            self.talks.to_be_recorded.insert(call);
+        }
     }
 
     pub(in super::super) fn joins(&mut self, call: CallId, offer: OfferNo, greets: bool, now: Now) {
