@@ -7,11 +7,13 @@ use tokio_postgres::Client;
 use usher::{
     domain::{
         fact::{CallOutcome, Fact, Stamped},
-        id::{CallId, CustomerCode, Extension, OfferNo, QueueName, ServerId},
+        id::{CallId, ChannelId, CustomerCode, Extension, OfferNo, QueueName, ServerId},
         queue::{
             callback::{Kept, KeptState, Missed},
             caller::Penalties,
+            left::LeftOpen,
             roster::{CallerId, Customer},
+            transfer::{TransferMeans, TransferTarget},
         },
     },
     ledger::Handle,
@@ -142,4 +144,60 @@ async fn what_is_cancelled_is_told_to_the_service_that_runs() {
     let mut callbacks = running.handle.callbacks();
     cancel(&connect(&database).await.client, call).await;
     soon("it is told", callbacks.wait_for(|told| told.cancelled.contains(&call))).await.unwrap();
+}
+
+fn entered(call: CallId) -> Fact {
+    Fact::CallEntered {
+        call,
+        server: ServerId::new("pbx"),
+        channel: ChannelId::new("1.1"),
+        queue: QueueName::new("support"),
+        customer: Customer { id: 7, code: CustomerCode::new("0071"), name: "Customer & Co".into() },
+        caller: CallerId { number: "+15550100".into(), name: String::new() },
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_next_run_is_told_of_each_call_without_an_end_but_of_no_callback_and_a_late_end_counts_more_than_lost() {
+    let database = shared().await.database().await;
+    let (running, _) = Running::ready(&database).await;
+    let calls = [0; 5].map(|_| CallId(Uuid::now_v7()));
+    let [waits, talks, sent_on, over, back] = calls;
+    let from = Extension::new("1000");
+    let to = TransferTarget::Extension(Extension::new("2000"));
+    let facts = calls.map(entered).into_iter().chain([
+        answered(talks),
+        answered(sent_on),
+        Fact::CallTransferred { call: sent_on, from: from.clone(), to, how: TransferMeans::Code },
+        answered(over),
+        ended(over),
+        asked(back),
+    ]);
+    record(&running.handle, facts.map(stamp)).await;
+    drop(running);
+
+    let (running, _) = Running::ready(&database).await;
+    let left = running.handle.callbacks().borrow().left.clone();
+    let left: BTreeMap<CallId, LeftOpen> = left.iter().map(|left| (left.call, left.clone())).collect();
+    let of = |call, talked_with| LeftOpen { call, server: ServerId::new("pbx"), customer: 7, talked_with };
+    assert_eq!(left.values().cloned().collect::<Vec<_>>(), [of(waits, None), of(talks, Some(from)), of(sent_on, None)]);
+
+    let at = |at: i64, outcome| {
+        let fact = Fact::CallEnded { call: waits, extension: None, outcome };
+        Stamped { id: Uuid::now_v7(), at: moment(at), fact }
+    };
+    let client = connect(&database).await.client;
+    let end = async || {
+        let row = client.query_one("SELECT outcome, ended_at FROM calls WHERE id = $1", &[&waits.0]).await.unwrap();
+        (row.get::<_, String>(0), row.get::<_, Timestamp>(1))
+    };
+    record(&running.handle, [at(100, CallOutcome::Lost)]).await;
+    assert_eq!(end().await, ("lost".to_owned(), moment(100)));
+    // The dead service had seen it, and its folder is read late.
+    record(&running.handle, [at(30, CallOutcome::Abandoned)]).await;
+    assert_eq!(end().await, ("abandoned".to_owned(), moment(30)));
+    for late in [at(20, CallOutcome::Lost), at(10, CallOutcome::Completed)] {
+        record(&running.handle, [late]).await;
+        assert_eq!(end().await, ("abandoned".to_owned(), moment(30)));
+    }
 }

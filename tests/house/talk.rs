@@ -207,3 +207,35 @@ async fn a_recording_that_asterisk_refuses_is_said_in_the_log_and_does_not_hurt_
     .await
     .unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_who_talks_again_after_kill_9_is_recorded_in_the_same_file_behind_their_first_talk() {
+    let rig =
+        house("recordedtwice").logged_on(&["1000"]).sql("UPDATE queues SET recording = true").start().await.unwrap();
+    let (phone, colleague) = (member(&rig, "1000"), rig.phones.phone("2000").unwrap());
+    colleague.behave(Behaviour::Ignore);
+    let caller = calls(&rig, "5551001").await;
+    let leg = phone.rung(1, SOON).await.unwrap();
+    leg.answered(SOON).await.unwrap();
+    say(&caller, &leg, 1100).await;
+    let named = "SELECT recording = 'usher-' || id || '.wav' FROM calls";
+    wait_for_value(&rig, named, "t").await;
+    leg.press("##2000#").await.unwrap();
+    colleague.rung(1, SOON).await.unwrap();
+    rig.usher().unwrap().kill().await.unwrap();
+    rig.usher().unwrap().start_again().await.unwrap();
+    // Back to who was transferring them.
+    let leg = phone.rung(2, SOON).await.unwrap();
+    leg.answered(SOON).await.unwrap();
+    say(&caller, &leg, 700).await;
+    caller.hang_up().await.unwrap();
+    rig.pbx.wait_until_empty(SOON).await.unwrap();
+    story(&rig, "5551001").await;
+    let [file] = recordings(&rig).try_into().unwrap();
+    let recorded = read_wav(&file).unwrap();
+    for hertz in [1100.0, 700.0] {
+        let long = tone(&recorded, hertz);
+        assert!(long >= Duration::from_millis(300), "{hertz} Hz for {long:?}");
+    }
+    assert!(!rig.usher().unwrap().log().unwrap().contains("the talk is not recorded"));
+}

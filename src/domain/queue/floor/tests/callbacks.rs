@@ -332,7 +332,10 @@ fn a_callback_that_is_cancelled_is_gone_and_a_talk_goes_on() {
 
 #[test]
 fn the_place_that_a_new_call_took_over_is_on_its_leg_and_kept_after_a_restart() {
-    let mut bench = calls_back(&[]);
+    let mut bench = calls_back(&["1000"]);
+    bench.rings(9);
+    bench.answers(9, 1);
+    bench.joined(9, 1);
     bench.asks(1);
     bench.now = bench.now.plus(Duration::from_secs(30));
     bench.step(Event::CallerEntered(bench.arrival(2)));
@@ -348,7 +351,7 @@ fn the_place_that_a_new_call_took_over_is_on_its_leg_and_kept_after_a_restart() 
     assert_eq!(since, Some(midnight().utc));
 
     let mut next = Bench { floor: Floor::new(BOUND, 1), now: bench.now, server: bench.server.clone() };
-    next.step(Event::Roster(shared(roster(&[]))));
+    next.step(Event::Roster(shared(roster(&["1000"]))));
     next.step(Event::CallerFound(bench.arrival(2), Duration::from_secs(30)));
     next.step(Event::CallerFound(Arrival { since, ..again }, Duration::ZERO));
     assert_eq!(next.line(), [call(3), call(2)]);
