@@ -19,6 +19,10 @@ use crate::{
 
 /// Context of the dialplan that calls a customer: by a number of the site's own phones, or by its trunk.
 const CONTEXT: &str = "usher-callback";
+/// What the leg of a caller who is called back may carry. It has two halves: where Asterisk recodes behind them for the whole
+/// call, it takes the voice of a second member for late packets of the first, and throws them away (seen with 22.10). So the
+/// members' codecs go through unchanged, or else music, which is `slin`, comes between the two and has it begin anew.
+const FORMATS: &str = "ulaw,alaw,g722,slin";
 /// What a caller hears who will be called back,
 const PROMISE: &str = "usher/call_back";
 /// or who cannot be.
@@ -93,6 +97,7 @@ impl Service {
             app: ari.app(),
             // There is none: the caller has hung up.
             originator: None,
+            formats: FORMATS,
             // What the customer sees is the dialplan's to say.
             caller_name: "",
             caller_number: "",

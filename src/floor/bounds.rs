@@ -5,7 +5,7 @@
 //!   puts that off, and it takes it off before a talk. When it is over the dialplan has the caller back (its extension `T`).
 //! * A member's leg has one from its beginning, until it is joined.
 //! * A talk has none. When its caller hangs up, the dialplan ends the member's leg (its extension `h`), whose name it knows from
-//!   a variable.
+//!   a variable; a caller who was called back runs the dialplan on the other half of their channel, which reads it there.
 //!
 //! Between the order to take a bound off and the order to join lie microseconds. If the service dies right there, the two
 //! hear nothing and have no bound: when the caller hangs up the leg goes as well.
@@ -19,7 +19,6 @@ use crate::{
     domain::{
         id::{CallId, OfferNo, ServerId},
         queue::{
-            callback::{other_half, parse_back_channel},
             caller::{Caller, leg_channel},
             effect::{CallBack, Ring},
         },
@@ -120,10 +119,6 @@ impl Service {
         let Some(ari) = self.servers.get(server) else { return };
         if let Some(name) = self.leg_names.get(&(call, offer)) {
             drop(ari.send(Request::set_variable(&caller.arrival.channel, LEG, name)));
-            if parse_back_channel(&caller.arrival.channel).is_some() {
-                // The half of it that runs the dialplan, and hears of the end.
-                drop(ari.send(Request::set_variable(&other_half(&caller.arrival.channel), LEG, name)));
-            }
         }
         if self.bounds.contains_key(server) {
             drop(ari.send(Request::set_variable(&leg_channel(call, offer), ABSOLUTE, "0")));

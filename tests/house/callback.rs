@@ -384,3 +384,146 @@ async fn a_standby_that_takes_over_while_the_customer_rings_goes_on_with_that_ca
     assert_eq!((customer.invites().len(), member.rings_so_far()), (1, 2));
     assert_eq!(story(&rig, CUSTOMER).await.outcome, "completed");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn asterisk_dies_while_a_callback_waits_and_the_customer_is_called_once_when_it_is_back() {
+    let rig = calls_back("cbdown", &["1000"]).start().await.unwrap();
+    let (member, customer) = (rig.phones.phone("1000").unwrap(), rig.phones.phone(CUSTOMER).unwrap());
+    keep_busy(&rig, member).await;
+    customer_asks(&rig).await;
+    answers(customer);
+    rig.pbx.kill().await.unwrap();
+    log_says(&rig, "the link to Asterisk is down", SOON).await;
+    rig.pbx.start_again().await.unwrap();
+    let leg = member.rung(2, RECONNECTED).await.unwrap();
+    assert_eq!(shown(member)[1], CUSTOMER);
+    let called = customer.rung(1, SOON).await.unwrap();
+    called.answered(SOON).await.unwrap();
+    talk(&called, &leg).await;
+    called.hang_up().await.unwrap();
+    assert_eq!(leg.hung_up(SOON).await.unwrap().by, Side::Them);
+    rig.pbx.wait_until_empty(SOON).await.unwrap();
+    assert_eq!(story(&rig, CUSTOMER).await.outcome, "completed");
+    assert_eq!(customer.invites().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_after_the_customer_called_again_the_service_still_gives_that_call_the_old_place() {
+    let rig = calls_back("cbagainkill", &["1000"]).start().await.unwrap();
+    let member = rig.phones.phone("1000").unwrap();
+    let other = keep_busy(&rig, member).await;
+    customer_asks(&rig).await;
+    let later = enter(&rig, "5550002").await;
+    let caller = customer_enters(&rig).await;
+    wait_for_value(&rig, "SELECT outcome FROM calls WHERE caller_number = '3000' AND outcome <> ''", "called_again")
+        .await;
+    rig.usher().unwrap().kill().await.unwrap();
+    rig.usher().unwrap().start_again().await.unwrap();
+    log_says_times(&rig, "in step with Asterisk", 2).await;
+    other.hang_up().await.unwrap();
+    let leg = member.rung(2, SOON).await.unwrap();
+    assert_eq!(shown(member), ["5550001", CUSTOMER], "it has lost its place");
+    leg.answered(SOON).await.unwrap();
+    talk(&caller, &leg).await;
+    caller.hang_up().await.unwrap();
+    later.hang_up().await.unwrap();
+    rig.pbx.wait_until_empty(SOON).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_customer_who_was_called_back_is_sent_on_by_feature_code_and_by_the_phones_own_key() {
+    let rig = calls_back("cbsenton", &["1000"]).start().await.unwrap();
+    let (member, customer) = (rig.phones.phone("1000").unwrap(), rig.phones.phone(CUSTOMER).unwrap());
+    let colleague = rig.phones.phone("2000").unwrap();
+    let other = keep_busy(&rig, member).await;
+    customer_asks(&rig).await;
+    answers(customer);
+    answers(colleague);
+    other.hang_up().await.unwrap();
+    let leg = member.rung(2, SOON).await.unwrap();
+    let called = customer.rung(1, SOON).await.unwrap();
+    called.answered(SOON).await.unwrap();
+    talk(&called, &leg).await;
+    leg.press("##2000#").await.unwrap();
+    let second = colleague.rung(1, SOON).await.unwrap();
+    second.answered(SOON).await.unwrap();
+    talk(&called, &second).await;
+    assert_eq!(leg.hung_up(SOON).await.unwrap().by, Side::Them);
+    // And back again, by the phone's own key.
+    second.transfer("1000", None).await.unwrap();
+    let third = member.rung(3, SOON).await.unwrap();
+    third.answered(SOON).await.unwrap();
+    second.hang_up().await.unwrap();
+    talk(&called, &third).await;
+    // The caller hangs up while the service is away: the member is let go.
+    rig.usher().unwrap().kill().await.unwrap();
+    called.hang_up().await.unwrap();
+    assert_eq!(third.hung_up(SOON).await.unwrap().by, Side::Them);
+    no_channel_is_left(&rig).await;
+    rig.usher().unwrap().start_again().await.unwrap();
+    let told = story(&rig, CUSTOMER).await;
+    assert_eq!((told.outcome.as_str(), told.answered_by.as_str()), ("completed", "1000"));
+    let ways = "SELECT string_agg(detail ->> 'how', ' ' ORDER BY at) FROM call_events WHERE kind = 'transferred'";
+    assert_eq!(value(&rig, ways).await.unwrap(), "code phone");
+    assert_eq!(customer.invites().len(), 1);
+}
+
+/// A carrier: what the house dials over it rings at this phone. It is where the desk phones are: a call that comes in at another
+/// address has its sound at the desk phones' all the same.
+async fn connect_carrier(rig: &Rig, number: &str, phone: &str) {
+    let places = std::fs::read_to_string(rig.phones.folder().join("etc/pjsip.conf")).unwrap();
+    let address = places.lines().filter_map(|line| line.strip_prefix("bind=")).find(|at| at.starts_with("127.0.0.1"));
+    let site = rig.pbx.folder().join("etc/site/pjsip.conf");
+    let before = std::fs::read_to_string(&site).unwrap();
+    let carrier = format!(
+        "[carrier]\ntype=endpoint\ncontext=usher-incoming\ntransport=transport-udp\ndisallow=all\nallow=ulaw,alaw\n\
+         direct_media=no\ndtmf_mode=rfc4733\naors=carrier\n[carrier]\ntype=aor\ncontact=sip:{}\n",
+        address.unwrap()
+    );
+    std::fs::write(&site, before + &carrier).unwrap();
+    rig.pbx.cli("module reload res_pjsip.so").await.unwrap();
+    wait::until("the carrier is known", SOON, || async {
+        let shown = rig.pbx.cli("pjsip show endpoint carrier").await?;
+        anyhow::ensure!(shown.contains("Contact:"), "{shown}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    let added =
+        rig.phones.cli(&format!("dialplan add extension {number},1,Stasis,phones,desk,{phone} into desk")).await;
+    added.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_customer_outside_is_called_back_over_the_trunk_and_sees_the_number_of_the_house() {
+    let rig = calls_back("cbtrunk", &["1000"])
+        .global("USHER_CALLBACK_TRUNK=carrier")
+        .global("USHER_CALLBACK_NUMBER=5559999")
+        .start()
+        .await
+        .unwrap();
+    connect_carrier(&rig, "5551234", CUSTOMER).await;
+    let (member, customer) = (rig.phones.phone("1000").unwrap(), rig.phones.phone(CUSTOMER).unwrap());
+    let other = keep_busy(&rig, member).await;
+    let asks = enter(&rig, "5551234").await;
+    asks.press("*").await.unwrap();
+    asks.hung_up(SOON).await.unwrap();
+    customer.behave(Behaviour::Busy);
+    other.hang_up().await.unwrap();
+    let leg = member.rung(2, SOON).await.unwrap();
+    customer.rung(1, SOON).await.unwrap();
+    leg.hung_up(SOON).await.unwrap();
+    answers(customer);
+    let leg = member.rung(3, SOON).await.unwrap();
+    let called = customer.rung(2, SOON).await.unwrap();
+    called.answered(SOON).await.unwrap();
+    assert_eq!(shown(customer), ["5559999", "5559999"]);
+    talk(&called, &leg).await;
+    called.hang_up().await.unwrap();
+    assert_eq!(leg.hung_up(SOON).await.unwrap().by, Side::Them);
+    rig.pbx.wait_until_empty(SOON).await.unwrap();
+    let told = story(&rig, "5551234").await;
+    assert_eq!((told.outcome.as_str(), told.answered_by.as_str()), ("completed", "1000"));
+    let why = "SELECT detail ->> 'why' FROM call_events WHERE kind = 'callback_missed'";
+    assert_eq!(value(&rig, why).await.unwrap(), "rejected", "what the carrier says is understood");
+}

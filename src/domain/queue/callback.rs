@@ -208,11 +208,6 @@ pub fn parse_back_channel(channel: &ChannelId) -> Option<(CallId, u32)> {
     Some((CallId(call.parse().ok()?), attempt.parse().ok()?))
 }
 
-/// Asterisk's name for the half of that leg that runs the dialplan, since it is a Local channel.
-pub fn other_half(channel: &ChannelId) -> ChannelId {
-    ChannelId::new(format!("{};2", channel.as_str()))
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -233,7 +228,6 @@ mod tests {
             prop_assert_eq!(parse_leg_channel(&channel), None);
             prop_assert_eq!(parse_call_bridge(&BridgeId::new(channel.as_str())), None);
             prop_assert_eq!(parse_back_channel(&leg_channel(call, OfferNo(attempt))), None);
-            prop_assert_eq!(parse_back_channel(&other_half(&channel)), None);
         }
     }
 
