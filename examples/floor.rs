@@ -80,6 +80,7 @@ impl Bench {
                     | Effect::GiveBack { .. }
                     | Effect::Moved { .. }
                     | Effect::ReturnsTo { .. }
+                    | Effect::TakesPlace { .. }
                     | Effect::TellMember { .. }
                     | Effect::HangUpCaller { .. }
                     | Effect::DropBridge { .. }
@@ -103,6 +104,7 @@ impl Bench {
             priority: 0,
             penalties: Penalties::ALL,
             returns_to: None,
+            since: None,
         }));
     }
 }

@@ -7,7 +7,7 @@ use crate::domain::{
     fact::{CallOutcome, Fact},
     id::{CallId, ServerId},
     now::Now,
-    queue::{effect::Effect, floor::Floor, left::LeftOpen},
+    queue::{caller::Caller, effect::Effect, floor::Floor, left::LeftOpen},
 };
 
 impl Floor {
@@ -15,7 +15,18 @@ impl Floor {
     pub(super) fn left_open(&mut self, calls: Vec<LeftOpen>, servers: BTreeSet<ServerId>) {
         let unknown = calls.into_iter().filter(|left| !self.callers.contains_key(&left.call));
         self.left = unknown.map(|left| (left.call, left)).collect();
+        self.call_back_by_another(&servers);
         self.unasked = servers;
+    }
+
+    /// Callbacks that were asked for on a server that there is no more go by another; all others wait for their own, where a leg
+    /// of theirs may still be.
+    fn call_back_by_another(&mut self, servers: &BTreeSet<ServerId>) {
+        let Some(other) = servers.first() else { return };
+        let homeless = |caller: &&mut Caller| caller.callback.is_some() && !servers.contains(&caller.arrival.server);
+        for caller in self.callers.values_mut().filter(homeless) {
+            caller.arrival.server = other.clone();
+        }
     }
 
     /// A call of an earlier run goes on, or its end is told.

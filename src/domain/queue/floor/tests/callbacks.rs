@@ -314,6 +314,37 @@ fn after_a_restart_who_is_on_the_leg_on_which_they_asked_is_hung_up_as_they_were
 }
 
 #[test]
+fn a_callback_waits_for_its_own_asterisk_and_holds_nobody_up_who_is_on_another() {
+    let mut bench = calls_back(&["1000"]);
+    bench.talks(1);
+    bench.asks(2);
+    bench.step(Event::ServerDown { server: bench.server.clone() });
+    let (own, other) = (bench.server.clone(), ServerId::new("other"));
+    bench.server = other;
+    bench.link_up(&["PJSIP/1000"]);
+    bench.enters(3);
+    bench.server = own;
+    bench.hangs_up(1);
+    bench.leg_gone(1, 1, LegEnd::HungUp);
+    assert_eq!((bench.offered_to(2), bench.offered_to(3)), (None, Some("1000")));
+    bench.hangs_up(3);
+    bench.leg_gone(3, 1, LegEnd::HungUp);
+    assert_eq!(bench.offered_to(2), None);
+    bench.link_up(&["PJSIP/1000"]);
+    assert_eq!(bench.offered_to(2), Some("1000"));
+}
+
+#[test]
+fn after_a_restart_a_callback_of_an_asterisk_that_there_is_no_more_goes_by_another() {
+    let mut bench = restarted(&[KeptState::Waiting, KeptState::Called]);
+    bench.server = ServerId::new("new");
+    let effects = bench.step(Event::LeftOpen { calls: Vec::new(), servers: [bench.server.clone()].into() });
+    assert_eq!(effects, [] as [&str; 0]);
+    let effects = bench.link_up(&["PJSIP/1000"]);
+    assert!(has(&effects, "[missed 2 #1 (1): lost]") && has(&effects, "publish 1000 for 1"), "{effects:?}");
+}
+
+#[test]
 fn a_callback_that_is_cancelled_is_gone_and_a_talk_goes_on() {
     let mut bench = calls_back(&["1000"]);
     bench.asks(1);
