@@ -86,9 +86,6 @@ pub struct Originate<'a> {
     pub app: &'a str,
     /// On whose behalf, if anybody's: must exist, else Asterisk refuses.
     pub originator: Option<&'a ChannelId>,
-    /// The codecs that it may carry if it is on nobody's behalf, by Asterisk's names and with commas between; empty: Asterisk
-    /// chooses.
-    pub formats: &'a str,
     /// Name shown on the phone.
     pub caller_name: &'a str,
     /// Number shown on the phone.
@@ -257,10 +254,9 @@ impl Request {
         let request = Self::new(Method::Post, format!("channels/{}", encode(call.channel.as_str())))
             .with("endpoint", call.endpoint)
             .with("app", call.app);
-        let request = match (call.originator, call.formats) {
-            (Some(originator), _) => request.with("originator", originator.as_str()),
-            (None, "") => request,
-            (None, formats) => request.with("formats", formats),
+        let request = match call.originator {
+            Some(originator) => request.with("originator", originator.as_str()),
+            None => request,
         };
         request
             .with("timeout", call.timeout.to_string())

@@ -19,10 +19,6 @@ use crate::{
 
 /// Context of the dialplan that calls a customer: by a number of the site's own phones, or by its trunk.
 const CONTEXT: &str = "usher-callback";
-/// What the leg of a caller who is called back may carry. It has two halves: where Asterisk recodes behind them for the whole
-/// call, it takes the voice of a second member for late packets of the first, and throws them away (seen with 22.10). So the
-/// members' codecs go through unchanged, or else music, which is `slin`, comes between the two and has it begin anew.
-const FORMATS: &str = "ulaw,alaw,g722,slin";
 /// What a caller hears who will be called back,
 const PROMISE: &str = "usher/call_back";
 /// or who cannot be.
@@ -95,9 +91,10 @@ impl Service {
             channel: &back_channel(call, attempt),
             endpoint: &format!("Local/{}@{CONTEXT}/n", back.number),
             app: ari.app(),
-            // There is none: the caller has hung up.
-            originator: None,
-            formats: FORMATS,
+            // The caller has hung up. The codec is the member's, so that Asterisk recodes nothing between the two halves of this
+            // leg: there it would take the voice of a second member for late packets of the first, and throw them away (seen
+            // with 22.10).
+            originator: Some(&leg_channel(call, offer)),
             // What the customer sees is the dialplan's to say.
             caller_name: "",
             caller_number: "",

@@ -177,7 +177,6 @@ impl Service {
             endpoint: ring.interface.as_str(),
             app: ari.app(),
             originator: ring.originator.as_ref(),
-            formats: "",
             caller_name: if name.is_empty() { &ring.caller.name } else { name },
             caller_number: &ring.caller.number,
             timeout: ring.ring_time.as_secs() + RING_SLACK,

@@ -23,7 +23,6 @@ fn requests() -> Vec<Request> {
         endpoint: "PJSIP/1000",
         app: "usher",
         originator: Some(&channel),
-        formats: "",
         caller_name: "Company 1",
         caller_number: "5551001",
         timeout: 20,

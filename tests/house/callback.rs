@@ -11,7 +11,7 @@ use usher_rig::{
 };
 
 use crate::{
-    aid::{RECONNECTED, SOON, answers, enter, house, in_the_queue, log_says_times, story, talk, times},
+    aid::{RECONNECTED, SOON, answers, enter, house, in_the_queue, log_says, log_says_times, story, talk, times},
     steps::{Crm, command, key_in, value, wait_for_value},
 };
 
@@ -444,6 +444,7 @@ async fn a_customer_who_was_called_back_is_sent_on_by_feature_code_and_by_the_ph
     let called = customer.rung(1, SOON).await.unwrap();
     called.answered(SOON).await.unwrap();
     talk(&called, &leg).await;
+    assert!(shown(customer).iter().all(|number| number != CUSTOMER), "called from their own number");
     leg.press("##2000#").await.unwrap();
     let second = colleague.rung(1, SOON).await.unwrap();
     second.answered(SOON).await.unwrap();
