@@ -22,6 +22,7 @@ mod left;
 mod links;
 mod pairs;
 mod policies;
+mod returns;
 mod say;
 mod talk;
 

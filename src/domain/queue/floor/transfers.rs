@@ -189,10 +189,11 @@ impl Floor {
 
     /// A caller who was being transferred when an earlier run of the service ended.
     pub(super) fn transfer_found(&mut self, call: CallId, from: Extension, now: Now, out: &mut Vec<Effect>) {
-        let step = TransferStep::Back { until: now.steady + RETURN_BOUND };
+        let until = now.steady + RETURN_BOUND;
         out.push(Effect::Music { call });
         self.tell_of_recording(call, out);
-        self.begin_transfer(call, from, step, out);
+        self.begin_transfer(call, from, TransferStep::Back { until }, out);
+        self.alarms.set(Alarm::Transfer(call), Some(until));
     }
 
     /// The transfer of this caller is over, whatever comes now.
