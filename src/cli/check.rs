@@ -180,6 +180,16 @@ fn people(roster: &Roster, report: &mut Report) {
     } else {
         report.good("people", counts);
     }
+    for (index, agent) in roster.agents.iter().enumerate() {
+        let mut before = roster.agents.iter().take(index);
+        if let Some(other) = before.find(|other| other.interface.is_same_phone(&agent.interface)) {
+            let note = format!(
+                "extensions {} and {} are both rung at {}, and a phone is one person's: see `usher extension change --help`",
+                other.extension, agent.extension, agent.interface
+            );
+            report.wrong("people", note);
+        }
+    }
     for queue in &roster.queues {
         if let Err(error) = queue.announcement.parse::<Template>() {
             report.wrong(format!("queue {}", queue.name), format!("announcement: {error}"));

@@ -2,6 +2,7 @@
 
 use anyhow::{Result, bail};
 use clap::Subcommand;
+use tokio_postgres::{Client, types::ToSql};
 use xmpp_parsers::jid::BareJid;
 
 use crate::{
@@ -61,14 +62,18 @@ pub(super) async fn run(command: Command, database: &config::Database) -> Result
     match command {
         Command::List(options) => table::print(client, statements::EXTENSION_LIST, &options).await,
         Command::Add { number, jid, name, interface } => {
-            let values: [&(dyn tokio_postgres::types::ToSql + Sync); 4] =
-                [&number.as_str(), &name, &jid.as_str(), &interface];
+            let rung = interface.clone().unwrap_or_else(|| format!("PJSIP/{number}"));
+            alone(client, &rung, &number).await?;
+            let values: [&(dyn ToSql + Sync); 4] = [&number.as_str(), &name, &jid.as_str(), &interface];
             client.execute(statements::EXTENSION_ADD, &values).await.map_err(explain)?;
             say(&format!("extension {number} added"))
         }
         Command::Change { number, jid, name, interface } => {
+            if let Some(interface) = &interface {
+                alone(client, interface, &number).await?;
+            }
             let jid = jid.as_ref().map(|jid| jid.as_str());
-            let values: [&(dyn tokio_postgres::types::ToSql + Sync); 4] = [&number.as_str(), &name, &jid, &interface];
+            let values: [&(dyn ToSql + Sync); 4] = [&number.as_str(), &name, &jid, &interface];
             change_one(client, statements::EXTENSION_CHANGE, &values, &missing(&number)).await?;
             say(&format!("extension {number} changed"))
         }
@@ -81,6 +86,19 @@ pub(super) async fn run(command: Command, database: &config::Database) -> Result
             change_one(client, statements::EXTENSION_REMOVE, &[&number.as_str()], &missing(&number)).await?;
             say(&format!("extension {number} removed"))
         }
+    }
+}
+
+/// Refuses a phone that is somebody else's: two people with one phone would be two members who can both be rung on it.
+async fn alone(client: &Client, interface: &str, number: &Extension) -> Result<()> {
+    let sharing: [&(dyn ToSql + Sync); 2] = [&interface, &number.as_str()];
+    match client.query_opt(statements::EXTENSION_SHARING, &sharing).await.map_err(explain)? {
+        Some(row) => bail!(
+            "extension {} is rung at {interface} already, and a phone is one person's: give {number} another --interface, or \
+             change the other one's",
+            row.get::<_, String>(0)
+        ),
+        None => Ok(()),
     }
 }
 

@@ -134,6 +134,11 @@ statements! {
     EXTENSION_CHANGE = "-- cli::extension::run()\n\
         UPDATE extensions SET name = coalesce($2, name), jid = coalesce($3, jid), interface = coalesce($4, interface) \
         WHERE number = $1";
+    /// Who else is rung there: the technology counts in any case, as in Asterisk.
+    EXTENSION_SHARING = "-- cli::extension::run()\n\
+        SELECT number FROM extensions WHERE number <> $2 \
+        AND lower(split_part(interface, '/', 1)) = lower(split_part($1, '/', 1)) \
+        AND substr(interface, strpos(interface, '/')) = substr($1, strpos($1, '/')) ORDER BY number LIMIT 1";
     /// One less.
     EXTENSION_REMOVE = "-- cli::extension::run()\nDELETE FROM extensions WHERE number = $1";
     /// Where an extension is a member.

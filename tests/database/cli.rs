@@ -128,6 +128,23 @@ async fn an_extension_can_be_added_listed_changed_and_removed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_phone_that_is_somebody_else_s_is_refused_and_one_s_own_is_not() {
+    let admin = Admin::new().await;
+    let jid = ["--jid", "user4@usher.test"];
+    for interface in ["PJSIP/1000", "pjsip/1000"] {
+        let complaint = admin.failed(1, &[&["extension", "add", "4000", "--interface", interface][..], &jid].concat());
+        assert!(complaint.contains("extension 1000 is rung at"), "{complaint}");
+        let complaint = admin.failed(1, &["extension", "change", "2000", "--interface", interface]);
+        assert!(complaint.contains("extension 1000 is rung at"), "{complaint}");
+    }
+    admin.done(&["extension", "change", "2000", "--interface", "PJSIP/4000"]);
+    assert!(admin.failed(1, &[&["extension", "add", "4000"][..], &jid].concat()).contains("extension 2000 is rung at"));
+    assert_eq!(admin.list("extension").len(), 3);
+    admin.done(&["extension", "change", "2000", "--interface", "PJSIP/4000"]);
+    admin.done(&[&["extension", "add", "4000", "--interface", "PJSIP/400"][..], &jid].concat());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_jid_that_no_server_would_take_is_refused_and_capital_letters_make_no_second_person() {
     let admin = Admin::new().await;
     let before = admin.list("extension");

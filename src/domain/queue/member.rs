@@ -118,4 +118,14 @@ impl Interface {
     pub fn is_watched(&self) -> bool {
         self.as_str().starts_with("PJSIP/")
     }
+
+    /// Whether Asterisk rings the same phone for both: it takes the technology in capital letters or not.
+    pub fn is_same_phone(&self, other: &Self) -> bool {
+        match (self.as_str().split_once('/'), other.as_str().split_once('/')) {
+            (Some((technology, phone)), Some((other, others))) => {
+                technology.eq_ignore_ascii_case(other) && phone == others
+            }
+            _ => self == other,
+        }
+    }
 }
