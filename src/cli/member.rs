@@ -127,7 +127,7 @@ pub(super) async fn run(command: Command, database: &config::Database) -> Result
             change_one(client, statements::LOG_ON, &[&queue.as_str(), &extension.as_str()], &missing).await?;
             say(&format!("extension {extension} is logged on to {queue}"))
         }
-        Command::LogOff(member) => member.change(client, statements::LOG_OFF, "is logged off from").await,
+        Command::LogOff(member) => member.change(client, statements::MEMBER_LOG_OFF, "is logged off from").await,
         Command::Pause { agent, reason } => {
             let queue = agent.queue.as_ref().map(QueueName::as_str);
             let values: [&(dyn tokio_postgres::types::ToSql + Sync); 3] = [&agent.extension.as_str(), &queue, &reason];

@@ -12,7 +12,7 @@ use crate::{
 pub enum Change {
     /// The member is now as asked, or was before.
     Done,
-    /// There is no such extension, queue or membership.
+    /// There is no such extension or queue.
     Refused,
 }
 
@@ -24,7 +24,7 @@ pub async fn log_on(client: &Object, queue: &QueueName, extension: &Extension) -
     change(client, statements::LOG_ON, queue, extension).await
 }
 
-/// Takes the member off the queue, if it is one.
+/// Takes the extension off the queue; one that never was a member is off it already.
 ///
 /// # Errors
 /// What the server said.

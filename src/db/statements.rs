@@ -190,6 +190,11 @@ statements! {
     MEMBER_CHANGE = "-- cli::member::run()\n\
         UPDATE memberships SET penalty = coalesce($3, penalty), place = coalesce($4, place), kind = coalesce($5, kind) \
         WHERE queue = $1 AND extension = $2";
+    /// Off the queue, for who tells those who are no members.
+    MEMBER_LOG_OFF = "-- cli::member::run()\n\
+        UPDATE memberships SET logged_on = false, \
+        logged_on_changed_at = CASE WHEN logged_on THEN now() ELSE logged_on_changed_at END \
+        WHERE queue = $1 AND extension = $2";
     /// Whether there is such a member.
     MEMBER_FIND = "-- cli::member::resume()\nSELECT extension FROM memberships WHERE extension = $1 AND queue = $2";
     /// A pause by hand, or another reason for it.

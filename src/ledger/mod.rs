@@ -282,7 +282,7 @@ impl Handle {
         self.member(Verb::LogOn, queue, extension).await
     }
 
-    /// Logs a member off, once or again. [`Change::Refused`]: never was a member. Else as [`Handle::log_on`].
+    /// Logs an extension off, once or again, or if it never was a member. Else as [`Handle::log_on`].
     ///
     /// # Errors
     /// As [`Handle::log_on`].

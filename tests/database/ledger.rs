@@ -308,12 +308,14 @@ async fn p4_a_code_finds_its_customer_whatever_is_in_the_name() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn p7_to_p11_who_logs_on_and_off_gets_the_answers_of_the_original() {
+async fn p7_to_p11_who_logs_on_and_off_is_told_so_once_or_again_and_a_stranger_is_refused() {
     let database = shared().await.database().await;
     let (running, _) = Running::ready(&database).await;
     let (handle, _reader) = running.read_by_nobody();
     let (known, stranger) = (Extension::new("1000"), Extension::new("7777"));
-    assert_eq!(handle.log_off(&support(), &known).await, Ok(Change::Refused), "never logged on");
+    assert_eq!(handle.log_off(&support(), &known).await, Ok(Change::Done), "never logged on: it is off");
+    assert_eq!(handle.log_off(&support(), &stranger).await, Ok(Change::Refused), "unknown extension");
+    assert_eq!(handle.log_off(&QueueName::new("nowhere"), &known).await, Ok(Change::Refused), "unknown queue");
     assert_eq!(handle.log_on(&support(), &stranger).await, Ok(Change::Refused), "unknown extension");
     assert_eq!(handle.log_on(&QueueName::new("nowhere"), &known).await, Ok(Change::Refused), "unknown queue");
     let single = connect(&database).await;

@@ -56,10 +56,13 @@ async fn p9_a_member_who_logs_on_twice_is_one_member() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn p10_who_never_logged_on_cannot_log_off() {
+async fn p10_who_never_logged_on_and_logs_off_hears_that_it_is_done_and_a_stranger_is_refused() {
     let rig = house("p10").start().await.unwrap();
-    dial_and_hear(&rig, rig.phones.phone("1000").unwrap(), "*564633*", "logoff_failed").await;
+    let phone = rig.phones.phone("1000").unwrap();
+    dial_and_hear(&rig, phone, "*564633*", "logoff").await;
     assert_eq!(value(&rig, MEMBERSHIPS).await.unwrap(), "-");
+    crate::steps::sql(&rig, "DELETE FROM extensions WHERE number = '1000'").await;
+    dial_and_hear(&rig, phone, "*564633*", "logoff_failed").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
