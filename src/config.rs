@@ -24,7 +24,8 @@ pub use value::parse_duration;
 
 use secret::{Secret, Secrets, resolve};
 use value::{
-    bare_jid, duration, feature_code, host_port, http_base, listen, log_filter, outlasts, socket_address, spans, within,
+    apart, bare_jid, duration, feature_code, host_port, http_base, listen, log_filter, outlasts, plain, socket_address,
+    spans, within,
 };
 
 /// Why a configuration was refused. Says the file, the key and what is expected.
@@ -424,10 +425,14 @@ impl Config {
         if let Some(announce) = &config.agi.announce
             && !announce
                 .strip_prefix("agi://")
-                .is_some_and(|rest| rest.contains(':') && !rest.contains([',', ' ', '/']))
+                .is_some_and(|rest| host_port(rest).is_ok() && !rest.contains([',', '/', '&']))
         {
             let problem = format!("{announce:?} is not such an address: expected the form agi://HOST:PORT");
             return Err(wrong("agi.announce", problem));
+        }
+        if config.agi.allow.is_empty() {
+            let problem = "nobody is allowed: expected the addresses of the Asterisk servers, such as [\"127.0.0.1\"]";
+            return Err(wrong("agi.allow", problem.into()));
         }
         within(config.agi.most, 1, 100_000).map_err(|p| wrong("agi.most", p))?;
         let log = match env("USHER_LOG") {
@@ -439,6 +444,7 @@ impl Config {
         };
         log_filter(&config.service.log).map_err(|p| wrong(log, p))?;
         listen(config.service.health_listen).map_err(|p| wrong("service.health_listen", p))?;
+        apart(config.service.health_listen, config.agi.listen).map_err(|p| wrong("service.health_listen", p))?;
         spans(config.service.stop_within, "1s", "10m").map_err(|p| wrong("service.stop_within", p))?;
 
         if config.asterisk.is_empty() {
@@ -448,14 +454,8 @@ impl Config {
             let (before, rest) = config.asterisk.split_at_mut(index);
             let Some(server) = rest.first_mut() else { continue };
             let key = |name: &str| format!("asterisk[{index}].{name}");
-            if server.name.is_empty()
-                || !server.name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
-            {
-                return Err(wrong(
-                    &key("name"),
-                    format!("{:?} is not a name: expected letters, digits, '-' or '_'", server.name),
-                ));
-            }
+            plain(&server.name).map_err(|p| wrong(&key("name"), p))?;
+            plain(&server.app).map_err(|p| wrong(&key("app"), p))?;
             if before.iter().any(|other| other.name == server.name) {
                 return Err(wrong(
                     &key("name"),
@@ -463,6 +463,11 @@ impl Config {
                 ));
             }
             server.url = http_base(&server.url).map_err(|p| wrong(&key("url"), p))?;
+            if let Some(other) = before.iter().find(|other| other.url.eq_ignore_ascii_case(&server.url)) {
+                let problem =
+                    format!("{} is there already, as {:?}: each Asterisk belongs there once", server.url, other.name);
+                return Err(wrong(&key("url"), problem));
+            }
             if secrets == Secrets::OfDatabase {
                 continue;
             }

@@ -9,7 +9,7 @@ use crate::{
         Error, Request,
         http::Http,
         socket::READ_ONLY,
-        wire::{Endpoint, Info},
+        wire::{Endpoint, Info, Variable},
     },
     config,
     domain::id::ChannelId,
@@ -82,6 +82,8 @@ pub struct Findings {
     pub phones: Vec<(String, bool)>,
     /// Those of the sounds asked for that it does not have; `None` when it cannot tell.
     pub missing_sounds: Option<BTreeSet<String>>,
+    /// Where its dialplan asks, the global `USHER_AGI`; empty when it is not set.
+    pub agi: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -161,6 +163,7 @@ pub async fn probe(config: &config::Asterisk, sounds: BTreeSet<&str>, recording:
     may_change(&http).await?;
     let modules: Vec<Module> = http.send(&Request::modules()).await?.json()?;
     let endpoints: Vec<Endpoint> = http.send(&Request::endpoints()).await?.json()?;
+    let agi: Variable = http.send(&Request::global("USHER_AGI")).await?.json()?;
     let running = |name: &str| modules.iter().any(|module| module.name == name && module.status == "Running");
     let missing_sounds = if running(SOUNDS) { Some(missing(&http, sounds).await?) } else { None };
     Ok(Findings {
@@ -175,6 +178,7 @@ pub async fn probe(config: &config::Asterisk, sounds: BTreeSet<&str>, recording:
             .map(|phone| (format!("{}/{}", phone.technology, phone.resource), phone.state == "online"))
             .collect(),
         missing_sounds,
+        agi: agi.value,
     })
 }
 

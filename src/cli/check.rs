@@ -4,7 +4,12 @@
 //!
 //! A queue's class of music on hold is not looked at: ARI does not tell which classes there are, and Asterisk accepts any.
 
-use std::{collections::BTreeSet, path::Path, time::Duration};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, SocketAddr},
+    path::Path,
+    time::Duration,
+};
 
 use anyhow::{Result, anyhow};
 use comfy_table::{ContentArrangement, Table, presets};
@@ -15,11 +20,11 @@ use xmpp_parsers::{jid::BareJid, minidom::Element};
 use crate::{
     ari,
     cli::{self, say},
-    config::{Config, Xmpp},
+    config::{self, Config, Xmpp},
     db::{
         migrate,
         pool::{Connector, Pool, Statements},
-        roster,
+        rights, roster,
     },
     domain::queue::{
         announce::Template,
@@ -99,7 +104,7 @@ async fn all(path: &Path, config: &Config) -> Report {
     let roster = database(config, &mut report).await;
     xmpp(&config.xmpp, &mut report).await;
     for server in &config.asterisk {
-        asterisk(server, roster.as_ref(), &mut report).await;
+        asterisk(server, &config.agi, roster.as_ref(), &mut report).await;
     }
     let state = format!("service.state {}", config.service.state.display());
     match ledger::check_folder(&config.service.state) {
@@ -137,9 +142,26 @@ async fn database(config: &Config, report: &mut Report) -> Option<Roster> {
         }
     };
     match migrate::pending(&single.client).await {
-        Ok(pending) if pending.is_empty() => report.good(what.clone(), "reached, schema up to date"),
+        Ok(pending) if pending.is_empty() => {}
         Ok(pending) => {
             report.wrong(what.clone(), format!("the schema lacks {}: run `usher migrate`", pending.join(", ")));
+            return None;
+        }
+        Err(error) => {
+            wrong(report, &error);
+            return None;
+        }
+    }
+    match rights::missing(&single.client).await {
+        Ok(missing) if missing.is_empty() => report.good(what.clone(), "reached, schema up to date"),
+        Ok(missing) => {
+            let note = format!(
+                "the role {} lacks {}: GRANT them, or have that role run `usher migrate` on an empty database, which makes it the \
+                 owner",
+                config.database.user,
+                missing.join(", "),
+            );
+            report.wrong(what.clone(), note);
             return None;
         }
         Err(error) => {
@@ -235,7 +257,20 @@ async fn xmpp(config: &Xmpp, report: &mut Report) {
             return report.wrong(what, note);
         }
     }
+    strangers(config, report);
     pubsub(config, session, report).await;
+}
+
+/// Who reads pops from another server than the account's.
+fn strangers(config: &Xmpp, report: &mut Report) {
+    let domain = |jid: &str| jid.rsplit_once('@').map_or(jid, |(_, domain)| domain).to_lowercase();
+    for jid in config.crm.iter().filter(|jid| domain(jid) != domain(&config.jid)) {
+        let note = format!(
+            "{jid} is of another domain than {}: the two servers must be linked (s2s) for it to see pops. A slip of the pen?",
+            config.jid
+        );
+        report.add("xmpp.crm", Verdict::Warning, note);
+    }
 }
 
 async fn pubsub(config: &Xmpp, session: Session, report: &mut Report) {
@@ -269,7 +304,7 @@ async fn pubsub(config: &Xmpp, session: Session, report: &mut Report) {
     }
 }
 
-async fn asterisk(server: &crate::config::Asterisk, roster: Option<&Roster>, report: &mut Report) {
+async fn asterisk(server: &config::Asterisk, agi: &config::Agi, roster: Option<&Roster>, report: &mut Report) {
     let what = format!("asterisk {}", server.name);
     let queues = || roster.iter().flat_map(|roster| &roster.queues);
     let spoken: Vec<(&Queue, &str, Vec<String>)> =
@@ -290,6 +325,11 @@ async fn asterisk(server: &crate::config::Asterisk, roster: Option<&Roster>, rep
              load {module}'`"
         );
         report.wrong(what.clone(), note);
+    }
+    if agi.announce.is_none()
+        && let Some(doubt) = astray(&findings.agi, agi.listen)
+    {
+        report.add(what.clone(), Verdict::Warning, doubt);
     }
     let unknown: Vec<&str> = roster
         .iter()
@@ -322,6 +362,28 @@ async fn asterisk(server: &crate::config::Asterisk, roster: Option<&Roster>, rep
     }
 }
 
+/// Why the dialplan's questions, which go to `asked`, do not come here; `None` if they may.
+fn astray(asked: &str, listen: SocketAddr) -> Option<String> {
+    let place = asked.strip_prefix("agi://").unwrap_or(asked).split('/').next().unwrap_or_default();
+    let (host, port) = match place.rsplit_once(':') {
+        Some((host, port)) if !host.ends_with(':') => (host, port),
+        Some(_) | None => (place, "4573"),
+    };
+    let address = host.trim_matches(['[', ']']).parse::<IpAddr>().ok();
+    let elsewhere =
+        address.is_some_and(|ip| !listen.ip().is_unspecified() && ip.to_canonical() != listen.ip().to_canonical());
+    if asked.is_empty() {
+        Some("its dialplan has no USHER_AGI, and the shipped one asks nobody then: set it in site/globals.conf".into())
+    } else if elsewhere || port.parse() != Ok(listen.port()) {
+        Some(format!(
+            "its dialplan asks {asked} (USHER_AGI), and agi.listen is {listen}: customer codes and log-ons would not come here. Set \
+             USHER_AGI in site/globals.conf; what an earlier agi.announce has left there goes with `asterisk -rx 'dialplan reload'`"
+        ))
+    } else {
+        None
+    }
+}
+
 /// The sounds that a queue plays, and as what.
 fn sounds(queue: &Queue) -> Vec<(&'static str, Vec<String>)> {
     let one = |sound: &String| if sound.is_empty() { Vec::new() } else { vec![sound.clone()] };
@@ -333,7 +395,7 @@ fn sounds(queue: &Queue) -> Vec<(&'static str, Vec<String>)> {
     ]
 }
 
-async fn listener(key: &str, address: std::net::SocketAddr, report: &mut Report) {
+async fn listener(key: &str, address: SocketAddr, report: &mut Report) {
     let what = format!("{key} {address}");
     match TcpListener::bind(address).await {
         Ok(_) => report.good(what, "free"),
@@ -341,5 +403,28 @@ async fn listener(key: &str, address: std::net::SocketAddr, report: &mut Report)
             report.add(what, Verdict::Warning, "in use: by a running usher, or choose another");
         }
         Err(error) => report.wrong(what, format!("cannot be listened on: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dialplan_that_asks_elsewhere_is_told_from_one_that_asks_here() {
+        let listen = |text: &str| text.parse::<SocketAddr>().unwrap();
+        for (asked, at, here) in [
+            ("agi://127.0.0.1:4573", "127.0.0.1:4573", true),
+            ("agi://127.0.0.1", "127.0.0.1:4573", true),
+            ("agi://192.0.2.1:4573", "0.0.0.0:4573", true),
+            ("agi://usher.example.org:4573", "192.0.2.1:4573", true),
+            ("agi://[::1]:4573", "[::1]:4573", true),
+            ("agi://127.0.0.1:4573", "127.0.0.1:4574", false),
+            ("agi://192.0.2.1:4573", "127.0.0.1:4573", false),
+            ("agi://127.0.0.1:x", "127.0.0.1:4573", false),
+            ("", "127.0.0.1:4573", false),
+        ] {
+            assert_eq!(astray(asked, listen(at)).is_none(), here, "{asked} {at}");
+        }
     }
 }

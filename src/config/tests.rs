@@ -204,6 +204,24 @@ fn values_out_of_range_or_of_the_wrong_form_name_their_key() {
         ("[xmpp]\n", "[service]\nlanguage = \"de\"\n[xmpp]\n", "expected one of `en`, `es`, `pt_BR`"),
         ("\"pbx\"", "\"p b x\"", "asterisk[0].name"),
         ("http://", "ftp://", "asterisk[0].url"),
+        ("url = ", "app = \"us her\"\nurl = ", "asterisk[0].app: \"us her\" is not a name"),
+        ("url = ", "app = \"\"\nurl = ", "asterisk[0].app"),
+        ("url = ", "app = \"usher,x\"\nurl = ", "asterisk[0].app"),
+        ("[xmpp]\n", "[agi]\nallow = []\n[xmpp]\n", "agi.allow: nobody is allowed: expected the addresses"),
+        ("[xmpp]\n", "[agi]\nannounce = \"agi://host\"\n[xmpp]\n", "agi.announce"),
+        ("[xmpp]\n", "[agi]\nannounce = \"agi://host:abc\"\n[xmpp]\n", "agi.announce"),
+        ("[xmpp]\n", "[agi]\nannounce = \"agi://:4573\"\n[xmpp]\n", "agi.announce"),
+        ("[xmpp]\n", "[agi]\nannounce = \"agi://host:0\"\n[xmpp]\n", "agi.announce"),
+        (
+            "[xmpp]\n",
+            "[agi]\nlisten = \"127.0.0.1:9190\"\n[xmpp]\n",
+            "service.health_listen: 127.0.0.1:9190 is the address",
+        ),
+        (
+            "[xmpp]\n",
+            "[agi]\nlisten = \"0.0.0.0:9190\"\n[xmpp]\n",
+            "service.health_listen: 127.0.0.1:9190 is the address",
+        ),
         ("[xmpp]\n", "[agi]\nlisten = \"127.0.0.1:0\"\n[xmpp]\n", "agi.listen: 127.0.0.1:0 has no port"),
         ("[xmpp]\n", "[service]\nhealth_listen = \"[::1]:0\"\n[xmpp]\n", "service.health_listen: [::1]:0 has no port"),
         ("[xmpp]\n", "[xmpp]\npassword_file = \"/nonexistent\"\n", "xmpp.password_file: cannot read /nonexistent"),
@@ -213,6 +231,14 @@ fn values_out_of_range_or_of_the_wrong_form_name_their_key() {
     }
     let twice = format!("{LEAST}[[asterisk]]\nname = \"pbx\"\nurl = \"http://127.0.0.1:8089\"\n");
     assert!(parse(&twice).unwrap_err().to_string().contains("asterisk[1].name"));
+    for url in ["http://127.0.0.1:8088", "http://127.0.0.1:8088/"] {
+        let message =
+            parse(&format!("{LEAST}[[asterisk]]\nname = \"other\"\nurl = \"{url}\"\n")).unwrap_err().to_string();
+        assert!(message.contains("asterisk[1].url: http://127.0.0.1:8088 is there already, as \"pbx\""), "{message}");
+    }
+    let hosts = LEAST.replace("127.0.0.1", "pbx.example.org");
+    let message = parse(&format!("{hosts}[[asterisk]]\nname = \"other\"\nurl = \"http://PBX.example.org:8088/\"\n"));
+    assert!(message.unwrap_err().to_string().contains("asterisk[1].url"));
 }
 
 #[test]

@@ -96,8 +96,13 @@ pub(super) fn bare_jid(text: &str, with_node: bool) -> Result<(), String> {
 pub(super) fn host_port(text: &str) -> Result<(), String> {
     let is_host =
         |host: &str| !host.is_empty() && (!host.contains(':') || (host.starts_with('[') && host.ends_with(']')));
+    let odd = |c: char| c.is_whitespace() || c.is_control();
     match text.rsplit_once(':') {
-        Some((host, port)) if is_host(host) && port.parse::<u16>().is_ok_and(|port| port > 0) => Ok(()),
+        Some((host, port))
+            if is_host(host) && !host.contains(odd) && port.parse::<u16>().is_ok_and(|port| port > 0) =>
+        {
+            Ok(())
+        }
         Some(_) | None => {
             Err(format!("{text:?} is not such an address: expected HOST:PORT, such as \"127.0.0.1:5222\""))
         }
@@ -108,6 +113,23 @@ pub(super) fn host_port(text: &str) -> Result<(), String> {
 pub(super) fn listen(address: SocketAddr) -> Result<(), String> {
     if address.port() == 0 {
         return Err(format!("{address} has no port: expected ADDRESS:PORT with a port from 1 to 65535"));
+    }
+    Ok(())
+}
+
+/// Two addresses that are to be listened on.
+pub(super) fn apart(one: SocketAddr, other: SocketAddr) -> Result<(), String> {
+    let all = one.ip().is_unspecified() || other.ip().is_unspecified();
+    if one.port() == other.port() && (all || one.ip().to_canonical() == other.ip().to_canonical()) {
+        return Err(format!("{one} is the address of agi.listen, {other}, as well: expected another port"));
+    }
+    Ok(())
+}
+
+/// A name that stands in URLs and in the dialplan.
+pub(super) fn plain(text: &str) -> Result<(), String> {
+    if text.is_empty() || !text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_') {
+        return Err(format!("{text:?} is not a name: expected letters, digits, '-' or '_'"));
     }
     Ok(())
 }

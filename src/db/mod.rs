@@ -5,6 +5,7 @@
 //! * [`statements`]: all SQL.
 //! * [`roster`], [`customers`], [`members`], [`records`], [`talks`]: rows to and from domain types.
 //! * [`callbacks`]: those that are open, for a start.
+//! * [`rights`]: what the role may do.
 //! * [`report`]: the history of calls, row by row.
 //! * [`lease`]: which of two services is active.
 //! * [`listen`]: hears of changes, and knows whether the server is there; [`heard`]: what it heard.
@@ -24,6 +25,7 @@ pub mod migrate;
 pub mod pool;
 pub mod records;
 pub mod report;
+pub mod rights;
 pub mod roster;
 pub mod statements;
 pub mod talks;

@@ -55,6 +55,9 @@ statements! {
     /// Versions that were applied.
     MIGRATIONS_APPLIED = "-- migrate::pending()\nSELECT version FROM refinery_schema_history ORDER BY version";
 
+    /// What the service does to tables and this role may not do.
+    RIGHTS_MISSING = include_str!("../../sql/queries/rights_missing.sql");
+
     /// All agents, in the order of [`crate::domain::queue::roster::Roster`].
     ROSTER_AGENTS = concat!("-- roster::load()\n", agents!(), " ORDER BY number COLLATE \"C\"");
     /// All queues, likewise.

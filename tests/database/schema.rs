@@ -106,3 +106,21 @@ async fn a_statement_that_takes_too_long_is_ended_by_the_server_itself() {
     let error = single.client.batch_execute("SELECT pg_sleep(20)").await.unwrap_err();
     assert_eq!(error.code(), Some(&tokio_postgres::error::SqlState::QUERY_CANCELED));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_that_lacks_a_right_the_service_needs_is_told_which() {
+    let database = shared().await.database().await;
+    let single = connect(&database).await;
+    let client = &single.client;
+    assert_eq!(usher::db::rights::missing(client).await.unwrap(), Vec::<String>::new());
+    client
+        .batch_execute(
+            "BEGIN; CREATE ROLE reader; GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader; \
+             GRANT INSERT, UPDATE ON calls, memberships, callbacks, call_events TO reader; SET ROLE reader",
+        )
+        .await
+        .unwrap();
+    let missing = usher::db::rights::missing(client).await.unwrap();
+    assert_eq!(missing, ["UPDATE on leases", "DELETE on pauses", "INSERT on pauses"]);
+    client.batch_execute("ROLLBACK").await.unwrap();
+}

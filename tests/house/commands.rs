@@ -111,6 +111,32 @@ async fn check_names_the_modules_that_transfers_miss_and_what_to_do_about_each()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn check_names_what_is_allowed_and_cannot_work() {
+    let rig = house("checkodd").start().await.unwrap();
+    rig.pbx
+        .ari()
+        .post("asterisk/variable", &[("variable", "USHER_AGI"), ("value", "agi://192.0.2.9:1")])
+        .await
+        .unwrap();
+    let config = rig.usher().unwrap().config().to_owned();
+    let text = fs::read_to_string(&config).unwrap();
+    let other = text.replacen("crm@usher.test", "crm@elsewhere.test", 1);
+    assert_ne!(text, other);
+    fs::write(&config, other).unwrap();
+    let (output, table) = check(&rig).await;
+    assert!(output.status.success(), "{table}");
+    for part in ["USHER_AGI", "crm@elsewhere.test"] {
+        assert!(table.contains(part), "{part}: {table}");
+    }
+    assert_eq!(table.matches(" look ").count() - table.matches("in use: by a running usher").count(), 2, "{table}");
+    // Past the command, which refuses it.
+    crate::steps::sql(&rig, "UPDATE extensions SET interface = 'pjsip/1000' WHERE number = '2000'").await;
+    let (output, table) = check(&rig).await;
+    assert_eq!((output.status.code(), table.matches("WRONG").count()), (Some(1), 1), "{table}");
+    assert!(row(&table, "1000 and 2000 are both rung").contains("WRONG"), "{table}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn check_names_the_server_that_is_down_and_a_schema_that_is_missing() {
     let rig = house("checkdown").own_postgres().start().await.unwrap();
     rig.usher().unwrap().stop().await.unwrap();
