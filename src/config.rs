@@ -24,8 +24,8 @@ pub use value::parse_duration;
 
 use secret::{Secret, Secrets, resolve};
 use value::{
-    apart, bare_jid, duration, feature_code, host_port, http_base, listen, log_filter, outlasts, plain, socket_address,
-    spans, within,
+    apart, bare_jid, duration, feature_code, host_port, http_base, listen, log_filter, outlasts, plain, printable,
+    socket_address, spans, within,
 };
 
 /// Why a configuration was refused. Says the file, the key and what is expected.
@@ -417,6 +417,7 @@ impl Config {
         if let Some(address) = &xmpp.address {
             host_port(address).map_err(|p| wrong("xmpp.address", p))?;
         }
+        printable(&xmpp.node_prefix).map_err(|p| wrong("xmpp.node_prefix", p))?;
         spans(xmpp.publish_bound, "10ms", "10s").map_err(|p| wrong("xmpp.publish_bound", p))?;
 
         listen(config.agi.listen).map_err(|p| wrong("agi.listen", p))?;

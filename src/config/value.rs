@@ -134,6 +134,14 @@ pub(super) fn plain(text: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// What stands in XML: there is no way to write control characters there, and the server would end the connection.
+pub(super) fn printable(text: &str) -> Result<(), String> {
+    match text.chars().find(|c| c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}')) {
+        Some(_) => Err(format!("{text:?} holds a control character: expected a text without any")),
+        None => Ok(()),
+    }
+}
+
 /// Base of an HTTP server, without a slash at its end.
 pub(super) fn http_base(text: &str) -> Result<String, String> {
     let wrong = |why: String| {

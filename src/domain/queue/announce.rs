@@ -40,6 +40,9 @@ pub enum InvalidTemplate {
     /// `}` without `{`.
     #[error("there is a closing brace without an opening one: write }}}} for a brace that is to be shown")]
     Stray,
+    /// What XML cannot carry, so that no message would arrive.
+    #[error("there is a control character in the announcement: take it out")]
+    Control,
     /// Nothing to say.
     #[error("the announcement is empty: leave it out for {DEFAULT:?}")]
     Empty,
@@ -63,6 +66,10 @@ impl FromStr for Template {
 
     /// Parses `{queue}`, `{name}`, `{code}`, `{number}`, `{position}`; `{{` and `}}` stand for braces.
     fn from_str(text: &str) -> Result<Self, InvalidTemplate> {
+        let odd = |c: char| c.is_control() && !matches!(c, '\n' | '\t') || matches!(c, '\u{fffe}' | '\u{ffff}');
+        if text.contains(odd) {
+            return Err(InvalidTemplate::Control);
+        }
         let mut parts = Vec::new();
         let mut plain = String::new();
         let mut rest = text;
@@ -142,6 +149,14 @@ mod tests {
         let caller = CallerId { number: "2000".into(), name: String::new() };
         let template: Template = template.parse().unwrap();
         template.fill(Filling { queue: "Support", customer: &customer, caller: &caller, position: 3 })
+    }
+
+    #[test]
+    fn an_announcement_that_no_message_can_carry_is_refused_and_one_of_two_lines_is_not() {
+        for text in ["a\u{1}", "\u{1b}[31m{name}", "a\u{0}", "a\u{fffe}", "a\r"] {
+            assert_eq!(text.parse::<Template>(), Err(InvalidTemplate::Control), "{text:?}");
+        }
+        assert!("a\nb\t{name}".parse::<Template>().is_ok());
     }
 
     #[test]
