@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
 use crate::domain::{id::ServerId, words::Language};
@@ -24,8 +24,8 @@ pub use value::parse_duration;
 
 use secret::{Secret, Secrets, resolve};
 use value::{
-    apart, bare_jid, duration, feature_code, host_port, http_base, listen, log_filter, outlasts, plain, printable,
-    socket_address, spans, within,
+    apart, bare_jid, duration, feature_code, filled, host_port, http_base, listen, log_filter, outlasts, plain,
+    printable, socket_address, spans, within,
 };
 
 /// Why a configuration was refused. Says the file, the key and what is expected.
@@ -390,6 +390,12 @@ impl Config {
             config.service.state = folder.join(&config.service.state);
         }
 
+        for (key, text) in
+            [("host", &config.database.host), ("name", &config.database.name), ("user", &config.database.user)]
+        {
+            filled(text).map_err(|p| wrong(&format!("database.{key}"), p))?;
+        }
+        within(config.database.port, 1, u16::MAX).map_err(|p| wrong("database.port", p))?;
         let database = &mut config.database;
         let secret = Secret { key: "database.password_file", variables: vec!["USHER_DATABASE_PASSWORD".into()] };
         database.password = secret.find(folder, &mut database.password_file, env).map_err(|p| wrong(secret.key, p))?;
@@ -492,6 +498,20 @@ fn read(path: &Path) -> Result<String, Error> {
         let good = error.as_bytes().iter().take(error.utf8_error().valid_up_to());
         Error::NotText { path: path.into(), line: 1 + good.filter(|byte| **byte == b'\n').count() }
     })
+}
+
+impl Config {
+    /// What is allowed and rarely meant: for the log, and for who looks for a mistake.
+    pub fn doubts(&self) -> Vec<String> {
+        let servers = self.asterisk.iter().map(|server| (format!("asterisk {}", server.name), &server.password));
+        let others = [("database".to_owned(), &self.database.password), ("xmpp".to_owned(), &self.xmpp.password)];
+        let blank = |secret: &SecretString| secret.expose_secret().trim() != secret.expose_secret();
+        let all = others.into_iter().chain(servers).filter(|(_, secret)| secret.as_ref().is_some_and(blank));
+        all.map(|(of, _)| {
+            format!("the password of {of} begins or ends with a blank, which counts: take it out if it is not meant")
+        })
+        .collect()
+    }
 }
 
 impl Xmpp {

@@ -101,6 +101,9 @@ pub(super) fn run(path: &Path) -> Result<()> {
 async fn all(path: &Path, config: &Config) -> Report {
     let mut report = Report::default();
     report.good("configuration", path.display().to_string());
+    for doubt in config.doubts() {
+        report.add("configuration", Verdict::Warning, doubt);
+    }
     let roster = database(config, &mut report).await;
     xmpp(&config.xmpp, &mut report).await;
     for server in &config.asterisk {

@@ -62,6 +62,11 @@ pub(super) async fn run(command: Command, database: &config::Database) -> Result
     match command {
         Command::List(options) => table::print(client, statements::EXTENSION_LIST, &options).await,
         Command::Add { number, jid, name, interface } => {
+            if let Some(queue) = names(client, statements::QUEUE_BY_NUMBER, number.as_str()).await?.first() {
+                bail!(
+                    "{number} is the number of queue {queue} already: choose another, or `usher queue change {queue} --number`"
+                );
+            }
             let rung = interface.clone().unwrap_or_else(|| format!("PJSIP/{number}"));
             alone(client, &rung, &number).await?;
             let values: [&(dyn ToSql + Sync); 4] = [&number.as_str(), &name, &jid.as_str(), &interface];

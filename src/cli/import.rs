@@ -106,7 +106,10 @@ fn check(path: &Path) -> Result<Vec<(CustomerCode, String)>> {
     let header = reader.read_byte_record(&mut record).with_context(open)?;
     let first = record.get(0).map(|field| field.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(field));
     if !header || record.len() != 2 || first != Some(b"code") || record.get(1) != Some(b"name") {
-        bail!("{}:1: the first line is not `code,name`", path.display());
+        let blank = ["code", "name"].into_iter().zip(first.into_iter().chain(record.iter().skip(1)));
+        let blank = record.len() == 2 && blank.into_iter().all(|(word, field)| field.trim_ascii() == word.as_bytes());
+        let why = if blank { ": there is a blank beside a word, take it out" } else { "" };
+        bail!("{}:1: the first line is not `code,name`{why}", path.display());
     }
 
     let bar = bar(data.len() as u64, "checking");

@@ -115,6 +115,13 @@ async fn change(client: &Client, name: &QueueName, settings: Settings, missing: 
     {
         bail!("--overflow {kind}/{target}: there is no {kind} {target}: see `usher {kind} list`");
     }
+    if let Some(number) = &settings.number
+        && !names(client, statements::EXTENSION_FIND, number).await?.is_empty()
+    {
+        bail!(
+            "--number {number}: extension {number} is dialled so: who sends a caller there means that phone; choose another"
+        );
+    }
     let object = settings.object()?;
     change_one(client, statements::QUEUE_CHANGE, &[&name.as_str(), &object], missing).await
 }

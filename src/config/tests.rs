@@ -191,6 +191,9 @@ fn values_out_of_range_or_of_the_wrong_form_name_their_key() {
         ("[database]\n", "[database]\npool_size = 1\n", "database.pool_size: 1 is out of range: expected 2 to 64"),
         ("[database]\n", "[database]\ntimeout = \"1ms\"\n", "database.timeout"),
         ("[database]\n", "[database]\noutbox = 1\n", "database.outbox"),
+        ("[database]\n", "[database]\nport = 0\n", "database.port: 0 is out of range: expected 1 to 65535"),
+        ("[database]\n", "[database]\nhost = \"\"\n", "database.host: \"\" is no name"),
+        ("[database]\n", "[database]\nuser = \" \"\n", "database.user: \" \" is no name"),
         ("usher@example.org", "example.org", "xmpp.jid"),
         ("[xmpp]\n", "[xmpp]\npubsub = \"a@b\"\n", "xmpp.pubsub"),
         ("[xmpp]\n", "[xmpp]\ncrm = [\"b\"]\n", "xmpp.crm"),
@@ -403,6 +406,17 @@ fn commands_that_need_the_database_alone_ask_for_no_other_secret() {
     let text = LEAST.replacen("[xmpp]\n", "[xmpp]\npassword_file = \"unreadable\"\n", 1);
     fs::write(&path, text).unwrap();
     assert!(Config::load_for_database(&path).unwrap().xmpp.password.is_none());
+}
+
+#[test]
+fn a_password_with_a_blank_at_its_end_is_taken_as_it_is_and_said_to_have_one() {
+    for (password, doubts) in [("secret", 0), ("secret ", 1), ("\tsecret", 1), ("two words", 0)] {
+        let given = |name: &str| (name == "USHER_XMPP_PASSWORD").then(|| password.to_owned()).or_else(|| env(name));
+        let config = Config::parse(LEAST, Path::new("usher.toml"), &given).unwrap();
+        assert_eq!(secrecy::ExposeSecret::expose_secret(config.xmpp.password.as_ref().unwrap()), password);
+        assert_eq!(config.doubts().len(), doubts, "{password:?}");
+        assert!(config.doubts().iter().all(|doubt| doubt.contains("xmpp") && !doubt.contains("secret")));
+    }
 }
 
 #[test]

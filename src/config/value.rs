@@ -58,6 +58,16 @@ pub(super) fn feature_code<'de, D: serde::Deserializer<'de>>(from: D) -> Result<
     Err(serde::de::Error::custom(format!("{text:?} is not a feature code: expected up to 4 of 0-9 * #, or nothing")))
 }
 
+/// A name of something, which cannot be left empty.
+pub(super) fn filled(text: &str) -> Result<(), String> {
+    if text.trim().is_empty() || text.chars().any(char::is_control) {
+        return Err(format!(
+            "{text:?} is no name: expected a text without control characters; without the key its default counts"
+        ));
+    }
+    Ok(())
+}
+
 pub(super) fn within<T: PartialOrd + fmt::Display>(value: T, least: T, most: T) -> Result<(), String> {
     if value < least || value > most {
         return Err(format!("{value} is out of range: expected {least} to {most}"));

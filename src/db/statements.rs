@@ -169,6 +169,8 @@ statements! {
     QUEUE_SHOW = "-- cli::queue::run()\nSELECT to_jsonb(q) FROM queues q WHERE name = $1";
     /// Whether there is such a queue.
     QUEUE_FIND = "-- cli::queue::change()\nSELECT name FROM queues WHERE name = $1";
+    /// What is dialled so.
+    QUEUE_BY_NUMBER = "-- cli::extension::run()\nSELECT name FROM queues WHERE number = $1";
     /// Whether there is such an extension.
     EXTENSION_FIND = "-- cli::queue::change(), cli::member::resume()\nSELECT number FROM extensions WHERE number = $1";
     /// One more, with the name as its label if none is given.

@@ -14,6 +14,9 @@ pub enum InvalidName {
     /// A character that moves the cursor or breaks the line, and would break what shows the text.
     #[error("the {0} contains a line break or another control character")]
     Control(Kind),
+    /// Characters that take part in how others are written, and show nothing by themselves.
+    #[error("the {0} shows nothing: it consists of invisible characters")]
+    Invisible(Kind),
     /// A blank that nobody sees and by which nobody finds the text.
     #[error("the {0} begins or ends with a blank")]
     Blank(Kind),
@@ -90,8 +93,9 @@ fn filled(kind: Kind, text: &str) -> Result<String, InvalidName> {
 }
 
 fn checked(kind: Kind, text: &str) -> Result<String, InvalidName> {
-    // Unicode's own line and paragraph separators are no control characters, but break lines all the same.
-    let breaks = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+    // Unicode's own line and paragraph separators are no control characters, but break lines all the same. The last two are no
+    // characters at all, and XML has no place for them.
+    let breaks = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{fffe}' | '\u{ffff}');
     if text.chars().count() > kind.most() {
         return Err(InvalidName::TooLong(kind));
     }
@@ -101,7 +105,21 @@ fn checked(kind: Kind, text: &str) -> Result<String, InvalidName> {
     if text.trim() != text {
         return Err(InvalidName::Blank(kind));
     }
+    if !text.is_empty() && text.chars().all(|c| c.is_whitespace() || shows_nothing(c)) {
+        return Err(InvalidName::Invisible(kind));
+    }
     Ok(text.into())
+}
+
+/// Marks, joiners, fillers and what directs the writing: Unicode's `Default_Ignorable_Code_Point`, and the empty Braille pattern.
+fn shows_nothing(c: char) -> bool {
+    matches!(
+        c,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fff8}' | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}'
+    )
 }
 
 #[cfg(test)]
@@ -142,6 +160,18 @@ mod tests {
             assert_eq!(customer(&text), Err(why), "{text:?}");
             assert_eq!(agent(&text), Err(why), "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_name_that_nobody_can_see_is_refused_and_one_with_joiners_in_it_is_not() {
+        for text in ["\u{200b}", "\u{feff}\u{200d}", "\u{3164}", "\u{2800}\u{2800}", "\u{ad}", "\u{200b} \u{200b}"] {
+            assert_eq!(customer(text), Err(InvalidName::Invisible(Kind::Name)), "{text:?}");
+            assert_eq!(agent(text), Err(InvalidName::Invisible(Kind::Name)), "{text:?}");
+        }
+        for text in ["\u{646}\u{645}\u{6cc}\u{200c}\u{62e}", "👩\u{200d}💻", "Co\u{ad}op"] {
+            assert_eq!(customer(text).as_deref(), Ok(text));
+        }
+        assert_eq!(customer("a\u{fffe}"), Err(InvalidName::Control(Kind::Name)));
     }
 
     #[test]

@@ -145,6 +145,31 @@ async fn a_phone_that_is_somebody_else_s_is_refused_and_one_s_own_is_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_number_that_is_a_queue_s_and_an_extension_s_is_refused_either_way() {
+    let admin = Admin::new().await;
+    let complaint = admin.failed(1, &["queue", "change", "support", "--number", "1000"]);
+    assert!(complaint.contains("extension 1000 is dialled so"), "{complaint}");
+    admin.failed(1, &["queue", "add", "sales", "--number", "1000"]);
+    admin.done(&["queue", "change", "support", "--number", "4000"]);
+    let complaint = admin.failed(1, &["extension", "add", "4000", "--jid", "user4@usher.test"]);
+    assert!(complaint.contains("4000 is the number of queue support"), "{complaint}");
+    admin.done(&["queue", "change", "support", "--number", ""]);
+    admin.done(&["extension", "add", "4000", "--jid", "user4@usher.test"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sound_outside_the_folder_of_sounds_is_refused() {
+    let admin = Admin::new().await;
+    for option in ["--greeting", "--member-greeting", "--recording-prompt", "--periodic-announce"] {
+        for sound in ["../secret", "usher/../../x", "usher/a&..", ".."] {
+            let complaint = admin.failed(2, &["queue", "change", "support", option, sound]);
+            assert!(complaint.contains("leads out of the folder"), "{option} {sound}: {complaint}");
+        }
+        admin.done(&["queue", "change", "support", option, "custom/a..b"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_jid_that_no_server_would_take_is_refused_and_capital_letters_make_no_second_person() {
     let admin = Admin::new().await;
     let before = admin.list("extension");
@@ -526,6 +551,11 @@ async fn an_import_names_each_bad_line_and_changes_nothing() {
             .failed(1, &["customer", "import", "header.csv"])
             .contains("header.csv:1: the first line is not `code,name`")
     );
+    for header in [&b"code, name\nx,1\n"[..], b"code ,name\nx,1\n", b"\xEF\xBB\xBFcode,name \nx,1\n"] {
+        admin.file("blank.csv", header);
+        let complaint = admin.failed(1, &["customer", "import", "blank.csv"]);
+        assert!(complaint.contains("blank.csv:1: ") && complaint.contains("there is a blank beside"), "{complaint}");
+    }
     admin.file("empty.csv", b"");
     assert!(admin.failed(1, &["customer", "import", "empty.csv"]).contains("empty.csv:1"));
     assert!(admin.failed(1, &["customer", "import", "none.csv"]).contains("none.csv"));

@@ -55,14 +55,14 @@ pub(in crate::cli) struct Settings {
     pub(super) label: Option<String>,
     /// What an agent dials to transfer a caller here, 1 to 20 of 0-9 * #; '' for no number [default of a new queue: ''].
     #[arg(long)]
-    number: Option<String>,
+    pub(super) number: Option<String>,
     /// Message to every logged-on member: {queue}, {code}, {name}, {number}, {position} are filled in; '' for none [default
     /// of a new queue: in English, '{queue}: Customer {name}'].
     #[arg(long)]
     pub(super) announcement: Option<String>,
     /// Sound that a caller hears on entering, without extension, at most half as long as the dialplan's USHER_SILENCE_SECONDS
     /// (60); '' for none [default of a new queue: usher/support_team].
-    #[arg(long)]
+    #[arg(long, value_parser = sounds)]
     greeting: Option<String>,
     /// Class of music on hold [default of a new queue: default].
     #[arg(long, value_name = "CLASS")]
@@ -141,7 +141,7 @@ pub(in crate::cli) struct Settings {
     announce_holdtime: Option<bool>,
     /// Sounds that callers hear time and again, without extension, joined by '&', together at most half as long as the
     /// dialplan's USHER_SILENCE_SECONDS (60); '' for none [default of a new queue: ''].
-    #[arg(long, help_heading = "While they wait", value_name = "SOUNDS")]
+    #[arg(long, help_heading = "While they wait", value_name = "SOUNDS", value_parser = sounds)]
     periodic_announce: Option<String>,
     /// How often they do, such as 60s; the first time after as long; 0s: never [default of a new queue: 1m].
     #[arg(long, help_heading = "While they wait", value_name = "DURATION", value_parser = parse_duration)]
@@ -149,14 +149,14 @@ pub(in crate::cli) struct Settings {
 
     /// Sound that a member hears before the caller, ten seconds of it at most, without extension; '' for none [default of a
     /// new queue: ''].
-    #[arg(long, help_heading = "Talks", value_name = "SOUND")]
+    #[arg(long, help_heading = "Talks", value_name = "SOUND", value_parser = sounds)]
     member_greeting: Option<String>,
     /// Whether the talks of callers who enter from now on are recorded: yes or no [default of a new queue: no].
     #[arg(long, help_heading = "Talks", value_name = "YES|NO", value_parser = yes_or_no)]
     recording: Option<bool>,
     /// Sound that tells callers so on entering, before the greeting, without extension; '' for none: tell them otherwise
     /// [default of a new queue: usher/recorded].
-    #[arg(long, help_heading = "Talks", value_name = "SOUND")]
+    #[arg(long, help_heading = "Talks", value_name = "SOUND", value_parser = sounds)]
     recording_prompt: Option<String>,
 
     /// An answer within this time counts as in time in reports [default of a new queue: 20s].
@@ -242,6 +242,14 @@ impl Settings {
         put("recording_prompt", self.recording_prompt.map(Value::from));
         put("service_level_seconds", seconds("--service-level", self.service_level)?);
         Ok(Value::Object(object))
+    }
+}
+
+/// Names of sounds, below the folder of sounds or from the root on.
+fn sounds(text: &str) -> Result<String, String> {
+    match text.split('&').find(|name| name.split('/').any(|part| part == "..")) {
+        Some(name) => Err(format!("{name:?} leads out of the folder of sounds: expected a name without '..'")),
+        None => Ok(text.into()),
     }
 }
 
