@@ -186,9 +186,10 @@ async fn the_next_run_is_told_of_each_call_without_an_end_but_of_no_callback_and
         let fact = Fact::CallEnded { call: waits, extension: None, outcome };
         Stamped { id: Uuid::now_v7(), at: moment(at), fact }
     };
-    let client = connect(&database).await.client;
+    let single = connect(&database).await;
     let end = async || {
-        let row = client.query_one("SELECT outcome, ended_at FROM calls WHERE id = $1", &[&waits.0]).await.unwrap();
+        let row =
+            single.client.query_one("SELECT outcome, ended_at FROM calls WHERE id = $1", &[&waits.0]).await.unwrap();
         (row.get::<_, String>(0), row.get::<_, Timestamp>(1))
     };
     record(&running.handle, [at(100, CallOutcome::Lost)]).await;

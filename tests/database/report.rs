@@ -68,18 +68,19 @@ fn script() -> impl Strategy<Value = Script> {
         CallOutcome::Stopped,
         CallOutcome::Lost,
     ]);
-    let end = (prop::bool::weighted(0.9), unanswered, 0i64..200_000);
+    let answered_end = select(vec![CallOutcome::Completed, CallOutcome::Completed, CallOutcome::Lost]);
+    let end = (prop::bool::weighted(0.9), unanswered, answered_end, 0i64..200_000);
     let answered = prop::option::of((extension(), 0i64..15_000));
     // Around the range that is asked for, on both sides.
     let entered = -3_600_000i64..5 * 3_600_000;
     (select(vec!["support", "sales"]), entered, lost_offers, answered, end, 0i64..30_000).prop_map(
-        |(queue, entered, lost_offers, answered, (is_over, unanswered, after), wrap_up)| Script {
+        |(queue, entered, lost_offers, answered, (is_over, unanswered, answered_end, after), wrap_up)| Script {
             id: Uuid::new_v4(),
             queue,
             entered,
             lost_offers,
             answered,
-            ended: is_over.then_some((if answered.is_some() { CallOutcome::Completed } else { unanswered }, after)),
+            ended: is_over.then_some((if answered.is_some() { answered_end } else { unanswered }, after)),
             wrap_up,
         },
     )
@@ -131,13 +132,17 @@ impl Script {
         self.lost_offers.iter().map(|(_, _, after)| after).sum()
     }
 
+    /// How long after the last step it ended, if that was seen.
+    fn seen_to_end(&self) -> Option<i64> {
+        self.ended.filter(|(outcome, _)| *outcome != CallOutcome::Lost).map(|(_, after)| after)
+    }
+
     fn wait(&self) -> Option<i64> {
-        let ended = self.ended.map(|(_, after)| after);
-        self.answered.map(|(_, after)| after).or(ended).map(|after| self.waits() + after)
+        self.answered.map(|(_, after)| after).or(self.seen_to_end()).map(|after| self.waits() + after)
     }
 
     fn talk(&self) -> Option<i64> {
-        self.answered.and(self.ended).map(|(_, after)| after)
+        self.answered.and(self.seen_to_end())
     }
 
     fn wrap_up(&self) -> i64 {
@@ -163,7 +168,7 @@ async fn write(database: &Database, scripts: &[Script]) {
     lease.done();
     let single = connect(database).await;
     for script in scripts {
-        let (Some((extension, _)), Some((_, after))) = (script.answered, script.ended) else { continue };
+        let (Some((extension, _)), Some(after)) = (script.answered, script.talk()) else { continue };
         let began = at(script.entered + script.waits() + script.answered.map_or(0, |(_, after)| after) + after);
         let until = began + jiff::SignedDuration::from_millis(script.wrap_up);
         let sql = "INSERT INTO call_events (id, call_id, at, kind, extension, detail) \
