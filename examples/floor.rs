@@ -70,6 +70,11 @@ impl Bench {
                     | Effect::GreetMember { .. }
                     | Effect::RecordTalk { .. }
                     | Effect::Music { .. }
+                    | Effect::Hold { .. }
+                    | Effect::RingTone { .. }
+                    | Effect::Connect { .. }
+                    | Effect::JoinAgain { .. }
+                    | Effect::TellBack { .. }
                     | Effect::Promise { .. }
                     | Effect::Regret { .. }
                     | Effect::CallBack(_)

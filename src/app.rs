@@ -176,7 +176,7 @@ async fn serve(
             known.send_modify(|known| known.replace(&first));
             let mirror = mirror::spawn(asterisks.iter().map(|(ari, _)| ari.clone()), &known.subscribe());
             let (desk, ledger, publish_bound) = (desk.clone(), ledger.clone(), config.xmpp.publish_bound);
-            let transfer_code = config.floor.transfer_code.clone();
+            let codes = config.floor.codes();
             let floor = floor::spawn(floor::Outlets {
                 asterisks,
                 desk,
@@ -186,7 +186,7 @@ async fn serve(
                 known,
                 publish_bound,
                 language,
-                transfer_code,
+                codes,
             });
             running = Some((floor, mirror, ari_stop));
             tokio::select! {

@@ -14,7 +14,7 @@ use std::{
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
-use crate::domain::{id::ServerId, words::Language};
+use crate::domain::{id::ServerId, queue::keys::Codes, words::Language};
 
 mod mistake;
 mod secret;
@@ -270,11 +270,22 @@ pub struct Floor {
     /// What an agent presses in a talk before the number that the caller is to be sent to; empty: nothing.
     #[serde(deserialize_with = "feature_code")]
     pub transfer_code: String,
+    /// What an agent presses in a talk before the number of somebody with whom they want to speak first; empty: nothing. Neither
+    /// code begins with the other.
+    #[serde(deserialize_with = "feature_code")]
+    pub consult_code: String,
+}
+
+impl Floor {
+    /// The codes as the floor takes them.
+    pub fn codes(&self) -> Codes {
+        Codes { transfer: self.transfer_code.clone(), consult: self.consult_code.clone() }
+    }
 }
 
 impl Default for Floor {
     fn default() -> Self {
-        Self { transfer_code: "##".into() }
+        Self { transfer_code: "##".into(), consult_code: "*2".into() }
     }
 }
 
@@ -396,6 +407,12 @@ impl Config {
             filled(text).map_err(|p| wrong(&format!("database.{key}"), p))?;
         }
         within(config.database.port, 1, u16::MAX).map_err(|p| wrong("database.port", p))?;
+        if !config.floor.codes().can_be_told_apart() {
+            let (one, other) = (&config.floor.transfer_code, &config.floor.consult_code);
+            let problem = format!("{other:?} and floor.transfer_code {one:?}: neither may begin with the other");
+            return Err(wrong("floor.consult_code", problem));
+        }
+
         let database = &mut config.database;
         let secret = Secret { key: "database.password_file", variables: vec!["USHER_DATABASE_PASSWORD".into()] };
         database.password = secret.find(folder, &mut database.password_file, env).map_err(|p| wrong(secret.key, p))?;

@@ -228,6 +228,12 @@ impl Request {
             .with("media", media.join(","))
     }
 
+    /// Plays the tone of a phone that rings, until it is stopped.
+    pub fn ring_tone(channel: &ChannelId, playback: &str) -> Self {
+        Self::new(Method::Post, format!("channels/{}/play/{}", encode(channel.as_str()), encode(playback)))
+            .with("media", "tone:ring")
+    }
+
     /// Plays a sound and then, until it is stopped, the tone of a phone that rings.
     pub fn play_and_ring(channel: &ChannelId, playback: &str, sound: &str) -> Self {
         Self::new(Method::Post, format!("channels/{}/play/{}", encode(channel.as_str()), encode(playback)))
@@ -303,6 +309,16 @@ impl Request {
             .with("name", name)
             .with("format", "wav")
             .with("ifExists", "append")
+    }
+
+    /// Leaves out of a recording what comes until it goes on.
+    pub fn pause_recording(name: &str) -> Self {
+        Self::new(Method::Post, format!("recordings/live/{}/pause", encode(name)))
+    }
+
+    /// Has a recording go on that pauses.
+    pub fn resume_recording(name: &str) -> Self {
+        Self::new(Method::Delete, format!("recordings/live/{}/pause", encode(name)))
     }
 
     /// Takes a bridge down.

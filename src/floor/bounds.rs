@@ -4,6 +4,7 @@
 //! * A caller who waits has an absolute timeout, set by the dialplan before it hands them over. As long as the service lives it
 //!   puts that off, and it takes it off before a talk. When it is over the dialplan has the caller back (its extension `T`).
 //! * A member's leg has one from its beginning, until it is joined.
+//! * So has one who hears music while their agent asks somebody else, and so has whom the agent asks.
 //! * A talk has none. When its caller hangs up, the dialplan ends the member's leg (its extension `h`), whose name it knows from
 //!   a variable; a caller who was called back runs the dialplan on the other half of their channel, which reads it there.
 //!
@@ -17,7 +18,7 @@ use serde_json::{Value, json};
 use crate::{
     ari::Request,
     domain::{
-        id::{CallId, OfferNo, ServerId},
+        id::{CallId, ChannelId, OfferNo, ServerId},
         queue::{
             caller::{Caller, leg_channel},
             effect::{CallBack, Ring},
@@ -77,13 +78,21 @@ impl Service {
         let Some(caller) = self.floor.callers().get(&call) else { return };
         let server = &caller.arrival.server;
         let (Some(ari), Some(bound)) = (self.servers.get(server), self.bounds.get(server)) else { return };
+        let put_off =
+            |channel: &ChannelId| drop(ari.send(Request::set_variable(channel, ABSOLUTE, &bound.to_string())));
         // Who is away has no leg.
-        if !caller.is_unanswered() || !caller.is_on_a_leg() {
-            return;
+        if caller.is_unanswered() && caller.is_on_a_leg() {
+            match self.saying.get_mut(&call) {
+                Some(saying) => saying.overdue = true,
+                None => put_off(&caller.arrival.channel),
+            }
         }
-        match self.saying.get_mut(&call) {
-            Some(saying) => saying.overdue = true,
-            None => drop(ari.send(Request::set_variable(&caller.arrival.channel, ABSOLUTE, &bound.to_string()))),
+        // The caller hears music as one who waits does. When nobody brings them back, they go on, and the agent's leg ends with that.
+        if let Some(consulted) = caller.consulted() {
+            put_off(&caller.arrival.channel);
+            if !consulted.is_rung() {
+                put_off(&leg_channel(call, consulted.number));
+            }
         }
     }
 
@@ -121,7 +130,7 @@ impl Service {
             drop(ari.send(Request::set_variable(&caller.arrival.channel, LEG, name)));
         }
         if self.bounds.contains_key(server) {
-            drop(ari.send(Request::set_variable(&leg_channel(call, offer), ABSOLUTE, "0")));
+            drop(ari.send(Request::set_variable(&self.channel_of(call, offer), ABSOLUTE, "0")));
             drop(ari.send(Request::set_variable(&caller.arrival.channel, ABSOLUTE, "0")));
         }
     }

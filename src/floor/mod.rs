@@ -10,6 +10,7 @@
 
 mod back;
 mod bounds;
+mod consultations;
 mod listen;
 mod perform;
 mod resync;
@@ -44,6 +45,7 @@ use crate::{
             caller::{Arrival, parse_leg_channel},
             effect::{Event, LegEnd},
             floor::Floor,
+            keys::Codes,
             member::Device,
             roster::{Register, Roster},
         },
@@ -115,8 +117,8 @@ pub struct Outlets {
     pub publish_bound: Duration,
     /// Of notices to members.
     pub language: Language,
-    /// What agents press in a talk before the number that the caller is to be sent to; empty: nothing.
-    pub transfer_code: String,
+    /// What agents press in a talk before a number.
+    pub codes: Codes,
 }
 
 /// Starts the floor.
@@ -130,7 +132,7 @@ pub fn spawn(outlets: Outlets) -> Handle {
         watchers.push((ari, incoming));
     }
     let service = Service {
-        floor: Floor::new(outlets.publish_bound, rand::random()).with_transfer_code(&outlets.transfer_code),
+        floor: Floor::new(outlets.publish_bound, rand::random()).with_codes(outlets.codes),
         servers,
         callers: HashMap::new(),
         dismissed: HashSet::new(),
@@ -142,6 +144,8 @@ pub fn spawn(outlets: Outlets) -> Handle {
         bounds: HashMap::new(),
         leg_names: HashMap::new(),
         last_keys: HashMap::new(),
+        paused: HashSet::new(),
+        agent_hears: HashMap::new(),
         stands_in: HashMap::new(),
         handing_over: HashMap::new(),
         replies: FuturesUnordered::new(),
@@ -182,8 +186,12 @@ struct Service {
     bounds: HashMap<ServerId, u64>,
     /// Asterisk's names of the legs that were answered.
     leg_names: HashMap<(CallId, OfferNo), String>,
-    /// When the last key was pressed on a leg.
-    last_keys: HashMap<(CallId, OfferNo), String>,
+    /// The last key that was pressed on a leg, and when.
+    last_keys: HashMap<(CallId, OfferNo), (Timestamp, char)>,
+    /// Calls whose recording pauses for a consultation.
+    paused: HashSet<CallId>,
+    /// The playback that an agent hears, or heard last, who asks somebody else.
+    agent_hears: HashMap<CallId, String>,
     /// Legs in whose place Asterisk has put another channel, since the caller was handed over.
     stands_in: HashMap<(CallId, OfferNo), (ServerId, ChannelId)>,
     /// Legs in whose place Asterisk has put another channel, and it is not known yet whom that leads to.
@@ -320,7 +328,7 @@ impl Service {
                 let Some(key) = digit else { return };
                 let id = ChannelId::new(&channel.id);
                 if let Some(leg) = self.leg_of(server, &id) {
-                    self.key_pressed(leg, key, at);
+                    self.key_pressed(leg, key, &at);
                 } else if let Some(call) = self.callers.get(&(server.clone(), id)) {
                     self.step(Event::CallerPressed { call: *call, key });
                 }

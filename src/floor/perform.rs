@@ -74,6 +74,11 @@ impl Service {
             },
             Effect::GreetMember { call, offer, server, sound } => self.greet_member(call, offer, &server, &sound),
             Effect::Join { call, offer } => self.join(call, offer),
+            Effect::Hold { call } => self.hold(call),
+            Effect::RingTone { call, offer } => self.ring_tone(call, offer),
+            Effect::Connect { call, offer: _, party } => self.connect(call, party),
+            Effect::JoinAgain { call, offer } => self.join_again(call, offer),
+            Effect::TellBack { call, offer } => self.tell_back(call, offer),
             Effect::RecordTalk { call, server } => self.record_talk(call, &server),
             Effect::GiveBack { call, server, channel, outcome, to } => {
                 self.callers.remove(&(server.clone(), channel.clone()));
@@ -116,6 +121,8 @@ impl Service {
                 self.to_dismiss.push((server, channel));
             }
             Effect::DropBridge { call, server } => {
+                self.paused.remove(&call);
+                self.agent_hears.remove(&call);
                 let Some(ari) = self.servers.get(&server) else { return };
                 drop(ari.send(Request::drop_bridge(&call_bridge(call))));
             }
@@ -171,6 +178,7 @@ impl Service {
         let Ring { call, offer, .. } = *ring;
         let Some(ari) = self.servers.get(&ring.server) else { return };
         let leg = leg_channel(call, offer);
+        tracing::debug!(call.id = %call, channel.id = %leg, "rings {}", ring.interface.as_str());
         let name = self.floor.callers().get(&call).map_or("", |caller| caller.arrival.customer.name.as_str());
         let placed = ari.send(Request::originate(&ari::Originate {
             channel: &leg,
@@ -230,6 +238,7 @@ impl Service {
     fn join(&mut self, call: CallId, offer: OfferNo) {
         self.hush(call);
         self.end_regret(call);
+        self.go_on_recording(call);
         let Some(caller) = self.floor.callers().get(&call) else { return };
         let Some(ari) = self.servers.get(&caller.arrival.server) else { return };
         let (channel, leg) = (&caller.arrival.channel, leg_channel(call, offer));

@@ -179,6 +179,18 @@ fn is_sent_on(call: CallId, snapshot: &Snapshot) -> bool {
     snapshot.bridges.iter().any(|(of, channels)| *of == call && halves().any(|half| channels.contains(half)))
 }
 
+/// Who is to have a caller again who is not in the bridge of their call, although they have been joined with somebody: that
+/// party, or whom they had asked and have left the caller to.
+fn parted<'a>(call: CallId, snapshot: &'a Snapshot, talked_with: Option<&Extension>) -> Option<&'a Leg> {
+    let member = talked_with.filter(|_| !is_sent_on(call, snapshot))?;
+    let inside = |leg: &&Leg| {
+        leg.answered == Answered::Yes
+            && snapshot.bridges.iter().any(|(of, channels)| *of == call && channels.contains(&leg.channel))
+    };
+    let legs = || snapshot.legs.iter().filter(|leg| leg.call == call).filter(inside);
+    legs().find(|leg| leg.extension == *member).or_else(|| legs().next())
+}
+
 impl Service {
     /// Brings the machine up to date with what is on an Asterisk.
     pub(super) fn resync(&mut self, server: &ServerId, snapshot: Snapshot) {
@@ -243,9 +255,13 @@ impl Service {
             .callers()
             .values()
             .filter(|caller| caller.arrival.server == *server)
-            .flat_map(|caller| caller.offers.values().map(|offer| (caller.arrival.call, offer)))
-            .filter(|(call, offer)| !matches!(offer.state, OfferState::Popping { .. }) && !is_sent_on(*call, snapshot))
-            .map(|(call, offer)| (call, offer.number))
+            .flat_map(|caller| {
+                let rung = caller.offers.values().filter(|offer| !matches!(offer.state, OfferState::Popping { .. }));
+                // The consulted party first: an agent who is gone too has not given the caller to them.
+                let consulted = caller.consulted().map(|consulted| consulted.number);
+                consulted.into_iter().chain(rung.map(|offer| offer.number)).map(|number| (caller.arrival.call, number))
+            })
+            .filter(|(call, _)| !is_sent_on(*call, snapshot))
             .filter(|(call, offer)| !snapshot.channels.contains(&self.channel_of(*call, *offer)))
             .collect();
         for (call, offer) in legs {
@@ -314,6 +330,12 @@ impl Service {
             let has_leg = snapshot.legs.iter().any(|leg| leg.call == call);
             let mut arrival = arrival.clone();
             let talked_with = talked_with.as_ref();
+            if let Some(leg) = parted(call, snapshot, talked_with).filter(|_| talks_with.is_none()) {
+                let (offer, extension) = (leg.offer, leg.extension.clone());
+                self.paused.insert(call);
+                self.step(Event::PartedFound { arrival, age, offer, extension });
+                continue;
+            }
             if is_sent_on(call, snapshot) {
                 // Their talk is over, and where they were to go is not asked again: back to who sent them.
                 arrival.returns_to = arrival.returns_to.or_else(|| talked_with.cloned());

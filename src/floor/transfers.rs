@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use crate::{
     ari::{Answer, Ari, Request, wire},
     domain::{
@@ -14,11 +16,15 @@ use crate::{
         queue::{
             caller::{leg_channel, parse_call_bridge, parse_leg_channel},
             effect::{Event, LegEnd},
+            keys::is_told_again,
             transfer::TransferMeans,
         },
     },
     floor::{Input, Service, bounds::LEG, listen::EXTENSION, perform::ANSWERED},
 };
+
+/// How Asterisk writes when an event was.
+const TIME: &str = "%Y-%m-%dT%H:%M:%S%.f%z";
 
 /// The context of the dialplan that members' legs transfer into.
 pub(super) const CONTEXT: &str = "usher-transfer";
@@ -159,10 +165,11 @@ impl Service {
         }
     }
 
-    pub(super) fn key_pressed(&mut self, leg: (CallId, OfferNo), key: char, at: String) {
-        // Told once for the channel, and once for the phone that it belongs to.
-        if self.last_keys.get(&leg) != Some(&at) {
-            self.last_keys.insert(leg, at);
+    pub(super) fn key_pressed(&mut self, leg: (CallId, OfferNo), key: char, at: &str) {
+        let at = jiff::fmt::strtime::parse(TIME, at).and_then(|time| time.to_timestamp());
+        let pressed = (at.unwrap_or_else(|_| Timestamp::now()), key);
+        if !self.last_keys.get(&leg).is_some_and(|before| is_told_again(*before, pressed)) {
+            self.last_keys.insert(leg, pressed);
             self.step(Event::KeyPressed { call: leg.0, offer: leg.1, key });
         }
     }
@@ -193,5 +200,16 @@ impl Service {
     pub(super) fn hang_up(&self, server: &ServerId, channel: &ChannelId) {
         let Some(ari) = self.servers.get(server) else { return };
         drop(ari.send(Request::hang_up(channel)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_of_an_event_is_read_as_asterisk_writes_it() {
+        let at = jiff::fmt::strtime::parse(TIME, "2026-11-21T15:48:43.647+0000").and_then(|time| time.to_timestamp());
+        assert_eq!(at.unwrap(), "2026-11-21T15:48:43.647Z".parse::<Timestamp>().unwrap());
     }
 }

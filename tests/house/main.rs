@@ -8,6 +8,7 @@ mod callback;
 mod caller;
 mod commands;
 mod compare;
+mod consult;
 mod doubt;
 mod ends;
 mod fallback;

@@ -218,7 +218,7 @@ async fn a_caller_on_hold_hears_music_and_the_story_of_the_call_says_so() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_without_a_transfer_key_sends_a_caller_on_with_a_feature_code() {
     let rig = floor("code").start().await.unwrap();
-    let colleague = rig.phones.phone("2000").unwrap();
+    let (agent, colleague) = (rig.phones.phone("1000").unwrap(), rig.phones.phone("2000").unwrap());
     answers(colleague);
     let (caller, leg) = talking(&rig, "5550001").await;
     leg.press("##2000#").await.unwrap();
@@ -226,11 +226,17 @@ async fn an_agent_without_a_transfer_key_sends_a_caller_on_with_a_feature_code()
     other.answered(SOON).await.unwrap();
     leg.hung_up(SOON).await.unwrap();
     talk(&caller, &other).await;
-    other.hang_up().await.unwrap();
+    // Without the last key, and back to who sent the caller; a caller's own keys mean nothing.
+    caller.press("##2000#").await.unwrap();
+    other.wait_for("hears the caller's keys", SOON, |leg| leg.digits.contains("##2000#")).await.unwrap();
+    other.press("##1000").await.unwrap();
+    let leg = comes_back(agent, &caller, 2).await;
+    other.hung_up(SOON).await.unwrap();
+    leg.hang_up().await.unwrap();
     caller.hung_up(SOON).await.unwrap();
     rig.pbx.wait_until_empty(SOON).await.unwrap();
     let ways = "SELECT string_agg(detail ->> 'how', ' ') FROM call_events WHERE kind = 'transferred'";
-    wait_for_value(&rig, ways, "code").await;
+    wait_for_value(&rig, ways, "code code").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

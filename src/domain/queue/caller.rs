@@ -118,6 +118,58 @@ impl Transfer {
     }
 }
 
+/// An agent who talks with the caller asks somebody else: the caller hears music meanwhile.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Consultation {
+    /// No.
+    #[default]
+    None,
+    /// The agent hears that somebody is rung, or talks with them.
+    With(Consulted),
+    /// It is over: the caller and whoever has the talk are being joined again.
+    Over {
+        /// Who was consulted, as far as this run of the service knows.
+        with: Option<Extension>,
+        /// When to ask for it again.
+        due: Instant,
+    },
+}
+
+/// Who is consulted. They are no offer: they have no pop.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Consulted {
+    /// Their leg, numbered like those of offers.
+    pub number: OfferNo,
+    /// Who they are.
+    pub extension: Extension,
+    /// How far it has come.
+    pub step: ConsultStep,
+}
+
+impl Consulted {
+    /// Whether their phone rings.
+    pub fn is_rung(&self) -> bool {
+        matches!(self.step, ConsultStep::Ringing { .. })
+    }
+}
+
+/// How far a consultation has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConsultStep {
+    /// Their phone rings until then.
+    Ringing {
+        /// End of the ring time.
+        until: Instant,
+    },
+    /// They have answered, and are being joined with the agent.
+    Joining {
+        /// When to ask for it again.
+        due: Instant,
+    },
+    /// They talk.
+    Talking,
+}
+
 /// Where the caller stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
@@ -131,7 +183,7 @@ pub enum Stage {
     Transferred,
     /// A member has answered; the two are being joined.
     Joining,
-    /// They talk.
+    /// They talk; or the agent asks somebody else, see [`Caller::consultation`].
     Talking,
 }
 
@@ -197,6 +249,8 @@ pub struct Caller {
     pub keys: Keys,
     /// Whether they are on hold in the talk.
     pub hold: Hold,
+    /// Whom the member asks in the talk.
+    pub consultation: Consultation,
     last_offer: u32,
     revision: u32,
     rang: Rang,
@@ -305,6 +359,7 @@ impl Caller {
             turn: Turn::Usual,
             keys: Keys::None,
             hold: Hold::Resumed,
+            consultation: Consultation::None,
             last_offer: base,
             revision: base,
             rang: Rang::Never,
@@ -337,9 +392,39 @@ impl Caller {
         OfferNo(self.last_offer)
     }
 
-    /// Whether `number` is an offer that is out now.
+    /// Whether `number` is an offer that is out now, or the leg of who is consulted.
     pub fn has_out(&self, number: OfferNo) -> bool {
-        self.offers.contains_key(&number)
+        self.offers.contains_key(&number) || self.consulted().is_some_and(|consulted| consulted.number == number)
+    }
+
+    /// Who is consulted.
+    pub fn consulted(&self) -> Option<&Consulted> {
+        match &self.consultation {
+            Consultation::With(consulted) => Some(consulted),
+            Consultation::None | Consultation::Over { .. } => None,
+        }
+    }
+
+    /// The link fell: what was to be joined in a consultation is asked for again as soon as it is back.
+    pub fn doubt_consultation(&mut self, now: Instant) {
+        match &mut self.consultation {
+            Consultation::Over { due, .. }
+            | Consultation::With(Consulted { step: ConsultStep::Joining { due }, .. }) => *due = now,
+            Consultation::None
+            | Consultation::With(Consulted { step: ConsultStep::Ringing { .. } | ConsultStep::Talking, .. }) => {}
+        }
+    }
+
+    /// When to ask again for what is being joined in a consultation, or its ringing is over.
+    pub fn consultation_due(&self) -> Option<Instant> {
+        match &self.consultation {
+            Consultation::None => None,
+            Consultation::Over { due, .. } => Some(*due),
+            Consultation::With(Consulted { step, .. }) => match step {
+                ConsultStep::Ringing { until: due } | ConsultStep::Joining { due } => Some(*due),
+                ConsultStep::Talking => None,
+            },
+        }
     }
 
     /// Whether one of the offers that are out is to that member.
@@ -410,7 +495,7 @@ impl Caller {
 
     /// Whether the caller is to hear music, or what the queue has to say.
     pub fn hears_music(&self) -> bool {
-        self.is_listening() || self.greets_member()
+        self.is_listening() || self.greets_member() || self.consulted().is_some()
     }
 
     /// Notes that the two are being joined, and that it is to be asked for again if nothing is heard of it until then.

@@ -177,6 +177,24 @@ pub enum Event {
         /// By which means.
         how: TransferMeans,
     },
+    /// A caller from before a restart was found whose talk was interrupted: the member had asked somebody else.
+    PartedFound {
+        /// The caller,
+        arrival: Arrival,
+        /// who entered this long ago,
+        age: Duration,
+        /// is to be joined again with the leg of this offer,
+        offer: OfferNo,
+        /// which is this party's.
+        extension: Extension,
+    },
+    /// Agent and consulted party are in the bridge.
+    Connected {
+        /// In this call,
+        call: CallId,
+        /// the party with this leg.
+        party: OfferNo,
+    },
     /// A member who talks has handed the caller over by their phone, to somebody whom they had called before: those two talk.
     HandedOver {
         /// In this call
@@ -351,6 +369,44 @@ pub enum Effect {
     /// End what is said and music, and bring both legs into one bridge; tell [`Event::Joined`] or [`Event::LegGone`]. Asked
     /// for again as long as neither is told, so a second time must do no harm.
     Join {
+        /// In this call
+        call: CallId,
+        /// by this offer.
+        offer: OfferNo,
+    },
+    /// The agent asks somebody else: take the caller out of the bridge, and play the queue's music to them. What is recorded
+    /// pauses. Asked for again after a gap.
+    Hold {
+        /// In this call.
+        call: CallId,
+    },
+    /// Let the agent, who is in the bridge, hear that the phone rings that they have asked for.
+    RingTone {
+        /// In this call
+        call: CallId,
+        /// the member of this offer.
+        offer: OfferNo,
+    },
+    /// End that tone, and bring the consulted party into the bridge; tell [`Event::Connected`] or [`Event::LegGone`] of the party.
+    /// Asked for again as long as neither is told.
+    Connect {
+        /// In this call
+        call: CallId,
+        /// the member of this offer
+        offer: OfferNo,
+        /// with this leg.
+        party: OfferNo,
+    },
+    /// Tell the agent that they are with the caller again; the caller does not hear it.
+    TellBack {
+        /// In this call
+        call: CallId,
+        /// the member of this offer.
+        offer: OfferNo,
+    },
+    /// The consultation is over: what is recorded goes on, and the tone of ringing ends. Bring caller and member into one bridge
+    /// as [`Effect::Join`] does, and tell the same.
+    JoinAgain {
         /// In this call
         call: CallId,
         /// by this offer.

@@ -5,13 +5,14 @@
 //! the queues that the event touched: `lines` keeps, for each queue, who waits and who is free.
 //!
 //! Here: the state, the events, and time. In `callers`: who comes, goes and is sent away. In `dispatch`: who gets whom. In
-//! `offers`: the life of an offer. In `transfers`: whom an agent sends on. In `callbacks`: who hangs up and is called when it is
+//! `offers`: the life of an offer. In `transfers`: whom an agent sends on; in `consultations`: whom an agent asks first. In `callbacks`: who hangs up and is called when it is
 //! their turn; in `kept`: those of an earlier run; in `left`: calls of which that has told no end. In `say`: what callers hear while they wait. In `roster`: what the database says.
 //! In `members`: what keeps a member from being offered. In `links`: what becomes of all that when a link falls.
 
 mod alarms;
 mod callbacks;
 mod callers;
+mod consultations;
 mod dispatch;
 #[cfg(test)]
 mod fixture;
@@ -49,8 +50,9 @@ use crate::domain::{
     pop::PopOutcome,
     queue::{
         callback::Callback,
-        caller::{Caller, Stage},
+        caller::{Caller, Consulted, Stage},
         effect::{Effect, Event, Farewell},
+        keys::Codes,
         left::LeftOpen,
         member::{Agent, Device, Work},
         roster::Queue,
@@ -76,8 +78,8 @@ enum Leg {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Floor {
     publish_bound: Duration,
-    /// What agents press in a talk before the number that the caller is to be sent to; empty: nothing.
-    transfer_code: String,
+    /// What agents press in a talk before a number.
+    codes: Codes,
     lines: BTreeMap<QueueName, Line>,
     agents: BTreeMap<Extension, Agent>,
     callers: BTreeMap<CallId, Caller>,
@@ -112,7 +114,7 @@ impl Floor {
     pub fn new(publish_bound: Duration, seed: u64) -> Self {
         Self {
             publish_bound,
-            transfer_code: String::new(),
+            codes: Codes::default(),
             lines: BTreeMap::new(),
             agents: BTreeMap::new(),
             callers: BTreeMap::new(),
@@ -134,10 +136,10 @@ impl Floor {
         }
     }
 
-    /// The same with a feature code by which agents transfer callers; empty: none.
+    /// The same with feature codes for agents.
     #[must_use]
-    pub fn with_transfer_code(self, code: &str) -> Self {
-        Self { transfer_code: code.to_owned(), ..self }
+    pub fn with_codes(self, codes: Codes) -> Self {
+        Self { codes, ..self }
     }
 
     /// Takes in what happened; returns what is to be done, in order.
@@ -152,6 +154,10 @@ impl Floor {
             Event::TalkFound { arrival, age, offer, extension } => {
                 self.talk_found(arrival, age, offer, extension, now, &mut out);
             }
+            Event::PartedFound { arrival, age, offer, extension } => {
+                self.parted_found(arrival, age, (offer, extension), now, &mut out);
+            }
+            Event::Connected { call, party } => self.connected(call, party),
             Event::TalkOver { arrival, age, extension } => self.talk_over(arrival, age, extension, now, &mut out),
             Event::CallerGone { call } => self.caller_gone(call, now, &mut out),
             Event::PopSettled { call, offer, outcome } => self.pop_settled(call, offer, outcome, now, &mut out),
@@ -229,6 +235,7 @@ impl Floor {
             // Dispatch sees that its time is over.
             Alarm::Transfer(_) => {}
             Alarm::Keys(call) => self.keys_paused(call, now, &mut *out),
+            Alarm::Consultation(call) => self.consultation_due(call, now, out),
             Alarm::Say(call) => self.say_what_is_due(call, now, out),
             Alarm::WrapUp(extension) => {
                 if let Some(agent) = self.agents.get_mut(&extension) {
@@ -250,11 +257,15 @@ impl Floor {
         let join = caller.join_due().filter(|_| linked);
         let retry = caller.retry_at.filter(|_| caller.stage == Stage::Waiting);
         let say = self.say_due(caller).filter(|_| linked);
+        // Phones ring on without a link; nobody can be joined.
+        let is_rung = caller.consulted().is_some_and(Consulted::is_rung);
+        let consultation = caller.consultation_due().filter(|_| linked || is_rung);
         self.alarms.set(Alarm::QueueTimeout(call), end);
         self.alarms.set(Alarm::Join(call), join);
         self.alarms.set(Alarm::Retry(call), retry);
         self.alarms.set(Alarm::Callback(call), callback);
         self.alarms.set(Alarm::Say(call), say);
+        self.alarms.set(Alarm::Consultation(call), consultation);
     }
 
     /// When the caller has waited as long as the queue allows, or keeps a callback.
@@ -280,6 +291,10 @@ impl Floor {
             self.callers.iter().filter(|(_, caller)| caller.greets_member()).map(|(call, _)| *call).collect();
         for call in greeting {
             self.join(call, now, out);
+        }
+        let consulting = self.callers.values().filter(|c| c.consulted().is_some()).map(|c| c.arrival.call);
+        for call in consulting.collect::<Vec<_>>() {
+            self.back_to_caller(call, now, out);
         }
         let calls: Vec<CallId> =
             self.callers.iter().filter(|(_, caller)| caller.is_unanswered()).map(|(call, _)| *call).collect();

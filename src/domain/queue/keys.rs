@@ -2,8 +2,50 @@
 
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
+
 /// After this long without a key a number is whole, and half a code is forgotten.
 pub const PAUSE: Duration = Duration::from_secs(3);
+
+/// No phone ends the same key twice in less time: 40 ms of tone and 40 ms of silence (ITU-T Q.24).
+const SAME_KEY: Duration = Duration::from_millis(80);
+
+/// Whether a key that is told is the one that was told before. Asterisk tells each once for the channel and once for its phone;
+/// and a key on a leg to which it has sent keys itself, because the caller pressed some, it ends twice, up to 40 ms apart.
+pub fn is_told_again(before: (Timestamp, char), now: (Timestamp, char)) -> bool {
+    before.1 == now.1 && now.0.duration_since(before.0).abs() < SAME_KEY.try_into().unwrap_or(SignedDuration::ZERO)
+}
+
+/// What an agent can ask for by a code and a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Feature {
+    /// Send the caller there.
+    Transfer,
+    /// Speak with whoever is there first, while the caller hears music.
+    Consult,
+}
+
+/// The codes of the features; an empty one is off. None begins with the other.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Codes {
+    /// Of [`Feature::Transfer`].
+    pub transfer: String,
+    /// Of [`Feature::Consult`].
+    pub consult: String,
+}
+
+impl Codes {
+    /// Whether keys would be understood: the one code does not begin with the other.
+    pub fn can_be_told_apart(&self) -> bool {
+        let (one, other) = (&self.transfer, &self.consult);
+        one.is_empty() || other.is_empty() || !(one.starts_with(other) || other.starts_with(one))
+    }
+
+    fn each(&self) -> impl Iterator<Item = (Feature, &str)> {
+        let both = [(Feature::Transfer, self.transfer.as_str()), (Feature::Consult, self.consult.as_str())];
+        both.into_iter().filter(|(_, code)| !code.is_empty())
+    }
+}
 
 /// What was pressed in one talk, as far as it matters.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -13,21 +55,21 @@ pub enum Keys {
     None,
     /// The last keys, fewer than a code has.
     Code(String),
-    /// The code, and these keys of the number.
-    Number(String),
+    /// A code, and these keys of the number.
+    Number(Feature, String),
 }
 
 impl Keys {
     /// One key more; yields the number when the key ends it: `#`. Another key that is no digit calls it off.
-    pub fn press(&mut self, key: char, code: &str) -> Option<String> {
+    pub fn press(&mut self, key: char, codes: &Codes) -> Option<(Feature, String)> {
         match std::mem::take(self) {
-            Self::None => self.of_code(String::new(), key, code),
-            Self::Code(before) => self.of_code(before, key, code),
-            Self::Number(mut number) => match key {
-                '#' => return Some(number).filter(|number| !number.is_empty()),
+            Self::None => self.of_code(String::new(), key, codes),
+            Self::Code(before) => self.of_code(before, key, codes),
+            Self::Number(feature, mut number) => match key {
+                '#' => return Some((feature, number)).filter(|(_, number)| !number.is_empty()),
                 '0'..='9' => {
                     number.push(key);
-                    *self = Self::Number(number);
+                    *self = Self::Number(feature, number);
                 }
                 _ => {}
             },
@@ -36,23 +78,24 @@ impl Keys {
     }
 
     /// No key has come for [`PAUSE`]; yields the number if one was begun.
-    pub fn pause(&mut self) -> Option<String> {
+    pub fn pause(&mut self) -> Option<(Feature, String)> {
         match std::mem::take(self) {
             Self::None | Self::Code(_) => None,
-            Self::Number(number) => Some(number).filter(|number| !number.is_empty()),
+            Self::Number(feature, number) => Some((feature, number)).filter(|(_, number)| !number.is_empty()),
         }
     }
 
-    fn of_code(&mut self, mut before: String, key: char, code: &str) {
+    fn of_code(&mut self, mut before: String, key: char, codes: &Codes) {
         before.push(key);
-        // The longest end of what was pressed with which the code begins.
-        while !code.starts_with(&before) {
+        // The longest end of what was pressed with which a code begins.
+        while !before.is_empty() && !codes.each().any(|(_, code)| code.starts_with(&before)) {
             before.remove(0);
         }
-        *self = match before {
-            whole if whole == code => Self::Number(String::new()),
-            none if none.is_empty() => Self::None,
-            part => Self::Code(part),
+        let whole = codes.each().find(|(_, code)| *code == before);
+        *self = match whole {
+            Some((feature, _)) => Self::Number(feature, String::new()),
+            None if before.is_empty() => Self::None,
+            None => Self::Code(before),
         };
     }
 }
@@ -63,22 +106,28 @@ mod tests {
 
     use super::*;
 
-    fn pressed(keys: &str) -> (Option<String>, Keys) {
+    fn codes(transfer: &str, consult: &str) -> Codes {
+        Codes { transfer: transfer.into(), consult: consult.into() }
+    }
+
+    fn pressed(keys: &str) -> (Option<(Feature, String)>, Keys) {
         let mut state = Keys::default();
-        let number = keys.chars().filter_map(|key| state.press(key, "##")).last();
+        let number = keys.chars().filter_map(|key| state.press(key, &codes("##", "*2"))).last();
         (number, state)
     }
 
     #[test]
     fn a_number_follows_the_code_and_ends_with_a_key_or_a_pause() {
-        assert_eq!(pressed("##2000#"), (Some("2000".into()), Keys::None));
-        let (number, mut state) = pressed("1#5##2000");
-        assert_eq!((number, state.pause(), state), (None, Some("2000".into()), Keys::None));
+        for (code, feature) in [("##", Feature::Transfer), ("*2", Feature::Consult)] {
+            assert_eq!(pressed(&format!("{code}2000#")), (Some((feature, "2000".into())), Keys::None));
+            let (number, mut state) = pressed(&format!("1#5{code}2000"));
+            assert_eq!((number, state.pause(), state), (None, Some((feature, "2000".into())), Keys::None));
+        }
     }
 
     #[test]
     fn a_code_without_a_number_or_with_a_wrong_key_is_called_off() {
-        for keys in ["###", "##*", "##20*", "#", "2#000#", "*#"] {
+        for keys in ["###", "##*", "##20*", "#", "2#000#", "*#", "*2#", "*2*"] {
             let (number, mut state) = pressed(keys);
             assert_eq!((number, state.pause()), (None, None), "{keys}");
         }
@@ -88,17 +137,43 @@ mod tests {
     fn a_code_that_begins_anew_in_its_own_middle_is_heard() {
         let mut state = Keys::default();
         for key in "1*1*2".chars() {
-            assert_eq!(state.press(key, "1*2"), None);
+            assert_eq!(state.press(key, &codes("1*2", "")), None);
         }
-        assert_eq!(state, Keys::Number(String::new()));
+        assert_eq!(state, Keys::Number(Feature::Transfer, String::new()));
+    }
+
+    #[test]
+    fn a_key_that_asterisk_tells_twice_is_one_and_the_same_key_pressed_twice_is_two() {
+        let at = |millis: i64| Timestamp::from_millisecond(millis).unwrap();
+        for (before, now, again) in [
+            ((0, '#'), (0, '#'), true),
+            ((0, '#'), (38, '#'), true),
+            ((0, '#'), (0, '2'), false),
+            ((0, '#'), (85, '#'), false),
+            ((0, '#'), (210, '#'), false),
+        ] {
+            assert_eq!(is_told_again((at(before.0), before.1), (at(now.0), now.1)), again, "{before:?} {now:?}");
+        }
+    }
+
+    #[test]
+    fn a_code_that_is_off_is_never_heard_and_two_that_begin_alike_are_told() {
+        let mut state = Keys::default();
+        for key in "##*2*2##".chars() {
+            assert_eq!((state.press(key, &codes("", "")), &state), (None, &Keys::None));
+        }
+        for (one, other, apart) in [("##", "*2", true), ("*2", "*21", false), ("*", "*2", false), ("*2", "*2", false)] {
+            assert_eq!(codes(one, other).can_be_told_apart(), apart, "{one} {other}");
+        }
+        assert!(codes("", "*2").can_be_told_apart() && codes("##", "").can_be_told_apart());
     }
 
     proptest! {
         #[test]
-        fn what_is_yielded_is_a_number_whatever_is_pressed(keys in "[0-9*#A-D]{0,30}", code in "[0-9*#]{1,4}") {
+        fn what_is_yielded_is_a_number_whatever_is_pressed(keys in "[0-9*#A-D]{0,30}", one in "[0-9*#]{0,4}", other in "[0-9*#]{0,4}") {
             let mut state = Keys::default();
             for key in keys.chars() {
-                if let Some(number) = state.press(key, &code) {
+                if let Some((_, number)) = state.press(key, &codes(&one, &other)) {
                     prop_assert!(!number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()));
                 }
             }

@@ -26,6 +26,8 @@ pub enum Deadline {
     Transfer,
     /// A member presses no further key.
     Keys,
+    /// The end of the ringing at who is consulted, or Asterisk never said who is joined.
+    Consultation,
     /// The end of a member's wrap-up.
     WrapUp,
     /// Of a callback: the end of the prompt, of the ringing, or of the pause before the next try.
@@ -45,6 +47,7 @@ pub(super) enum Alarm {
     Retry(CallId),
     Transfer(CallId),
     Keys(CallId),
+    Consultation(CallId),
     WrapUp(Extension),
     Callback(CallId),
     Say(CallId),
@@ -61,6 +64,7 @@ impl Alarm {
             Self::Retry(_) => Deadline::Retry,
             Self::Transfer(_) => Deadline::Transfer,
             Self::Keys(_) => Deadline::Keys,
+            Self::Consultation(_) => Deadline::Consultation,
             Self::WrapUp(_) => Deadline::WrapUp,
             Self::Callback(_) => Deadline::Callback,
             Self::Say(_) => Deadline::Say,

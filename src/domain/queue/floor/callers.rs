@@ -227,7 +227,10 @@ impl Floor {
     pub(super) fn withdraw_rivals(&mut self, extension: &Extension, now: Now, out: &mut Vec<Effect>) {
         let rivals: Vec<(CallId, OfferNo)> = self.engaged.get(extension).into_iter().flatten().copied().collect();
         for (rival, number) in rivals {
-            if self.callers.get(&rival).is_some_and(Caller::is_unanswered) {
+            let Some(caller) = self.callers.get(&rival) else { continue };
+            if caller.consulted().is_some_and(|consulted| consulted.number == number && consulted.is_rung()) {
+                self.back_to_caller(rival, now, out);
+            } else if caller.is_unanswered() {
                 self.end_offer(rival, number, OfferEnd::Withdrawn, Leg::ToBeDropped(Farewell::None), now, out);
             }
         }
@@ -435,6 +438,7 @@ impl Floor {
             Alarm::Retry(call),
             Alarm::Callback(call),
             Alarm::Keys(call),
+            Alarm::Consultation(call),
             Alarm::Say(call),
         ] {
             self.alarms.set(alarm, None);

@@ -17,10 +17,16 @@ use crate::domain::{
         callback::CallbackPolicy,
         caller::{Arrival, Penalties},
         effect::{Effect, Farewell, Notice},
+        keys::Codes,
         policy::Policy,
         roster::{Agent, CallerId, Customer, Membership, MembershipKind, Queue, Roster, RosterChange},
     },
 };
+
+/// The feature codes of agents.
+pub(super) fn codes() -> Codes {
+    Codes { transfer: "##".into(), consult: "*2".into() }
+}
 
 /// Some moment.
 #[expect(clippy::disallowed_methods, reason = "a moment to count from can be had nowhere else; all others follow it")]
@@ -128,6 +134,11 @@ pub(super) fn words(effect: &Effect) -> String {
         Effect::GreetMember { call, offer, sound, .. } => {
             format!("greet member {} of {}: {sound}", offer.0, short(*call))
         }
+        Effect::Hold { call } => format!("hold {}", short(*call)),
+        Effect::RingTone { call, offer } => format!("ring tone to {} of {}", offer.0, short(*call)),
+        Effect::Connect { call, offer, party } => format!("connect {} with {} of {}", offer.0, party.0, short(*call)),
+        Effect::JoinAgain { call, offer } => format!("join {} of {} again", offer.0, short(*call)),
+        Effect::TellBack { call, offer } => format!("tell {} of {} they are back", offer.0, short(*call)),
         Effect::RecordTalk { call, .. } => format!("record {}", short(*call)),
         Effect::Join { call, .. } => format!("join {}", short(*call)),
         Effect::GiveBack { call, outcome, to: None, .. } => format!("give back {}: {}", short(*call), outcome.as_str()),

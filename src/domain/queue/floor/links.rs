@@ -5,7 +5,7 @@ use crate::domain::{
     id::{CallId, Extension, Interface, OfferNo, ServerId},
     now::Now,
     queue::{
-        caller::{OfferState, Stage},
+        caller::{ConsultStep, OfferState, Stage},
         effect::Effect,
         floor::{Floor, Leg},
         member::Device,
@@ -32,10 +32,19 @@ impl Floor {
         self.end_the_lost(&server, now, out);
         let calls = self.callers_on(&server);
         for call in &calls {
-            if self.callers.get_mut(call).is_some_and(|caller| caller.may_hear_nothing()) {
-                out.push(Effect::Music { call: *call });
-            }
+            // Before a hold, with which it pauses.
             self.record_again(*call, out);
+            let Some(caller) = self.callers.get_mut(call) else { continue };
+            if caller.may_hear_nothing() {
+                let member = caller.taken().map(|offer| offer.number);
+                match (caller.consulted().map(|consulted| consulted.step), member) {
+                    (Some(ConsultStep::Ringing { .. }), Some(offer)) => {
+                        out.extend([Effect::Hold { call: *call }, Effect::RingTone { call: *call, offer }]);
+                    }
+                    (Some(_), _) => out.push(Effect::Hold { call: *call }),
+                    (None, _) => out.push(Effect::Music { call: *call }),
+                }
+            }
         }
         self.up.insert(server);
         // What could not be done without the link is due now.
@@ -55,6 +64,7 @@ impl Floor {
         for call in self.callers_on(server) {
             let Some(caller) = self.callers.get_mut(&call) else { continue };
             caller.doubt_sound();
+            caller.doubt_consultation(now.steady);
             if caller.stage == Stage::Joining {
                 // Whether they were joined may never be told: it is asked for again when the link is back.
                 caller.join_until(now.steady);

@@ -107,7 +107,11 @@ impl Floor {
     /// Of one who is busy with a call of ours: whether it is not answered yet.
     fn is_rung(&self, agent: &Agent) -> Option<bool> {
         let Work::Busy { call, offer } = agent.work else { return None };
-        let offer = self.callers.get(&call)?.offers.get(&offer)?;
+        let caller = self.callers.get(&call)?;
+        if let Some(consulted) = caller.consulted().filter(|consulted| consulted.number == offer) {
+            return Some(consulted.is_rung());
+        }
+        let offer = caller.offers.get(&offer)?;
         Some(match offer.state {
             OfferState::Popping { .. } | OfferState::Ringing { .. } => true,
             OfferState::Answered => false,

@@ -8,7 +8,7 @@ use crate::domain::{
     now::Now,
     pop::{PopOutcome, PopState},
     queue::{
-        caller::{Caller, Offer, OfferState, Recording, Stage},
+        caller::{Caller, Consultation, Offer, OfferState, Recording, Stage},
         choice::Choice,
         effect::{Effect, Farewell, LegEnd, Ring},
         floor::{Floor, Leg, alarms::Alarm},
@@ -23,7 +23,7 @@ const RING_TIME: Duration = Duration::from_secs(15);
 /// The dialplan's context for numbers that are none of ours.
 const OUTSIDE_CONTEXT: &str = "usher-outside";
 /// How long a join may stay unaccounted for before it is asked for again: the two wait in silence meanwhile.
-const JOIN_BOUND: Duration = Duration::from_secs(2);
+pub(super) const JOIN_BOUND: Duration = Duration::from_secs(2);
 /// How much of a greeting a member hears before they are joined with the caller: its end may never be told.
 const GREETING_BOUND: Duration = Duration::from_secs(10);
 
@@ -82,19 +82,24 @@ impl Floor {
 
     /// How to ring the member who has the offer; `None` when it cannot be done now.
     pub(super) fn ring(&self, call: CallId, number: OfferNo) -> Option<Ring> {
+        let party = self.callers.get(&call)?.offers.get(&number)?.extension.clone();
+        self.ring_for(call, number, &party)
+    }
+
+    /// How to ring a party by a leg of that number; `None` when it cannot be done now.
+    pub(super) fn ring_for(&self, call: CallId, number: OfferNo, party: &Extension) -> Option<Ring> {
         let caller = self.callers.get(&call)?;
-        let offer = caller.offers.get(&number)?;
         let server = &caller.arrival.server;
         let ring_time = match (self.queue(&caller.arrival.queue), caller.stage) {
             (Some(queue), _) => queue.ring_time,
             // They do not wait for a queue.
-            (None, Stage::Transferred) => RING_TIME,
-            (None, Stage::Waiting | Stage::Offered | Stage::Calling | Stage::Joining | Stage::Talking) => return None,
+            (None, Stage::Transferred | Stage::Talking) => RING_TIME,
+            (None, Stage::Waiting | Stage::Offered | Stage::Calling | Stage::Joining) => return None,
         };
-        let interface = match offer.extension.number_outside() {
+        let interface = match party.number_outside() {
             Some(number) => Interface::new(format!("Local/{number}@{OUTSIDE_CONTEXT}/n")),
             None => {
-                let agent = self.agents.get(&offer.extension)?;
+                let agent = self.agents.get(party)?;
                 if !self.is_idle(server, &agent.row.interface) {
                     return None;
                 }
@@ -107,7 +112,7 @@ impl Floor {
         Some(Ring {
             call,
             offer: number,
-            extension: offer.extension.clone(),
+            extension: party.clone(),
             interface,
             server: server.clone(),
             originator: (!caller.is_away()).then(|| caller.arrival.channel.clone()),
@@ -134,6 +139,9 @@ impl Floor {
         out: &mut Vec<Effect>,
     ) {
         let caller = self.callers.get(&call);
+        if caller.and_then(Caller::consulted).is_some_and(|consulted| consulted.number == number) {
+            return self.consulted_answered(call, now, out);
+        }
         match caller.and_then(|caller| caller.offers.get(&number)).map(|offer| offer.state) {
             Some(OfferState::Ringing { .. }) => self.first_answer(call, number, now, out),
             // Told twice.
@@ -210,6 +218,9 @@ impl Floor {
     }
 
     pub(super) fn joined(&mut self, call: CallId, offer: OfferNo, now: Now, out: &mut Vec<Effect>) {
+        if self.joined_again(call, offer, out) {
+            return;
+        }
         let Some(caller) = self.callers.get_mut(&call) else { return };
         if caller.stage != Stage::Joining || !caller.has_out(offer) {
             return;
@@ -227,7 +238,7 @@ impl Floor {
     }
 
     /// Has the talk recorded if the queue says so now and said so when the caller entered.
-    fn record_talk(&mut self, call: CallId, out: &mut Vec<Effect>) {
+    pub(super) fn record_talk(&mut self, call: CallId, out: &mut Vec<Effect>) {
         let records = self.queue_of(call).is_some_and(|queue| queue.talk.recording);
         let Some(caller) = self.callers.get_mut(&call) else { return };
         if records && caller.told_of_recording && caller.recording == Recording::Not {
@@ -256,9 +267,16 @@ impl Floor {
             self.set_work(&extension, Work::Free);
         }
         let Some(caller) = self.callers.get(&call) else { return };
+        if caller.consulted().is_some_and(|consulted| consulted.number == number) {
+            return self.consulted_gone(call, end, now, out);
+        }
         let Some(offer) = caller.offers.get(&number) else { return };
         match (caller.stage, offer.state) {
-            (Stage::Talking, _) => self.finish_talk(call, Leg::Gone, now, out),
+            (Stage::Talking, _) => match &caller.consultation {
+                Consultation::None => self.finish_talk(call, Leg::Gone, now, out),
+                Consultation::With(_) => self.complete_consultation((call, number), now, out),
+                Consultation::Over { .. } => self.gone_before_joined((call, number), now, out),
+            },
             (Stage::Calling, _) => {
                 let why = match end {
                     LegEnd::NotPlaced | LegEnd::Lost => OfferEnd::Withdrawn,
@@ -293,7 +311,9 @@ impl Floor {
     /// The end of a call in which caller and member talked.
     pub(super) fn finish_talk(&mut self, call: CallId, leg: Leg, now: Now, out: &mut Vec<Effect>) {
         let Some(offer) = self.take_offer(call, None) else { return };
+        self.let_consulted_go(call, Leg::ToBeDropped(Farewell::None), now, out);
         let Some(caller) = self.callers.get_mut(&call) else { return };
+        caller.consultation = Consultation::None;
         let (server, channel) = (caller.arrival.server.clone(), caller.arrival.channel.clone());
         let pop = caller.pop(&offer.extension, PopState::Ended, now);
         let mut facts = Vec::new();
@@ -392,13 +412,18 @@ impl Floor {
         let offer = caller.offers.remove(&number)?;
         self.alarms.set(Alarm::Pop(call, number), None);
         self.alarms.set(Alarm::RingTime(call, number), None);
-        if let Some(out) = self.engaged.get_mut(&offer.extension) {
-            out.remove(&(call, number));
+        self.disengage(&offer.extension, (call, number));
+        Some(offer)
+    }
+
+    /// Notes that a party has nothing to do with this leg any more.
+    pub(super) fn disengage(&mut self, extension: &Extension, leg: (CallId, OfferNo)) {
+        if let Some(out) = self.engaged.get_mut(extension) {
+            out.remove(&leg);
             if out.is_empty() {
-                self.engaged.remove(&offer.extension);
+                self.engaged.remove(extension);
             }
         }
-        Some(offer)
     }
 
     /// Ends a member's reservation; a leg that may still be there is dropped, and waited for until then.

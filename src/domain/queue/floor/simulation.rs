@@ -111,6 +111,10 @@ fn whatever_a_shift_brings_the_floor_keeps_its_promises_and_comes_to_rest() {
         "transfers that failed",
         "transfers to a queue",
         "transfers to an extension",
+        "consultations",
+        "consultations that failed",
+        "consultations ended by the agent",
+        "consultations completed",
     ] {
         let times = tally.0.get(what).copied().unwrap_or(0);
         assert!(times >= shifts / 200, "too dull: {what} {times} times");
@@ -139,6 +143,8 @@ fn whatever_a_shift_brings_the_floor_keeps_its_promises_and_comes_to_rest() {
         "callers put on hold",
         "callers returned to their agent",
         "transfers found",
+        "parted callers found",
+        "consultations left while it rings",
     ] {
         let times = tally.0.get(what).copied().unwrap_or(0);
         assert!(times >= shifts / 1_000, "too dull: {what} {times} times");

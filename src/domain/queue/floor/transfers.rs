@@ -11,11 +11,15 @@ use crate::domain::{
     now::Now,
     pop::PopState,
     queue::{
-        caller::{Caller, Offer, OfferState, Penalties, Stage, Transfer, TransferStep, Turn},
+        caller::{Caller, Consultation, Offer, OfferState, Penalties, Stage, Transfer, TransferStep, Turn},
         choice::{Choice, Considered},
         effect::{Effect, Farewell, Notice, Ring},
-        floor::{Doors, Floor, Leg, alarms::Alarm, offers::CLEARING},
-        keys::{Keys, PAUSE},
+        floor::{
+            Doors, Floor, Leg,
+            alarms::Alarm,
+            offers::{CLEARING, JOIN_BOUND},
+        },
+        keys::{Feature, Keys, PAUSE},
         member::{Device, Work},
         roster::Queue,
         transfer::{TransferFailure, TransferMeans, TransferTarget},
@@ -25,7 +29,7 @@ use crate::domain::{
 /// How long a caller whose transfer failed waits for the agent's phone to be free.
 const RETURN_BOUND: Duration = Duration::from_secs(5);
 /// How long a party outside is rung: it takes some seconds until a call through carriers rings at all.
-const RING_OUTSIDE: Duration = Duration::from_secs(40);
+pub(super) const RING_OUTSIDE: Duration = Duration::from_secs(40);
 /// Longest number that is dialled (E.164 allows 15 digits, with what stands before them).
 const LONGEST_NUMBER: usize = 40;
 
@@ -40,7 +44,12 @@ impl Floor {
         out: &mut Vec<Effect>,
     ) {
         let target = self.target(to);
-        let Some(from) = self.leave_talk((call, number), target.clone(), how, now, out) else { return };
+        // Whoever was asked first is not the one who gets the caller.
+        if self.talk((call, number)).is_some() {
+            self.let_consulted_go(call, Leg::ToBeDropped(Farewell::None), now, out);
+        }
+        let leg = Leg::ToBeDropped(Farewell::None);
+        let Some(from) = self.leave_talk((call, number), leg, target.clone(), how, now, out) else { return };
         let Some(caller) = self.callers.get_mut(&call) else { return };
         caller.stage = Stage::Transferred;
         if self.doors == Doors::Closed {
@@ -69,23 +78,49 @@ impl Floor {
                 (TransferTarget::Outside(to.to_owned()), Extension::outside(to))
             }
         };
-        if self.leave_talk((call, number), target, TransferMeans::Attended, now, out).is_none() {
+        // An agent whose phone leaves a consultation has given the caller to who was consulted.
+        let consultation = self.callers.get(&call).map(|caller| caller.consultation.clone()).unwrap_or_default();
+        if matches!(consultation, Consultation::With(_)) {
+            return;
+        }
+        let leg = Leg::ToBeDropped(Farewell::None);
+        if self.leave_talk((call, number), leg, target, TransferMeans::Attended, now, out).is_none() {
             return;
         }
         self.withdraw_rivals(&party, now, out);
         let Some(caller) = self.callers.get_mut(&call) else { return };
         let offer = caller.next_offer();
+        self.has_the_talk(call, offer, &party, now, out);
+        if let (Consultation::Over { with, .. }, Some(caller)) = (consultation, self.callers.get_mut(&call)) {
+            // They may not have been joined yet.
+            caller.consultation = Consultation::Over { with, due: now.steady + JOIN_BOUND };
+            self.reschedule(call);
+        }
+    }
+
+    /// A party who was not offered the caller has the talk with them.
+    pub(super) fn has_the_talk(
+        &mut self,
+        call: CallId,
+        offer: OfferNo,
+        party: &Extension,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(caller) = self.callers.get_mut(&call) else { return };
         caller.offers.insert(offer, Offer { number: offer, extension: party.clone(), state: OfferState::Answered });
-        let pop = caller.pop(&party, PopState::Answered, now);
+        let pop = caller.pop(party, PopState::Answered, now);
         out.push(Effect::Record(Fact::CallAnswered { call, offer, extension: party.clone() }));
         out.extend(pop.map(|pop| Effect::Update { pop }));
-        self.engage(&party, call, offer);
+        self.engage(party, call, offer);
+        self.record_talk(call, out);
     }
 
     /// Ends the talk of a member with a caller who stays; says who it was.
-    fn leave_talk(
+    pub(super) fn leave_talk(
         &mut self,
         (call, number): (CallId, OfferNo),
+        leg: Leg,
         to: TransferTarget,
         how: TransferMeans,
         now: Now,
@@ -106,13 +141,14 @@ impl Floor {
         caller.been.clear();
         caller.keys = Keys::None;
         caller.hold = Hold::Resumed;
+        caller.consultation = Consultation::None;
         let pop = caller.pop(&from, PopState::Ended, now);
         // The caller first: they hear music while the other leg is still being taken down.
         match how {
             TransferMeans::Phone | TransferMeans::Code => out.push(Effect::Music { call }),
             TransferMeans::Attended => {}
         }
-        self.release(call, &offer, Leg::ToBeDropped(Farewell::None), now.steady + CLEARING, out);
+        self.release(call, &offer, leg, now.steady + CLEARING, out);
         out.extend(pop.map(|pop| Effect::Retire { pop }));
         out.push(Effect::Record(Fact::CallTransferred { call, from: from.clone(), to, how }));
         out.append(&mut facts);
@@ -129,28 +165,48 @@ impl Floor {
     }
 
     pub(super) fn key_pressed(&mut self, leg: (CallId, OfferNo), key: char, now: Now, out: &mut Vec<Effect>) {
-        if self.transfer_code.is_empty() {
-            return;
-        }
-        let code = self.transfer_code.clone();
+        let codes = self.codes.clone();
         let Some(caller) = self.talk(leg) else { return };
-        let number = caller.keys.press(key, &code);
+        let dialled = caller.keys.press(key, &codes);
+        // Who is speaking with somebody already comes back by the same code.
+        let comes_back = caller.consulted().is_some() && caller.keys == Keys::Number(Feature::Consult, String::new());
+        if comes_back {
+            caller.keys = Keys::None;
+        }
         let due = (caller.keys != Keys::None).then(|| now.steady + PAUSE);
         self.alarms.set(Alarm::Keys(leg.0), due);
-        if let Some(number) = number {
-            self.transfer_asked(leg, &number, TransferMeans::Code, now, out);
+        if comes_back {
+            self.back_to_caller(leg.0, now, out);
+        }
+        if let Some(dialled) = dialled {
+            self.dialled(leg, &dialled, now, out);
         }
     }
 
     pub(super) fn keys_paused(&mut self, call: CallId, now: Now, out: &mut Vec<Effect>) {
         let Some(caller) = self.callers.get_mut(&call) else { return };
-        if let (Some(number), Some(offer)) = (caller.keys.pause(), caller.taken().map(|offer| offer.number)) {
-            self.transfer_asked((call, offer), &number, TransferMeans::Code, now, out);
+        if let (Some(dialled), Some(offer)) = (caller.keys.pause(), caller.taken().map(|offer| offer.number)) {
+            self.dialled((call, offer), &dialled, now, out);
+        }
+    }
+
+    fn dialled(
+        &mut self,
+        leg: (CallId, OfferNo),
+        (feature, number): &(Feature, String),
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) {
+        match feature {
+            Feature::Transfer => self.transfer_asked(leg, number, TransferMeans::Code, now, out),
+            Feature::Consult => self.consult_asked(leg, number, now, out),
         }
     }
 
     pub(super) fn hold_changed(&mut self, leg: (CallId, OfferNo), hold: Hold, out: &mut Vec<Effect>) {
-        let Some(caller) = self.talk(leg).filter(|caller| caller.hold != hold) else { return };
+        // In a consultation the caller is on hold, and it is the other party whom the phone puts on hold.
+        let is_theirs = |caller: &&mut Caller| caller.hold != hold && caller.consulted().is_none();
+        let Some(caller) = self.talk(leg).filter(is_theirs) else { return };
         caller.hold = hold;
         let extension = caller.taken().map(|offer| offer.extension.clone());
         out.extend(extension.map(|extension| Effect::Record(Fact::CallHeld { call: leg.0, extension, hold })));
@@ -159,7 +215,7 @@ impl Floor {
     // ---- to one party ----------------------------------------------------------------------------------------------
 
     /// What a number that an agent dialled stands for.
-    fn target(&self, number: &str) -> TransferTarget {
+    pub(super) fn target(&self, number: &str) -> TransferTarget {
         let extension = Extension::new(number);
         if self.agents.contains_key(&extension) {
             return TransferTarget::Extension(extension);
@@ -242,7 +298,7 @@ impl Floor {
     }
 
     /// Whether this party can be rung for the caller now, in whatever pause or wrap-up they are.
-    fn is_ready(&self, call: CallId, party: &Extension) -> Result<(), TransferFailure> {
+    pub(super) fn is_ready(&self, call: CallId, party: &Extension) -> Result<(), TransferFailure> {
         let unavailable = Err(TransferFailure::Unavailable);
         let Some(caller) = self.callers.get(&call).filter(|caller| self.up.contains(&caller.arrival.server)) else {
             return unavailable;
@@ -308,7 +364,7 @@ impl Floor {
     }
 
     /// The caller is the agent's again.
-    fn transfer_failed(&mut self, call: CallId, why: TransferFailure, now: Now, out: &mut Vec<Effect>) {
+    pub(super) fn transfer_failed(&mut self, call: CallId, why: TransferFailure, now: Now, out: &mut Vec<Effect>) {
         let until = now.steady + RETURN_BOUND;
         let Some(transfer) = self.callers.get_mut(&call).and_then(|caller| caller.transfer.as_mut()) else { return };
         transfer.step = TransferStep::Back { until };

@@ -213,7 +213,7 @@ impl Shift {
             chance,
             start,
             clock: 0,
-            floor: Floor::new(Duration::from_millis(PUBLISH_BOUND), seed).with_transfer_code("##"),
+            floor: Floor::new(Duration::from_millis(PUBLISH_BOUND), seed).with_codes(fixture::codes()),
             world,
             witness: Witness::default(),
             agenda: BTreeMap::new(),
@@ -433,7 +433,7 @@ impl Shift {
         self.clearing.clear();
         self.witness.restart();
         let seed = self.chance.between(0, u64::MAX - 1);
-        self.floor = Floor::new(Duration::from_millis(PUBLISH_BOUND), seed).with_transfer_code("##");
+        self.floor = Floor::new(Duration::from_millis(PUBLISH_BOUND), seed).with_codes(fixture::codes());
         for server in 0..self.world.servers.len() {
             self.cut(server);
             self.world.servers[server].link = Link::Down;

@@ -115,6 +115,8 @@ pub(super) struct Witness {
     /// Whose leg was found in this step.
     found_now: BTreeSet<CallId>,
     callbacks: BTreeMap<QueueName, CallbackPolicy>,
+    /// The call whose agent has hung up in this step while they asked somebody else.
+    pub(super) rings_on: Option<CallId>,
 }
 
 impl Witness {
@@ -216,8 +218,17 @@ impl Witness {
         self.policies = roster.queues.iter().map(|queue| (queue.name.clone(), queue.policy.clone())).collect();
     }
 
-    pub(super) fn talk_found(&mut self, arrival: &Arrival, offer: OfferNo, extension: &Extension) {
+    /// `entered`: for one who is not known to talk, whatever else is known of them. Their channel tells when they came into the
+    /// queue that they are in.
+    pub(super) fn talk_found(
+        &mut self,
+        arrival: &Arrival,
+        entered: Option<Instant>,
+        offer: OfferNo,
+        extension: &Extension,
+    ) {
         let call = arrival.call;
+        self.entered.extend(entered.map(|entered| (call, entered)));
         self.customers.insert(call, arrival.customer.id);
         self.queue_of.insert(call, arrival.queue.clone());
         self.tally.count("talks found");
@@ -257,7 +268,8 @@ impl Witness {
             assert!(before.state < pop.state, "{:?} after {:?}", pop.state, before.state);
         } else {
             let found = pop.state == PopState::Ringing && self.found_now.remove(&pop.call);
-            assert!(found || pop.state == PopState::Answered, "an update of nothing");
+            let rings_on = pop.state == PopState::Ringing && self.rings_on == Some(pop.call);
+            assert!(found || rings_on || pop.state == PopState::Answered, "an update of nothing");
         }
     }
 
@@ -266,6 +278,15 @@ impl Witness {
         assert!(pop.state.is_final());
         let before = self.items.remove(&(pop.call, pop.extension.clone())).expect("retired twice or never published");
         assert_eq!(pop.state == PopState::Ended, before.state == PopState::Answered, "an untrue end");
+    }
+
+    /// An agent asks somebody else, whose phone rings without a pop.
+    pub(super) fn asks(&mut self, ring: &Ring) {
+        self.tally.count("consultations");
+        assert!(self.up.contains(&ring.server), "rung over a link that is down");
+        assert!(!self.open.contains_key(&(ring.call, ring.offer)), "an offer without a pop");
+        let inside = ring.extension.number_outside().is_none();
+        assert!(!inside || self.is_idle(&ring.server, &ring.interface), "rung although not idle");
     }
 
     pub(super) fn rang(&mut self, ring: &Ring, now: u64) {

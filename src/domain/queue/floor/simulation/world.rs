@@ -78,6 +78,8 @@ pub(super) struct Caller {
     pub(super) ears: Ears,
     /// They are on the leg of this try to call them back.
     pub(super) back: Option<u32>,
+    /// The mark on their channel: with whom they were joined last.
+    pub(super) joined_with: Option<Extension>,
 }
 
 /// The leg of a caller who is called back and has not answered.
@@ -98,6 +100,8 @@ pub(super) enum LegState {
     /// Is told that the call was taken by somebody else, or that the caller was not reached.
     Listening,
     Bridged,
+    /// In the bridge without the caller: an agent who asks somebody else, or who was asked.
+    Parted,
 }
 
 #[derive(Debug)]

@@ -27,7 +27,7 @@ impl Shift {
         let mut arrival = fixture::arrival(number, &self.world.servers[server].id, queue);
         rules::any_claim(&mut self.chance, &mut arrival);
         let call = arrival.call;
-        let caller = Caller { arrival, marked: None, ears: Ears::new(self.clock), back: None };
+        let caller = Caller { arrival, marked: None, ears: Ears::new(self.clock), back: None, joined_with: None };
         if self.chance.percent(35) {
             let after = self.chance.between(50, 25_000);
             self.later(after, Plan::CallerPresses(call));
@@ -105,7 +105,7 @@ impl Shift {
                 let Some(Back { server, arrival, marked }) = self.world.backs.remove(&(call, attempt)) else { return };
                 let id = arrival.server.clone();
                 let ears = Ears::new(self.clock);
-                let caller = Caller { arrival, marked: Some(marked), ears, back: Some(attempt) };
+                let caller = Caller { arrival, marked: Some(marked), ears, back: Some(attempt), joined_with: None };
                 self.world.callers.insert(call, caller);
                 self.tell(server, Told::Event(Event::BackAnswered { server: id, call, attempt }));
             }

@@ -120,11 +120,17 @@ impl Shift {
                 continue;
             };
             let age = Duration::from_millis(self.clock - marked);
+            let parted = self.parted(call);
             let talk = self.world.legs.iter_mut().find(|((of, _), leg)| *of == call && leg.state == LegState::Bridged);
             let event = match talk {
                 Some(((_, offer), leg)) => {
                     leg.lost = false;
                     Event::TalkFound { arrival, age, offer: *offer, extension: leg.extension.clone() }
+                }
+                None if parted.is_some() => {
+                    let (offer, extension) = parted.unwrap();
+                    self.world.legs.get_mut(&(call, offer)).unwrap().lost = false;
+                    Event::PartedFound { arrival, age, offer, extension }
                 }
                 // Their callback is over.
                 None if self.world.callers[&call].back.is_some() && !self.floor.callers().contains_key(&call) => {
@@ -136,6 +142,14 @@ impl Shift {
             };
             self.step(event);
         }
+    }
+
+    /// Who is in the bridge without a caller who was joined before: whoever had the talk, or else whom they asked.
+    fn parted(&self, call: CallId) -> Option<(OfferNo, Extension)> {
+        let member = self.world.callers[&call].joined_with.as_ref()?;
+        let legs = || self.world.legs.iter().filter(|((of, _), leg)| *of == call && leg.state == LegState::Parted);
+        let leg = legs().find(|(_, leg)| leg.extension == *member).or_else(|| legs().next());
+        leg.map(|((_, offer), leg)| (*offer, leg.extension.clone()))
     }
 
     fn tell_of_those_called_back(&mut self, server: usize) {

@@ -94,10 +94,9 @@ impl Shift {
     /// By their phone's own means, which takes it out of the bridge, or by a feature code. Nobody but the dialplan hears of it
     /// while the service is away: it puts the caller through by itself.
     pub(in super::super) fn sends_on(&mut self, call: CallId, offer: OfferNo) {
-        let Some(leg) = self.world.legs.get_mut(&(call, offer)).filter(|leg| leg.state == LegState::Bridged) else {
-            return;
-        };
-        let server = leg.server;
+        let in_a_talk = |leg: &&mut Leg| matches!(leg.state, LegState::Bridged | LegState::Parted);
+        let Some(leg) = self.world.legs.get_mut(&(call, offer)).filter(in_a_talk) else { return };
+        let (server, parted) = (leg.server, leg.state == LegState::Parted);
         if self.world.servers[server].link != Link::Up || !self.world.callers.contains_key(&call) {
             return;
         }
@@ -109,7 +108,24 @@ impl Shift {
             8 => "00123".to_owned(),
             _ => "no such, number".to_owned(),
         };
-        match self.chance.between(0, 9) {
+        let comes_back = parted && self.chance.percent(60);
+        match self.chance.between(0, 13) {
+            _ if comes_back => {
+                for key in "*2".chars() {
+                    self.tell(server, Told::Event(Event::KeyPressed { call, offer, key }));
+                }
+                return;
+            }
+            10..=13 => {
+                let keys = match self.chance.between(0, 2) {
+                    0 => format!("*2{to}"),
+                    _ => format!("*2{to}#"),
+                };
+                for key in keys.chars() {
+                    self.tell(server, Told::Event(Event::KeyPressed { call, offer, key }));
+                }
+                return self.then((call, offer));
+            }
             0..4 => {
                 let how = TransferMeans::Phone;
                 self.leaves_bridge((call, offer));
@@ -123,6 +139,8 @@ impl Shift {
                 return;
             }
             8 => return self.tell(server, Told::Event(Event::HoldChanged { call, offer, hold: Hold::Held })),
+            // The service takes it for the end of the agent's leg.
+            _ if parted => return self.phone_acts(call, offer, Deed::HangUp),
             _ => {
                 // Whom they had called is there already; with them the talk goes on.
                 let extension = Extension::new(&to);
@@ -136,6 +154,18 @@ impl Shift {
         // Some phones hang up by themselves, some wait to be hung up.
         let after = self.chance.between(5, 3_000);
         self.later(after, Plan::PhoneActs { call, offer, deed: Deed::HangUp });
+    }
+
+    /// What the agent does who has asked somebody else.
+    fn then(&mut self, (call, offer): (CallId, OfferNo)) {
+        let after = self.chance.between(10, 15_000);
+        match self.chance.between(0, 9) {
+            0..4 => self.later(after, Plan::PhoneActs { call, offer, deed: Deed::HangUp }),
+            4..7 => self.later(after, Plan::SendsOn { call, offer }),
+            7 => self.later(after, Plan::CallerLeaves(call)),
+            8 => self.later(after, Plan::Killed),
+            _ => {}
+        }
     }
 
     /// Asterisk has put something else in its place.

@@ -22,10 +22,21 @@ impl Shift {
             Effect::Music { call } => {
                 self.out_of_the_bridge(call);
                 if let Some(caller) = self.world.callers.get_mut(&call) {
+                    caller.joined_with = None;
                     caller.ears.music = true;
                     caller.ears.listen(self.clock);
                 }
             }
+            Effect::Hold { call } => {
+                self.parts(call);
+                if let Some(caller) = self.world.callers.get_mut(&call) {
+                    (caller.ears.music, caller.ears.talk) = (true, false);
+                    caller.ears.listen(self.clock);
+                }
+            }
+            Effect::Connect { call, offer: _, party } => self.party_is_connected(call, party),
+            Effect::JoinAgain { call, offer } => self.legs_are_joined(call, offer),
+            Effect::RingTone { .. } | Effect::TellBack { .. } => {}
             Effect::Promise { call } => {
                 self.is_said_instead(call);
                 if self.world.callers.contains_key(&call) {
@@ -104,6 +115,33 @@ impl Shift {
             | Effect::TellMember { .. }
             | Effect::Record(_) => unreachable!("not for Asterisk"),
         }
+    }
+
+    /// The caller is taken out of the bridge, and the member stays.
+    fn parts(&mut self, call: CallId) {
+        for ((of, _), leg) in &mut self.world.legs {
+            if *of == call && leg.state == LegState::Bridged {
+                (leg.state, leg.since) = (LegState::Parted, self.clock);
+            }
+        }
+    }
+
+    fn party_is_connected(&mut self, call: CallId, party: OfferNo) {
+        let clock = self.clock;
+        let lost = self.chance.percent(4);
+        let reply = match self.world.legs.get_mut(&(call, party)) {
+            Some(leg) => {
+                assert_ne!(leg.state, LegState::Ringing, "connected with a phone that only rings");
+                // No more than one goes astray over a link that stands.
+                if lost && !std::mem::replace(&mut leg.join_lost, true) {
+                    return;
+                }
+                (leg.state, leg.since) = (LegState::Parted, clock);
+                Event::Connected { call, party }
+            }
+            None => Event::LegGone { call, offer: party, end: LegEnd::HungUp },
+        };
+        self.reply(1, reply);
     }
 
     /// Takes a caller out of the bridge, if they are in it.
@@ -187,6 +225,7 @@ impl Shift {
         }
         let reply = match (self.world.callers.get_mut(&call), leg) {
             (Some(caller), Some(leg)) => {
+                caller.joined_with = Some(leg.extension.clone());
                 caller.ears.talk = true;
                 caller.ears.listen(self.clock);
                 leg.state = LegState::Bridged;

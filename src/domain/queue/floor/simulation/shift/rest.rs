@@ -10,7 +10,18 @@ use super::{
 use crate::domain::queue::{callback::Reach, caller::Caller};
 
 impl Shift {
-    pub(super) fn nobody_is_left_in_silence(&self) {
+    /// As long as a consultation goes on, those in it hear the tone of ringing, or each other.
+    pub(super) fn consultations_are_heard(&mut self) {
+        for ((call, _), leg) in &mut self.world.legs {
+            let consults = self.floor.callers().get(call).is_some_and(|caller| caller.consulted().is_some());
+            if leg.state == LegState::Parted && consults {
+                leg.since = self.clock;
+            }
+        }
+    }
+
+    pub(super) fn nobody_is_left_in_silence(&mut self) {
+        self.consultations_are_heard();
         for caller in self.world.callers.values() {
             let server = &self.world.servers[self.world.index(&caller.arrival.server)];
             let Some(since) = caller.ears.silence else { continue };
@@ -27,6 +38,7 @@ impl Shift {
                 LegState::Hearing => rules::CALLED + SILENCE,
                 LegState::Listening => SILENCE + 2_000,
                 LegState::Bridged => continue,
+                LegState::Parted => SILENCE,
             };
             let server = &self.world.servers[leg.server];
             assert!(self.clock - leg.since.max(server.up_since) <= longest, "a leg forgotten: {leg:?}");

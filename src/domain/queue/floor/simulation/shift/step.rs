@@ -8,7 +8,7 @@ use crate::domain::{
     id::{CallId, OfferNo},
     pop::PopOutcome,
     queue::{
-        caller::{OfferState, Stage},
+        caller::{Caller, OfferState, Stage},
         effect::{Effect, Event},
         floor::fixture,
         member::Work,
@@ -20,6 +20,7 @@ impl Shift {
     pub(in super::super) fn step(&mut self, event: Event) {
         let now = self.now();
         self.note(|| format!("{event:?}"));
+        self.consultations_are_heard();
         match &event {
             Event::DeviceChanged { server, interface, device } => self.witness.device(server, interface, *device),
             Event::ServerUp { server } => {
@@ -34,8 +35,15 @@ impl Shift {
                 self.witness.pop_outcome(*outcome);
             }
             Event::TalkFound { arrival, age, offer, extension } => {
-                self.witness.comes(arrival.call, (now.steady.checked_sub(*age)).unwrap());
-                self.witness.talk_found(arrival, *offer, extension);
+                let known = self.floor.callers().get(&arrival.call);
+                let talks = known.is_some_and(|caller| caller.stage == Stage::Talking || caller.has_out(*offer));
+                self.witness.talk_found(arrival, now.steady.checked_sub(*age).filter(|_| !talks), *offer, extension);
+            }
+            Event::PartedFound { arrival, age, offer, extension } => {
+                let known = self.floor.callers().get(&arrival.call);
+                let talks = known.is_some_and(|caller| caller.stage == Stage::Talking || caller.has_out(*offer));
+                self.witness.talk_found(arrival, now.steady.checked_sub(*age).filter(|_| !talks), *offer, extension);
+                self.witness.tally.count("parted callers found");
             }
             Event::CallerFound(arrival, age) => {
                 self.witness.comes(arrival.call, now.steady.checked_sub(*age).unwrap());
@@ -74,12 +82,22 @@ impl Shift {
             | Event::CallerGone { .. }
             | Event::LegGone { .. }
             | Event::Joined { .. }
+            | Event::Connected { .. }
             | Event::KeyPressed { .. }
             | Event::HoldChanged { .. }
             | Event::Said { .. }
             | Event::Tick => {}
         }
         let handed_over = if let Event::HandedOver { call, offer, .. } = event { Some((call, offer)) } else { None };
+        if let Event::LegGone { call, offer, .. } = &event {
+            let caller = self.floor.callers().get(call);
+            let consults = caller.filter(|caller| caller.consulted().is_some() && caller.offers.contains_key(offer));
+            self.witness.rings_on = consults.map(|_| *call);
+        }
+        let asks =
+            |shift: &Self, call: CallId| shift.floor.callers().get(&call).is_some_and(|c| c.consulted().is_some());
+        let pressed = if let Event::KeyPressed { call, .. } = event { Some(call) } else { None };
+        let pressed = pressed.filter(|call| asks(self, *call));
         let gone = if let Event::LegGone { call, offer, .. } = event { Some((call, offer)) } else { None };
         let found = if let Event::BackFound { call, member: Some(member), .. } = &event {
             let known = self.floor.callers().get(call).is_some_and(|caller| caller.has_out(member.0));
@@ -96,6 +114,9 @@ impl Shift {
         for effect in effects {
             self.note(|| format!("      {}", fixture::words(&effect)));
             self.perform(effect);
+        }
+        if pressed.is_some_and(|call| !asks(self, call)) {
+            self.witness.tally.count("consultations ended by the agent");
         }
         if let Some((call, offer)) = handed_over {
             self.stands_in(call, offer);
@@ -141,6 +162,11 @@ impl Shift {
             }
             Effect::Greet { call, .. }
             | Effect::Music { call }
+            | Effect::Hold { call }
+            | Effect::RingTone { call, .. }
+            | Effect::Connect { call, .. }
+            | Effect::JoinAgain { call, .. }
+            | Effect::TellBack { call, .. }
             | Effect::Promise { call }
             | Effect::Regret { call } => self.world.server_of[call],
             Effect::GreetMember { call, offer, server, sound } => {
@@ -164,7 +190,13 @@ impl Shift {
                 self.world.server_of[call]
             }
             Effect::Ring(ring) => {
-                self.witness.rang(ring, self.clock);
+                let caller = self.floor.callers().get(&ring.call);
+                let is_asked = caller.and_then(Caller::consulted).is_some_and(|asked| asked.number == ring.offer);
+                if is_asked {
+                    self.witness.asks(ring);
+                } else {
+                    self.witness.rang(ring, self.clock);
+                }
                 let outside = ring.extension.number_outside().is_some();
                 let live = self.world.legs.values().any(|leg| leg.extension == ring.extension && !leg.lost);
                 assert!(!live || outside, "a second phone rings for {}", ring.extension);

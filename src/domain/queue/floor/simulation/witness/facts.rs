@@ -28,14 +28,28 @@ impl Witness {
             Fact::CallOverflowed { call, queue, to, .. } => self.overflowed(*call, queue, to),
             Fact::CallTransferred { call, from, to, how } => {
                 self.transferred(*call, from, to, now);
+                if self.rings_on == Some(*call) {
+                    self.tally.count(match how {
+                        TransferMeans::Attended => "consultations completed",
+                        TransferMeans::Code | TransferMeans::Phone => "consultations left while it rings",
+                    });
+                }
                 self.handed_over = (*how == TransferMeans::Attended).then_some(*call);
             }
             Fact::TransferFailed { call, from, .. } => {
+                if self.open.iter().any(|((of, _), extension)| of == call && extension == from) {
+                    // They have asked somebody else, and talk with the caller.
+                    return self.tally.count("consultations that failed");
+                }
                 self.tally.count("transfers that failed");
                 assert_eq!(self.sent_on.get(call), Some(from), "a transfer that nobody asked for");
                 assert!(!self.open.keys().any(|(of, _)| of == call), "failed with an offer out");
             }
-            Fact::CallHeld { .. } => self.tally.count("callers put on hold"),
+            Fact::CallHeld { call, extension, .. } => {
+                self.tally.count("callers put on hold");
+                let talks = self.open.iter().any(|((of, _), with)| of == call && with == extension);
+                assert!(talks, "on hold by one who does not talk with them");
+            }
             Fact::CallOffered { call, offer, extension, choice } => {
                 self.tally.count("offers");
                 assert!(self.on_the_floor.contains(call));

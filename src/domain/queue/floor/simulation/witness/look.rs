@@ -7,7 +7,7 @@ use std::{
 
 use super::{Offered, Witness};
 use crate::domain::{
-    id::{Extension, Interface, QueueName, ServerId},
+    id::{CallId, Extension, Interface, OfferNo, QueueName, ServerId},
     now::Now,
     pop::PopState,
     queue::{
@@ -127,14 +127,15 @@ impl Witness {
                     OfferState::Answered => *talks += 1,
                     OfferState::Popping { .. } | OfferState::Ringing { .. } => *others += 1,
                 }
-                if let Some(agent) = floor.agents.get(&offer.extension) {
-                    assert!(matches!(agent.work, Work::Busy { .. }), "an offer to one who is {:?}", agent.work);
-                }
-                let booked = floor.engaged.get(&offer.extension);
-                assert!(
-                    booked.is_some_and(|out| out.contains(&(caller.arrival.call, offer.number))),
-                    "not in the books"
-                );
+                self.is_booked(floor, &offer.extension, (caller.arrival.call, offer.number));
+            }
+            if let Some(consulted) = caller.consulted().filter(|c| c.extension.number_outside().is_none()) {
+                assert_eq!(caller.stage, Stage::Talking, "{caller:?}");
+                let (talks, others) = offers.entry(&consulted.extension).or_default();
+                *(if consulted.is_rung() { others } else { talks }) += 1;
+                self.is_booked(floor, &consulted.extension, (caller.arrival.call, consulted.number));
+                let item = self.items.get(&(caller.arrival.call, consulted.extension.clone()));
+                assert!(item.is_none(), "a pop for one who is only asked");
             }
         }
         assert_eq!(
@@ -147,9 +148,21 @@ impl Witness {
         for (extension, agent) in &floor.agents {
             let Work::Busy { call, offer } = agent.work else { continue };
             let caller = floor.callers.get(&call).expect("busy with a call that is gone");
+            if let Some(consulted) = caller.consulted().filter(|consulted| consulted.number == offer) {
+                assert_eq!(consulted.extension, *extension);
+                continue;
+            }
             let offer = caller.offers.get(&offer).expect("busy with an offer that is gone");
             assert_eq!(offer.extension, *extension);
         }
+    }
+
+    fn is_booked(&self, floor: &Floor, extension: &Extension, leg: (CallId, OfferNo)) {
+        if let Some(agent) = floor.agents.get(extension) {
+            assert!(matches!(agent.work, Work::Busy { .. }), "a leg to one who is {:?}", agent.work);
+        }
+        let booked = floor.engaged.get(extension);
+        assert!(booked.is_some_and(|out| out.contains(&leg)), "not in the books");
     }
 
     pub(super) fn is_idle(&self, server: &ServerId, interface: &Interface) -> bool {
