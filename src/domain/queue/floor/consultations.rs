@@ -93,11 +93,17 @@ impl Floor {
 
     /// The consulted party has answered.
     pub(super) fn consulted_answered(&mut self, call: CallId, now: Now, out: &mut Vec<Effect>) {
-        let Some(Consulted { step, .. }) = self.callers.get(&call).and_then(|caller| caller.consulted()) else {
+        let Some(Consulted { step, extension, .. }) = self.callers.get(&call).and_then(|caller| caller.consulted())
+        else {
             return;
         };
         match step {
-            ConsultStep::Ringing { .. } => self.connect(call, now, out),
+            ConsultStep::Ringing { .. } => {
+                // Whoever is in a call does not ring any more: a queue may count as empty for that.
+                let queues = self.agents.get(extension).into_iter().flat_map(|agent| agent.seats.keys().cloned());
+                self.touched.extend(queues);
+                self.connect(call, now, out);
+            }
             // Told twice.
             ConsultStep::Joining { .. } | ConsultStep::Talking => {}
         }

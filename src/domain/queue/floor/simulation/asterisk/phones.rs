@@ -160,10 +160,10 @@ impl Shift {
     fn then(&mut self, (call, offer): (CallId, OfferNo)) {
         let after = self.chance.between(10, 15_000);
         match self.chance.between(0, 9) {
-            0..4 => self.later(after, Plan::PhoneActs { call, offer, deed: Deed::HangUp }),
-            4..7 => self.later(after, Plan::SendsOn { call, offer }),
-            7 => self.later(after, Plan::CallerLeaves(call)),
-            8 => self.later(after, Plan::Killed),
+            0 | 1 => self.later(after, Plan::PhoneActs { call, offer, deed: Deed::HangUp }),
+            2..5 => self.later(after, Plan::SendsOn { call, offer }),
+            5 => self.later(after, Plan::CallerLeaves(call)),
+            6 => self.later(after, Plan::Killed),
             _ => {}
         }
     }

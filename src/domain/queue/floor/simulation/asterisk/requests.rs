@@ -142,6 +142,12 @@ impl Shift {
             None => Event::LegGone { call, offer: party, end: LegEnd::HungUp },
         };
         self.reply(1, reply);
+        let agent = self.world.legs.keys().find(|leg| leg.0 == call && leg.1 != party).copied();
+        // Some give the caller away as soon as somebody is there.
+        if let Some((call, offer)) = agent.filter(|_| self.chance.percent(60)) {
+            let after = self.chance.between(1, 3_000);
+            self.later(after, Plan::PhoneActs { call, offer, deed: Deed::HangUp });
+        }
     }
 
     /// Takes a caller out of the bridge, if they are in it.
