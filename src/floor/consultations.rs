@@ -59,6 +59,8 @@ impl Service {
 
     pub(super) fn connect(&mut self, call: CallId, party: OfferNo) {
         let Some(ari) = self.agent_is_to_hear(call) else { return };
+        // What their leg was born with includes the ring time.
+        self.put_off(call);
         let joined = ari.send(Request::join(&call_bridge(call), &[&leg_channel(call, party)]));
         self.replies.push(Box::pin(async move {
             match joined.wait().await {
