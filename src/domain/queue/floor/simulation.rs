@@ -113,7 +113,6 @@ fn whatever_a_shift_brings_the_floor_keeps_its_promises_and_comes_to_rest() {
         "transfers to an extension",
         "consultations",
         "consultations that failed",
-        "consultations ended by the agent",
     ] {
         let times = tally.0.get(what).copied().unwrap_or(0);
         assert!(times >= shifts / 200, "too dull: {what} {times} times");
@@ -144,6 +143,7 @@ fn whatever_a_shift_brings_the_floor_keeps_its_promises_and_comes_to_rest() {
         "transfers found",
         "parted callers found",
         "consultations completed",
+        "consultations ended by the agent",
         "consultations left while it rings",
     ] {
         let times = tally.0.get(what).copied().unwrap_or(0);
