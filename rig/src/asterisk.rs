@@ -17,6 +17,7 @@ use rustix::process::Signal;
 use crate::{
     ari::Ari,
     daemon::{Daemon, Endings},
+    documentation,
     instance::Instance,
     postgres::{cache, run},
     process::{Farewell, Program, is_root},
@@ -116,11 +117,15 @@ impl Asterisk {
             fs::create_dir_all(folder.join(name))?;
         }
         let shipped = Path::new("/usr/share/asterisk");
-        for name in ["documentation", "rest-api", "static-http"] {
+        for name in ["rest-api", "static-http"] {
             if installation.root.join("usr/share/asterisk").join(name).exists() {
                 std::os::unix::fs::symlink(shipped.join(name), folder.join("data").join(name))?;
             }
         }
+        documentation::shorten(
+            &installation.outside("/usr/share/asterisk/documentation"),
+            &folder.join("data/documentation"),
+        )?;
         let inside = installation.inside(&folder);
         let conf = folder.join("asterisk.conf");
         fs::write(&conf, main_conf(&inside, &modules(&installation)?))?;

@@ -21,6 +21,7 @@ pub mod wait;
 pub mod asterisk;
 pub mod certificate;
 pub mod crm;
+mod documentation;
 pub mod pbx;
 pub mod phones;
 pub mod postgres;

@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail};
 use rustix::process::Signal;
 
 use crate::{
+    ari::http,
     daemon::{Daemon, Endings},
     instance::Instance,
     postgres::Database,
@@ -100,6 +101,7 @@ pub struct Usher {
     config: PathBuf,
     log: PathBuf,
     health: u16,
+    http: reqwest::Client,
 }
 
 impl Deref for Usher {
@@ -147,9 +149,7 @@ impl Usher {
     /// # Errors
     /// When it does not.
     pub async fn is(&self, duty: &str) -> Result<()> {
-        let body: serde_json::Value = serde_json::from_slice(
-            &reqwest::get(format!("http://127.0.0.1:{}/ready", self.health)).await?.bytes().await?,
-        )?;
+        let body = self.ready_body().await?;
         if body["duty"] != duty {
             bail!("/ready says {body}");
         }
@@ -180,7 +180,9 @@ impl Usher {
             .env("RUST_BACKTRACE", "1")
             .farewell(Farewell::Term);
         let log = instance.folder().join(format!("{name}.log"));
-        Ok(Self { daemon: Daemon::new(instance, program, ENDINGS), config, log, health })
+        // Each request over a connection of its own: one that is kept would outlive the service that answered on it.
+        let http = http().pool_max_idle_per_host(0).build()?;
+        Ok(Self { daemon: Daemon::new(instance, program, ENDINGS), config, log, health, http })
     }
 
     /// Starts it and waits for `/ready`.
@@ -203,8 +205,19 @@ impl Usher {
     /// # Errors
     /// When nothing answers.
     pub async fn ready(&self) -> Result<u16> {
-        let answer = reqwest::get(format!("http://127.0.0.1:{}/ready", self.health)).await?;
-        Ok(answer.status().as_u16())
+        Ok(self.ask().await?.status().as_u16())
+    }
+
+    /// Body of `/ready`.
+    ///
+    /// # Errors
+    /// When nothing answers, or not with JSON.
+    pub async fn ready_body(&self) -> Result<serde_json::Value> {
+        Ok(serde_json::from_slice(&self.ask().await?.bytes().await?)?)
+    }
+
+    async fn ask(&self) -> Result<reqwest::Response> {
+        Ok(self.http.get(format!("http://127.0.0.1:{}/ready", self.health)).send().await?)
     }
 
     /// The configuration file, to be changed before a start or given to other commands.

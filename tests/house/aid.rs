@@ -134,12 +134,7 @@ pub async fn says(usher: &Usher, status: u16, within: Duration) -> Duration {
 
 /// The body of `/ready`.
 pub async fn ready_body(rig: &Rig) -> serde_json::Value {
-    let url = format!("http://127.0.0.1:{}/ready", rig.usher().unwrap().health_port());
-    reqwest_json(&url).await
-}
-
-async fn reqwest_json(url: &str) -> serde_json::Value {
-    serde_json::from_slice(&reqwest::get(url).await.unwrap().bytes().await.unwrap()).unwrap()
+    rig.usher().unwrap().ready_body().await.unwrap()
 }
 
 /// Waits until the service has said something in its log.

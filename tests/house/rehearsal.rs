@@ -49,9 +49,8 @@ async fn a_standby_that_could_not_log_in_to_xmpp_ends_at_its_start_with_a_clear_
 
 /// Waits until a standby shows a link as up, or what is wrong with it.
 async fn shows(standby: &Usher, link: &str, wrong: Option<&str>, within: Duration) {
-    let url = format!("http://127.0.0.1:{}/ready", standby.health_port());
     wait::until(&format!("{link} is shown with {wrong:?}"), within, || async {
-        let body: serde_json::Value = serde_json::from_slice(&reqwest::get(&url).await?.bytes().await?)?;
+        let body = standby.ready_body().await?;
         let shown = &body["links"][link];
         let why = shown["why"].as_str().unwrap_or_default();
         let as_expected = shown["up"] == wrong.is_none() && wrong.is_none_or(|words| why.contains(words));
