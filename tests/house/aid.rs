@@ -59,7 +59,9 @@ pub async fn in_the_queue(rig: &Rig, from: &str) {
         let channels = rig.pbx.channels().await?;
         let channel = channels
             .iter()
-            .find(|channel| channel["caller"]["number"] == from && channel["dialplan"]["app_name"] == "Stasis");
+            .filter(|channel| channel["dialplan"]["app_name"] == "Stasis" && channel["caller"]["number"] == from)
+            // A member's leg shows the caller's number as well.
+            .find(|channel| !channel["id"].as_str().unwrap_or_default().starts_with("usher-"));
         let id = channel.and_then(|channel| channel["id"].as_str()).ok_or_else(|| anyhow::anyhow!("{channels:?}"))?;
         rig.pbx.ari().get(&format!("channels/{id}/variable?variable=USHER_ENTERED")).await
     })
