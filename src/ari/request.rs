@@ -221,6 +221,14 @@ impl Request {
         Self::new(Method::Post, format!("channels/{}/continue", encode(channel.as_str())))
     }
 
+    /// Lets a channel go on in another context of the dialplan, at its extension `s`.
+    pub fn go_on_in(channel: &ChannelId, context: &str) -> Self {
+        Self::new(Method::Post, format!("channels/{}/continue", encode(channel.as_str())))
+            .with("context", context)
+            .with("extension", "s")
+            .with("priority", "1")
+    }
+
     /// Plays sounds one after the other, under an id of ours.
     pub fn play(channel: &ChannelId, playback: &str, sounds: &[&str]) -> Self {
         let media: Vec<String> = sounds.iter().map(|sound| format!("sound:{sound}")).collect();

@@ -9,7 +9,7 @@
 use crate::{
     ari::{Ari, Error, Request},
     domain::{
-        id::{CallId, OfferNo},
+        id::{CallId, OfferNo, ServerId},
         queue::{
             caller::{call_bridge, leg_channel},
             effect::{Event, LegEnd},
@@ -46,6 +46,12 @@ impl Service {
         let playback = format!("usher-told-{}", uuid::Uuid::now_v7());
         drop(ari.send(Request::play(&self.channel_of(call, offer), &playback, &[BACK])));
         self.agent_hears.insert(call, playback);
+    }
+
+    /// Ends the tone that an earlier run of the service may have left an agent with: it has no end of its own.
+    pub(super) fn end_tone(&self, call: CallId, server: &ServerId) {
+        let Some(ari) = self.servers.get(server) else { return };
+        drop(ari.send(Request::stop_playback(&tone_id(call))));
     }
 
     /// Ends what the agent hears, and says where they are.
@@ -91,8 +97,9 @@ impl Service {
             match joined.wait().await {
                 Ok(_) => Some(Event::Joined { call, offer }),
                 Err(Error::NotSent | Error::OutcomeUnknown) => None,
-                // One of the two has gone. If it is the caller, their end is told by an event of its own.
+                // One of the two has gone. If it is the caller, their end is told by an event of its own; the leg has no bound any more.
                 Err(Error::Gone(_) | Error::Conflict(_) | Error::Refused { .. }) => {
+                    drop(ari.send(Request::hang_up(&leg)));
                     Some(Event::LegGone { call, offer, end: LegEnd::HungUp })
                 }
             }

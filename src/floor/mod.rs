@@ -344,13 +344,16 @@ impl Service {
                 if self.told_of_callback(&playback) {
                     return;
                 }
-                let (call, event) = match (perform::parse_said(&playback), perform::parse_greeted(&playback)) {
-                    (Some((call, number)), _) => (call, Event::Said { call, number }),
-                    (None, Some((call, offer))) => (call, Event::MemberGreeted { call, offer }),
-                    (None, None) => return,
-                };
-                self.said(call, &playback);
-                self.step(event);
+                if let Some(call) = perform::parse_said(&playback) {
+                    self.said(call, &playback);
+                    let now = self.floor.callers().get(&call).and_then(|caller| caller.told.now);
+                    if let Some(number) = now.filter(|number| perform::said_id(call, *number) == playback) {
+                        self.step(Event::Said { call, number });
+                    }
+                } else if let Some((call, offer)) = perform::parse_greeted(&playback) {
+                    self.said(call, &playback);
+                    self.step(Event::MemberGreeted { call, offer });
+                }
             }
             ari::Event::EndpointStateChange(endpoint) => {
                 let (interface, device) = device_of(&endpoint);

@@ -11,6 +11,7 @@ use crate::{
         id::{CallId, Extension, OfferNo, ServerId},
         queue::{
             announce::{Filling, Template},
+            callback::parse_back_channel,
             caller::{call_bridge, leg_channel},
             effect::{Effect, Event, Farewell, LegEnd, Notice, Ring},
         },
@@ -33,6 +34,8 @@ const NOT_SENT_PAUSE: Duration = Duration::from_millis(200);
 pub(super) const ANSWERED: &str = "USHER_ANSWERED";
 /// Channel variable that tells the dialplan why it has the caller back.
 const OUTCOME: &str = "USHER_OUTCOME";
+/// The context for those whom the service has called back and cannot keep.
+const CALLED_BACK: &str = "usher-called-back";
 /// Channel variable with the phone that it is to ring for them.
 const OVERFLOW: &str = "USHER_OVERFLOW";
 /// What a member hears whose answer came second.
@@ -93,7 +96,11 @@ impl Service {
                 if let Some(to) = to {
                     drop(ari.send(Request::set_variable(&channel, OVERFLOW, to.as_str())));
                 }
-                drop(ari.send(Request::go_on(&channel)));
+                // Who was called back has not come through a queue of the dialplan's, and would go on where they were dialled.
+                drop(ari.send(match parse_back_channel(&channel) {
+                    Some(_) => Request::go_on_in(&channel, CALLED_BACK),
+                    None => Request::go_on(&channel),
+                }));
             }
             Effect::Moved { call, server, channel, queue } => {
                 self.hush(call);
@@ -344,12 +351,21 @@ pub(super) fn parse_greeted(playback: &str) -> Option<(CallId, OfferNo)> {
 /// What stands before the id of what is said to a caller.
 const SAID_ID: &str = "usher-said-";
 
+/// So many ids take turns in a call: few enough that a later run of the service can end all that may be said there, and enough
+/// that one is not used again while it is heard.
+const SAID: u32 = 8;
+
 pub(super) fn said_id(call: CallId, number: u32) -> String {
-    format!("{SAID_ID}{call}-{number}")
+    format!("{SAID_ID}{call}-{}", number % SAID)
 }
 
-/// The call in which a playback says something, and which one of all that is said there it is.
-pub(super) fn parse_said(playback: &str) -> Option<(CallId, u32)> {
-    let (call, number) = playback.strip_prefix(SAID_ID)?.rsplit_once('-')?;
-    Some((CallId(call.parse().ok()?), number.parse().ok()?))
+/// The ids of everything that may be said to a caller.
+pub(super) fn all_said(call: CallId) -> impl Iterator<Item = String> {
+    (0..SAID).map(move |number| said_id(call, number))
+}
+
+/// The call in which a playback says something.
+pub(super) fn parse_said(playback: &str) -> Option<CallId> {
+    let (call, _) = playback.strip_prefix(SAID_ID)?.rsplit_once('-')?;
+    Some(CallId(call.parse().ok()?))
 }

@@ -48,6 +48,18 @@ pub(super) struct Snapshot {
     of_transfers: Vec<(ChannelId, String)>,
 }
 
+impl Snapshot {
+    /// Calls of which the caller is there.
+    pub(super) fn calls(&self) -> impl Iterator<Item = CallId> {
+        self.callers.iter().map(|(found, _)| found.arrival.call)
+    }
+
+    /// Those of which a member's leg is there.
+    pub(super) fn offers(&self) -> impl Iterator<Item = (CallId, OfferNo)> {
+        self.legs.iter().map(|leg| (leg.call, leg.offer))
+    }
+}
+
 #[derive(Debug)]
 struct Leg {
     channel: ChannelId,
@@ -202,6 +214,7 @@ impl Service {
         self.leg_names.retain(|(call, _), _| self.floor.callers().contains_key(call));
         let named = snapshot.legs.iter().filter(|leg| leg.answered == Answered::Yes);
         self.leg_names.extend(named.map(|leg| ((leg.call, leg.offer), leg.name.clone())));
+        self.hush_strangers(server, &snapshot);
         self.tell_of_the_gone(server, &snapshot);
         for endpoint in &snapshot.endpoints {
             let (interface, device) = device_of(endpoint);

@@ -10,7 +10,8 @@ use crate::{
     },
     floor::{
         Input, Service,
-        perform::{greeted_id, said_id},
+        perform::{all_said, greeted_id, said_id},
+        resync::Snapshot,
     },
 };
 
@@ -74,6 +75,19 @@ impl Service {
         }
         if said.overdue {
             self.put_off(call);
+        }
+    }
+
+    /// Ends what an earlier run of the service may have been saying to the two of a call, before anything is set there.
+    pub(super) fn hush_strangers(&self, server: &ServerId, snapshot: &Snapshot) {
+        let Some(ari) = self.servers.get(server) else { return };
+        let known: HashSet<CallId> = self.callers.values().copied().collect();
+        for playback in snapshot.calls().filter(|call| !known.contains(call)).flat_map(all_said) {
+            drop(ari.send(Request::stop_playback(&playback)));
+        }
+        for (call, offer) in snapshot.offers().filter(|(call, _)| !known.contains(call)) {
+            drop(ari.send(Request::stop_playback(&greeted_id(call, offer))));
+            self.end_tone(call, server);
         }
     }
 

@@ -191,8 +191,10 @@ impl Service {
         self.step(Event::TransferAsked { call, offer, to, how: TransferMeans::Phone });
         // It has said what it was for; the other half goes with it.
         self.hang_up(server, channel);
+        // The phone is out of the bridge, and has no more to do with the call.
+        self.hang_up(server, &self.channel_of(call, offer));
         if self.floor.callers().get(&call).is_some_and(|caller| caller.has_out(offer)) {
-            // They were not talking yet, and the phone is out of the bridge.
+            // They were not talking with the caller.
             self.step(Event::LegGone { call, offer, end: LegEnd::HungUp });
         }
     }

@@ -528,3 +528,37 @@ async fn a_customer_outside_is_called_back_over_the_trunk_and_sees_the_number_of
     let why = "SELECT detail ->> 'why' FROM call_events WHERE kind = 'callback_missed'";
     assert_eq!(value(&rig, why).await.unwrap(), "rejected", "what the carrier says is understood");
 }
+
+/// Was called back by 1000, and is being sent on to 2000, whose phone rings: the customer's leg.
+async fn sent_on(rig: &Rig) -> Leg {
+    let (member, customer) = (rig.phones.phone("1000").unwrap(), rig.phones.phone(CUSTOMER).unwrap());
+    let colleague = rig.phones.phone("2000").unwrap();
+    let other = keep_busy(rig, member).await;
+    customer_asks(rig).await;
+    answers(customer);
+    colleague.behave(Behaviour::Ignore);
+    other.hang_up().await.unwrap();
+    let leg = member.rung(2, SOON).await.unwrap();
+    let called = customer.rung(1, SOON).await.unwrap();
+    called.answered(SOON).await.unwrap();
+    talk(&called, &leg).await;
+    leg.press("##2000#").await.unwrap();
+    colleague.rung(1, SOON).await.unwrap();
+    called
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_customer_who_was_called_back_and_sent_on_when_the_service_stops_is_served_by_asterisk() {
+    let rig = calls_back("cbstop", &["1000"]).start().await.unwrap();
+    let called = sent_on(&rig).await;
+    assert!(rig.usher().unwrap().stop().await.unwrap().success());
+    called.wait_for_prompt(&rig.pbx.prompts("en").unwrap(), "unavailable", SOON).await.unwrap();
+    // By app_queue; the customer is not called a second time.
+    let leg = rig.phones.phone("1000").unwrap().rung(3, SOON).await.unwrap();
+    leg.answered(SOON).await.unwrap();
+    talk(&called, &leg).await;
+    called.hang_up().await.unwrap();
+    leg.hung_up(SOON).await.unwrap();
+    rig.pbx.wait_until_empty(SOON).await.unwrap();
+    assert_eq!(rig.phones.phone(CUSTOMER).unwrap().invites().len(), 1);
+}

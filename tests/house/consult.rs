@@ -284,3 +284,47 @@ async fn a_colleague_who_was_given_the_caller_asks_somebody_and_sends_them_on_in
     ends(&rig, &caller, &other).await;
     assert_eq!(story(&rig, "5550001").await.outcome, "completed");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_whose_colleague_still_rings_when_the_service_is_killed_is_with_the_caller_again() {
+    let rig = floor("consultringkill").start().await.unwrap();
+    let colleague = rig.phones.phone("2000").unwrap();
+    let (caller, leg) = talking(&rig).await;
+    colleague.behave(Behaviour::Ignore);
+    let other = asks(&leg, colleague).await;
+    hears_music(&caller).await;
+    rig.usher().unwrap().kill().await.unwrap();
+    rig.usher().unwrap().start_again().await.unwrap();
+    other.hung_up(SOON).await.unwrap();
+    is_back(&rig, &caller, &leg).await;
+    ends(&rig, &caller, &leg).await;
+    assert!(!rig.usher().unwrap().log().unwrap().contains("nothing was heard"), "Asterisk answered nothing");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_colleague_who_was_asked_gets_the_caller_by_the_other_code_and_is_let_go_when_they_transfer_themselves() {
+    let rig = floor("consultsend").start().await.unwrap();
+    let colleague = rig.phones.phone("2000").unwrap();
+    answers(colleague);
+    let (caller, leg) = talking(&rig).await;
+    let other = asks(&leg, colleague).await;
+    consult(&caller, &leg, &other).await;
+    // The caller is not theirs to send on. The phone itself waits for more to come.
+    other.transfer("3000", None).await.unwrap();
+    usher_rig::wait::until("their leg is gone", SOON, || async {
+        let channels = rig.pbx.channels().await?;
+        anyhow::ensure!(channels.len() == 2, "{channels:?}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    other.hang_up().await.unwrap();
+    is_back(&rig, &caller, &leg).await;
+    let other = asks(&leg, colleague).await;
+    consult(&caller, &leg, &other).await;
+    leg.press("##2000#").await.unwrap();
+    leg.hung_up(SOON).await.unwrap();
+    talk(&caller, &other).await;
+    ends(&rig, &caller, &other).await;
+    assert_eq!((colleague.rings_so_far(), story(&rig, "5550001").await.outcome.as_str()), (2, "completed"));
+}

@@ -127,3 +127,25 @@ async fn nobody_waits_for_the_end_of_what_a_caller_hears_when_the_callers_bound_
     caller.hang_up().await.unwrap();
     rig.pbx.wait_until_empty(SOON).await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_while_a_caller_hears_something_long_the_next_run_serves_everybody_at_once() {
+    let queue = "UPDATE queues SET greeting = 'usher-music/tune', ring_time_seconds = 120, queue_timeout_seconds = 300";
+    let paused = "INSERT INTO pauses (extension) VALUES ('1000')";
+    let rig = house("tunekilled").logged_on(&["1000"]).sql(queue).sql(paused).start().await.unwrap();
+    let caller = enter(&rig, "5551001").await;
+    rig.usher().unwrap().kill().await.unwrap();
+    rig.usher().unwrap().start_again().await.unwrap();
+    let call = value(&rig, "SELECT id::text FROM calls").await.unwrap();
+    let playback = format!("playbacks/usher-said-{call}-1");
+    wait::until("the tune is stopped", Duration::from_secs(4), || async {
+        anyhow::ensure!(rig.pbx.ari().get(&playback).await.is_err(), "it is played");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    sql(&rig, "DELETE FROM pauses").await;
+    rig.phones.phone("1000").unwrap().rung(1, SOON).await.unwrap();
+    caller.hang_up().await.unwrap();
+    rig.pbx.wait_until_empty(SOON).await.unwrap();
+}

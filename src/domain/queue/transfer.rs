@@ -21,6 +21,13 @@ pub enum TransferTarget {
     Outside(String),
 }
 
+impl TransferTarget {
+    /// One party.
+    pub fn of(party: &Extension) -> Self {
+        party.number_outside().map_or_else(|| Self::Extension(party.clone()), |number| Self::Outside(number.to_owned()))
+    }
+}
+
 impl fmt::Display for TransferTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -14,7 +14,7 @@ use crate::domain::{
         callback::{Callback, Missed, Reach, back_channel, is_callable},
         caller::{Arrival, Caller, OfferState, Stage},
         effect::{CallBack, Effect, Farewell},
-        floor::{Floor, Leg, alarms::Alarm, earlier},
+        floor::{Floor, Leg, alarms::Alarm, earlier, offers::RETRY_FOR_CALLBACK},
     },
 };
 
@@ -59,6 +59,9 @@ impl Floor {
             pause: None,
             keep_until: keep_until.steady,
         });
+        if caller.retry_at.is_none() && !caller.skipped.is_empty() {
+            caller.retry_at = Some(now.steady + RETRY_FOR_CALLBACK);
+        }
         let arrival = caller.arrival.clone();
         let waited = now.steady.saturating_duration_since(caller.since);
         self.asked.insert(asker(&arrival), call);

@@ -255,19 +255,23 @@ impl Floor {
         true
     }
 
-    /// The agent has hung up: the caller is the consulted party's. One who still rings has the caller when they answer, as in a
-    /// transfer without a word.
-    pub(super) fn complete_consultation(&mut self, leg: (CallId, OfferNo), now: Now, out: &mut Vec<Effect>) {
-        let call = leg.0;
+    /// The agent has hung up, or sends the caller on to whom they have asked: the caller is the consulted party's. One who still
+    /// rings has the caller when they answer, as in a transfer without a word.
+    pub(super) fn complete_consultation(
+        &mut self,
+        (call, offer): (CallId, OfferNo),
+        leg: Leg,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) {
         let Some(consulted) = self.take_consulted(call) else { return };
         let Consulted { number, extension: party, step } = consulted;
-        let to = party.number_outside().map(|number| TransferTarget::Outside(number.to_owned()));
-        let to = to.unwrap_or_else(|| TransferTarget::Extension(party.clone()));
+        let to = TransferTarget::of(&party);
         let how = match step {
             ConsultStep::Ringing { .. } => TransferMeans::Code,
             ConsultStep::Joining { .. } | ConsultStep::Talking => TransferMeans::Attended,
         };
-        let Some(from) = self.leave_talk(leg, Leg::Gone, to, how, now, out) else { return };
+        let Some(from) = self.leave_talk((call, offer), leg, to, how, now, out) else { return };
         match step {
             ConsultStep::Ringing { until } => self.rings_for_the_caller(call, (number, party, until), from, now, out),
             ConsultStep::Joining { .. } | ConsultStep::Talking => {

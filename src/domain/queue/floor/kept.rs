@@ -15,7 +15,7 @@ use crate::domain::{
         caller::{Arrival, Caller, Offer, OfferState, Stage},
         effect::Effect,
         floor::{
-            Floor,
+            Doors, Floor,
             callbacks::{BackLeg, asker},
             earlier,
         },
@@ -87,7 +87,13 @@ impl Floor {
             // They have talked, and were sent on: from then on they are a caller like any other.
             (Reach::Unsure { talked_with: Some(_) }, Some(_)) => {
                 (caller.arrival.channel, caller.arrival.server) = (channel, server);
+                // They have the place that they waited for, and all the time that the queue allows.
+                caller.timed_from = now.steady;
                 self.is_called_no_more(call);
+                if let Some(agent) = arrival.returns_to.clone().filter(|_| self.doors == Doors::Open) {
+                    self.leave_line(call);
+                    return self.transfer_found(call, agent, now, out);
+                }
                 out.push(Effect::Music { call });
                 self.begin_to_wait(call, now);
             }

@@ -24,6 +24,8 @@ const RING_TIME: Duration = Duration::from_secs(15);
 const OUTSIDE_CONTEXT: &str = "usher-outside";
 /// How long a join may stay unaccounted for before it is asked for again: the two wait in silence meanwhile.
 pub(super) const JOIN_BOUND: Duration = Duration::from_secs(2);
+/// How long a member who lets a callback go by is not tried for it again, where the queue says: not before another call.
+pub(super) const RETRY_FOR_CALLBACK: Duration = Duration::from_secs(30);
 /// How much of a greeting a member hears before they are joined with the caller: its end may never be told.
 const GREETING_BOUND: Duration = Duration::from_secs(10);
 
@@ -274,7 +276,7 @@ impl Floor {
         match (caller.stage, offer.state) {
             (Stage::Talking, _) => match &caller.consultation {
                 Consultation::None => self.finish_talk(call, Leg::Gone, now, out),
-                Consultation::With(_) => self.complete_consultation((call, number), now, out),
+                Consultation::With(_) => self.complete_consultation((call, number), Leg::Gone, now, out),
                 Consultation::Over { .. } => self.gone_before_joined((call, number), now, out),
             },
             (Stage::Calling, _) => {
@@ -384,6 +386,8 @@ impl Floor {
     pub(super) fn blame(&mut self, call: CallId, extension: &Extension, now: Now) {
         let retry = self.queue_of(call).map_or(Duration::ZERO, |queue| queue.policy.retry);
         let Some(caller) = self.callers.get_mut(&call) else { return };
+        // No timeout ends the wait of who is to be called back: what the queue says is for those who hold the line.
+        let retry = if caller.callback.is_some() && retry.is_zero() { RETRY_FOR_CALLBACK } else { retry };
         caller.skipped.insert(extension.clone());
         caller.retry_at = (!retry.is_zero()).then(|| now.steady + retry);
         if let Some(agent) = self.agents.get_mut(extension) {

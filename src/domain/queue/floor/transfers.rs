@@ -44,11 +44,15 @@ impl Floor {
         out: &mut Vec<Effect>,
     ) {
         let target = self.target(to);
-        // Whoever was asked first is not the one who gets the caller.
+        let leg = Leg::ToBeDropped(Farewell::None);
         if self.talk((call, number)).is_some() {
+            let asked = self.callers.get(&call).and_then(|caller| caller.consulted());
+            if asked.is_some_and(|asked| target == TransferTarget::of(&asked.extension)) {
+                return self.complete_consultation((call, number), leg, now, out);
+            }
+            // Whoever was asked first is not the one who gets the caller.
             self.let_consulted_go(call, Leg::ToBeDropped(Farewell::None), now, out);
         }
-        let leg = Leg::ToBeDropped(Farewell::None);
         let Some(from) = self.leave_talk((call, number), leg, target.clone(), how, now, out) else { return };
         let Some(caller) = self.callers.get_mut(&call) else { return };
         caller.stage = Stage::Transferred;

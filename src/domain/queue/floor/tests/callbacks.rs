@@ -401,3 +401,31 @@ fn the_place_that_a_new_call_took_over_is_on_its_leg_and_kept_after_a_restart() 
     next.step(Event::CallerFound(Arrival { since, ..again }, Duration::ZERO));
     assert_eq!(next.line(), [call(3), call(2)]);
 }
+
+#[test]
+fn after_a_restart_who_was_called_back_and_sent_on_has_the_time_of_their_queue_anew_and_is_the_agents_first() {
+    for agent in [None, Some("1000")] {
+        let mut bench = restarted(&[KeptState::Talking(Extension::new("1000"))]);
+        let returns_to = agent.map(Extension::new);
+        let arrival = Arrival { channel: back_channel(call(1), 1), returns_to, ..bench.arrival(1) };
+        // The queue allows a minute.
+        let effects = bench.step(Event::CallerFound(arrival, Duration::from_secs(99)));
+        assert!(has(&effects, "music 1") && !has(&effects, "[ended"), "{effects:?}");
+        let effects = bench.link_up(&["PJSIP/1000", "PJSIP/3000"]);
+        assert!(!has(&effects, "[ended") && !has(&effects, "give back"), "{effects:?}");
+        assert_eq!(bench.offered_to(1), Some("1000"), "{agent:?}");
+        let expected = if agent.is_some() { Stage::Transferred } else { Stage::Offered };
+        assert_eq!(bench.stage(1), Some(expected));
+    }
+}
+
+#[test]
+fn a_member_who_has_let_a_callback_go_by_is_tried_for_it_again_though_the_queue_says_only_for_another_call() {
+    let mut bench = calls_back(&["1000"]);
+    bench.asks(1);
+    bench.confirmed(1, 2);
+    bench.leg_gone(1, 2, LegEnd::Rejected);
+    assert_eq!(bench.offered_to(1), None);
+    assert!(!has(&bench.wait(Duration::from_secs(29)), "publish 1000 for 1"));
+    assert!(has(&bench.wait(Duration::from_secs(1)), "publish 1000 for 1"));
+}

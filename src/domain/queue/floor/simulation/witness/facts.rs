@@ -9,6 +9,7 @@ use crate::domain::{
     now::Now,
     queue::{
         callback::Missed,
+        floor::offers::RETRY_FOR_CALLBACK,
         policy::Overflow,
         roster::{Pause, PauseKind},
         transfer::{TransferMeans, TransferTarget},
@@ -126,6 +127,9 @@ impl Witness {
                 assert!(before.is_none(), "asked twice");
                 // Found on their leg after a talk whose end nobody saw, they may ask.
                 self.talked.remove(call);
+                if self.skipped.iter().any(|(of, _)| of == call) {
+                    self.next_round.entry(*call).or_insert(now.steady + RETRY_FOR_CALLBACK);
+                }
             }
             Fact::CallbackCalled { call, attempt, extension, .. } => {
                 self.unanswered.retain(|(of, _), _| of != extension);
@@ -256,7 +260,9 @@ impl Witness {
         if why == OfferEnd::RingNoAnswer && directed.is_none() {
             *self.unanswered.entry((extension.clone(), queue.clone())).or_default() += 1;
         }
-        match self.policies.get(queue).map(|policy| policy.retry).filter(|retry| !retry.is_zero()) {
+        let callback = self.asked.contains_key(&call) && !self.talked.contains(&call);
+        let retry = self.policies.get(queue).map(|policy| policy.retry).filter(|retry| !retry.is_zero());
+        match retry.or(callback.then_some(RETRY_FOR_CALLBACK)) {
             Some(retry) => self.next_round.insert(call, now.steady + retry),
             None => self.next_round.remove(&call),
         };
