@@ -115,8 +115,8 @@ pub(super) struct Witness {
     /// Whose leg was found in this step.
     found_now: BTreeSet<CallId>,
     callbacks: BTreeMap<QueueName, CallbackPolicy>,
-    /// The call whose agent has hung up in this step while they asked somebody else.
-    pub(super) rings_on: Option<CallId>,
+    /// Calls whose agent may complete a consultation in this step, and who is asked.
+    pub(super) rings_on: BTreeMap<CallId, Extension>,
 }
 
 impl Witness {
@@ -233,6 +233,7 @@ impl Witness {
         self.queue_of.insert(call, arrival.queue.clone());
         self.tally.count("talks found");
         self.on_the_floor.insert(call);
+        self.talked.insert(call);
         self.sent_on.remove(&call);
         self.open.insert((call, offer), extension.clone());
     }
@@ -268,7 +269,7 @@ impl Witness {
             assert!(before.state < pop.state, "{:?} after {:?}", pop.state, before.state);
         } else {
             let found = pop.state == PopState::Ringing && self.found_now.remove(&pop.call);
-            let rings_on = pop.state == PopState::Ringing && self.rings_on == Some(pop.call);
+            let rings_on = pop.state == PopState::Ringing && self.rings_on.get(&pop.call) == Some(&pop.extension);
             assert!(found || rings_on || pop.state == PopState::Answered, "an update of nothing");
         }
     }

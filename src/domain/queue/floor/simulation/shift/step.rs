@@ -89,11 +89,20 @@ impl Shift {
             | Event::Tick => {}
         }
         let handed_over = if let Event::HandedOver { call, offer, .. } = event { Some((call, offer)) } else { None };
-        if let Event::LegGone { call, offer, .. } = &event {
-            let caller = self.floor.callers().get(call);
-            let consults = caller.filter(|caller| caller.consulted().is_some() && caller.offers.contains_key(offer));
-            self.witness.rings_on = consults.map(|_| *call);
-        }
+        // What an agent who has asked somebody may complete: by hanging up, or by sending the caller on to them.
+        let completes = |caller: &Caller| {
+            let is = |of: &CallId| caller.arrival.call == *of;
+            if let Event::LegGone { call, offer, .. } = &event {
+                is(call) && caller.offers.contains_key(offer)
+            } else if let Event::KeyPressed { call, .. } | Event::TransferAsked { call, .. } = &event {
+                is(call)
+            } else {
+                matches!(event, Event::Tick)
+            }
+        };
+        let asked = self.floor.callers().values().filter(|caller| completes(caller));
+        self.witness.rings_on =
+            asked.filter_map(|caller| Some((caller.arrival.call, caller.consulted()?.extension.clone()))).collect();
         let asks =
             |shift: &Self, call: CallId| shift.floor.callers().get(&call).is_some_and(|c| c.consulted().is_some());
         let pressed = if let Event::KeyPressed { call, .. } = event { Some(call) } else { None };

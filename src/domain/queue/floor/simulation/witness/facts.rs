@@ -29,7 +29,7 @@ impl Witness {
             Fact::CallOverflowed { call, queue, to, .. } => self.overflowed(*call, queue, to),
             Fact::CallTransferred { call, from, to, how } => {
                 self.transferred(*call, from, to, now);
-                if self.rings_on == Some(*call) {
+                if self.rings_on.get(call).is_some_and(|asked| *to == TransferTarget::of(asked)) {
                     self.tally.count(match how {
                         TransferMeans::Attended => "consultations completed",
                         TransferMeans::Code | TransferMeans::Phone => "consultations left while it rings",
