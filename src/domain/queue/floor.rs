@@ -49,7 +49,7 @@ use crate::domain::{
     now::Now,
     pop::PopOutcome,
     queue::{
-        callback::Callback,
+        callback::{Callback, Reach},
         caller::{Caller, Consulted, Stage},
         effect::{Effect, Event, Farewell},
         keys::Codes,
@@ -271,6 +271,8 @@ impl Floor {
     /// When the caller has waited as long as the queue allows, or keeps a callback.
     fn end_of_wait(&self, caller: &Caller) -> Option<Instant> {
         match &caller.callback {
+            // Before Asterisk has said whether they talk, nothing is known that could end.
+            Some(Callback { reach: Reach::Unsure { .. }, .. }) => None,
             Some(callback) => Some(callback.keep_until),
             None => self.queue(&caller.arrival.queue).map(|queue| caller.timed_from + queue.queue_timeout),
         }
