@@ -44,7 +44,7 @@ use crate::{
     ledger, mirror, standby, xmpp,
 };
 
-/// How long the start waits for the XMPP link before callers are taken.
+/// How long the start waits for the XMPP link before callers are taken, and for the database before they are looked up.
 const FIRST_LINK: Duration = Duration::from_secs(2);
 
 /// Runs until SIGTERM or SIGINT, or until something only an operator can mend.
@@ -145,8 +145,13 @@ async fn serve(
     let limits = agi::Limits { deadline: config.agi.deadline, most: config.agi.most };
     let counters = Arc::new(agi::Counters::default());
     let counted = Counted { agi: counters.clone(), ledger: ledger.clone(), asterisks: Arc::default() };
-    let agi_task =
-        tokio::spawn(agi::serve(agi_listener, limits, config.agi.allow.clone(), ivr, counters, door_stop.clone()));
+    let serving = agi::serve(agi_listener, limits, config.agi.allow.clone(), ivr, counters, door_stop.clone());
+    let mut database = ledger.link();
+    let agi_task = tokio::spawn(async move {
+        // Who asks in this moment is answered when the database can be: it has just given us the lease.
+        let _ = timeout(FIRST_LINK, database.wait_for(crate::link::Link::is_up)).await;
+        serving.await;
+    });
     let report_stop = CancellationToken::new();
     let _report = report_stop.clone().drop_guard();
     let counters: health::Counters = {
