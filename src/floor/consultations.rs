@@ -15,7 +15,7 @@ use crate::{
             effect::{Event, LegEnd},
         },
     },
-    floor::{Service, perform::ANSWERED},
+    floor::Service,
 };
 
 /// What an agent hears who is with the caller again.
@@ -55,7 +55,7 @@ impl Service {
     }
 
     /// Ends what the agent hears, and says where they are.
-    fn agent_is_to_hear(&mut self, call: CallId) -> Option<Ari> {
+    pub(super) fn agent_is_to_hear(&mut self, call: CallId) -> Option<Ari> {
         let ari = self.servers.get(&self.floor.callers().get(&call)?.arrival.server)?.clone();
         if let Some(before) = self.agent_hears.remove(&call) {
             drop(ari.send(Request::stop_playback(&before)));
@@ -75,32 +75,6 @@ impl Service {
                 Err(Error::NotSent | Error::OutcomeUnknown) => None,
                 Err(Error::Gone(_) | Error::Conflict(_) | Error::Refused { .. }) => {
                     Some(Event::LegGone { call, offer: party, end: LegEnd::HungUp })
-                }
-            }
-        }));
-    }
-
-    /// Brings the caller back into the bridge, in which whoever has the talk is already, as far as we know.
-    pub(super) fn join_again(&mut self, call: CallId, offer: OfferNo) {
-        self.hush(call);
-        self.go_on_recording(call);
-        let Some(ari) = self.agent_is_to_hear(call) else { return };
-        let Some(caller) = self.floor.callers().get(&call) else { return };
-        let (channel, leg) = (&caller.arrival.channel, self.channel_of(call, offer));
-        drop(ari.send(Request::stop_music(channel)));
-        self.free_to_talk(caller, offer);
-        let joined = ari.send(Request::join(&call_bridge(call), &[channel, &leg]));
-        if let Some(member) = caller.offers.get(&offer) {
-            drop(ari.send(Request::set_variable(channel, ANSWERED, &format!("{call} {}", member.extension))));
-        }
-        self.replies.push(Box::pin(async move {
-            match joined.wait().await {
-                Ok(_) => Some(Event::Joined { call, offer }),
-                Err(Error::NotSent | Error::OutcomeUnknown) => None,
-                // One of the two has gone. If it is the caller, their end is told by an event of its own; the leg has no bound any more.
-                Err(Error::Gone(_) | Error::Conflict(_) | Error::Refused { .. }) => {
-                    drop(ari.send(Request::hang_up(&leg)));
-                    Some(Event::LegGone { call, offer, end: LegEnd::HungUp })
                 }
             }
         }));

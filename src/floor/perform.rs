@@ -76,11 +76,10 @@ impl Service {
                 }
             },
             Effect::GreetMember { call, offer, server, sound } => self.greet_member(call, offer, &server, &sound),
-            Effect::Join { call, offer } => self.join(call, offer),
+            Effect::Join { call, offer } | Effect::JoinAgain { call, offer } => self.join(call, offer),
             Effect::Hold { call } => self.hold(call),
             Effect::RingTone { call, offer } => self.ring_tone(call, offer),
             Effect::Connect { call, offer: _, party } => self.connect(call, party),
-            Effect::JoinAgain { call, offer } => self.join_again(call, offer),
             Effect::TellBack { call, offer } => self.tell_back(call, offer),
             Effect::RecordTalk { call, server } => self.record_talk(call, &server),
             Effect::GiveBack { call, server, channel, outcome, to } => {
@@ -242,13 +241,14 @@ impl Service {
         self.desk.tell(agent.row.jid.clone(), body);
     }
 
+    /// Brings the two of a talk together, for the first time or again; one of them may be in the bridge already.
     fn join(&mut self, call: CallId, offer: OfferNo) {
         self.hush(call);
         self.end_regret(call);
         self.go_on_recording(call);
+        let Some(ari) = self.agent_is_to_hear(call) else { return };
         let Some(caller) = self.floor.callers().get(&call) else { return };
-        let Some(ari) = self.servers.get(&caller.arrival.server) else { return };
-        let (channel, leg) = (&caller.arrival.channel, leg_channel(call, offer));
+        let (channel, leg) = (&caller.arrival.channel, self.channel_of(call, offer));
         if caller.callback.is_some() {
             self.end_calling(call, offer, &caller.arrival.server);
         }
@@ -258,13 +258,12 @@ impl Service {
         if let Some(member) = caller.offers.get(&offer) {
             drop(ari.send(Request::set_variable(channel, ANSWERED, &format!("{call} {}", member.extension))));
         }
-        let ari = ari.clone();
         self.replies.push(Box::pin(async move {
             match joined.wait().await {
                 Ok(_) => Some(Event::Joined { call, offer }),
                 // The next snapshot tells how it went.
                 Err(Error::NotSent | Error::OutcomeUnknown) => None,
-                // One of the two has gone. If it is the caller, their end is told by an event of its own.
+                // One of the two has gone. If it is the caller, their end is told by an event of its own; the leg has no bound any more.
                 Err(Error::Gone(_) | Error::Conflict(_) | Error::Refused { .. }) => {
                     drop(ari.send(Request::hang_up(&leg)));
                     Some(Event::LegGone { call, offer, end: LegEnd::HungUp })

@@ -1,4 +1,4 @@
-//! The management commands, run as an administrator runs them.
+//! The management commands, run as an administrator runs them. Long, because it has a test for each command, over one set of helpers.
 
 use std::{
     fmt::Write,

@@ -49,6 +49,16 @@ async fn consult(caller: &Leg, leg: &Leg, other: &Leg) {
     hears_music(caller).await;
 }
 
+/// The agent of a caller speaks with 2000: the legs of caller, agent and 2000.
+async fn consulting(rig: &Rig) -> (Leg, Leg, Leg) {
+    let colleague = rig.phones.phone("2000").unwrap();
+    answers(colleague);
+    let (caller, leg) = talking(rig).await;
+    let other = asks(&leg, colleague).await;
+    consult(&caller, &leg, &other).await;
+    (caller, leg, other)
+}
+
 /// The agent is told, and hears the caller.
 async fn is_back(rig: &Rig, caller: &Leg, leg: &Leg) {
     leg.audio().say_tone(0);
@@ -185,11 +195,7 @@ async fn a_colleague_whose_phone_still_rings_when_the_agent_hangs_up_gets_the_ca
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_who_speaks_with_a_colleague_when_the_service_is_killed_is_with_the_caller_again() {
     let rig = floor("consultkilled").start().await.unwrap();
-    let colleague = rig.phones.phone("2000").unwrap();
-    answers(colleague);
-    let (caller, leg) = talking(&rig).await;
-    let other = asks(&leg, colleague).await;
-    consult(&caller, &leg, &other).await;
+    let (caller, leg, other) = consulting(&rig).await;
     rig.usher().unwrap().kill().await.unwrap();
     talk(&leg, &other).await;
     rig.usher().unwrap().start_again().await.unwrap();
@@ -203,11 +209,7 @@ async fn an_agent_who_speaks_with_a_colleague_when_the_service_is_killed_is_with
 async fn a_caller_whose_agent_hangs_up_while_the_service_is_away_is_the_colleagues_when_it_is_back() {
     let rig = floor("consultleft").start().await.unwrap();
     let to = Crm::watch(&rig, "2000").await;
-    let colleague = rig.phones.phone("2000").unwrap();
-    answers(colleague);
-    let (caller, leg) = talking(&rig).await;
-    let other = asks(&leg, colleague).await;
-    consult(&caller, &leg, &other).await;
+    let (caller, leg, other) = consulting(&rig).await;
     rig.usher().unwrap().kill().await.unwrap();
     leg.hang_up().await.unwrap();
     rig.usher().unwrap().start_again().await.unwrap();
@@ -220,11 +222,8 @@ async fn a_caller_whose_agent_hangs_up_while_the_service_is_away_is_the_colleagu
 #[tokio::test(flavor = "multi_thread")]
 async fn a_caller_whom_everybody_has_left_while_the_service_was_away_is_the_agents_again() {
     let rig = floor("consultlost").start().await.unwrap();
-    let (agent, colleague) = (rig.phones.phone("1000").unwrap(), rig.phones.phone("2000").unwrap());
-    answers(colleague);
-    let (caller, leg) = talking(&rig).await;
-    let other = asks(&leg, colleague).await;
-    consult(&caller, &leg, &other).await;
+    let agent = rig.phones.phone("1000").unwrap();
+    let (caller, leg, other) = consulting(&rig).await;
     rig.usher().unwrap().kill().await.unwrap();
     leg.hang_up().await.unwrap();
     other.hang_up().await.unwrap();
@@ -305,10 +304,7 @@ async fn an_agent_whose_colleague_still_rings_when_the_service_is_killed_is_with
 async fn a_colleague_who_was_asked_gets_the_caller_by_the_other_code_and_is_let_go_when_they_transfer_themselves() {
     let rig = floor("consultsend").start().await.unwrap();
     let colleague = rig.phones.phone("2000").unwrap();
-    answers(colleague);
-    let (caller, leg) = talking(&rig).await;
-    let other = asks(&leg, colleague).await;
-    consult(&caller, &leg, &other).await;
+    let (caller, leg, other) = consulting(&rig).await;
     // The caller is not theirs to send on. The phone itself waits for more to come.
     other.transfer("3000", None).await.unwrap();
     usher_rig::wait::until("their leg is gone", SOON, || async {

@@ -3,6 +3,7 @@
 use usher_rig::{
     phones::{Behaviour, Ears, Hold, Leg, Phone},
     rig::{Builder, Rig},
+    wait,
 };
 
 use crate::{
@@ -179,6 +180,39 @@ async fn a_phone_transfers_while_the_service_is_away_and_the_caller_is_put_throu
     talk(&caller, &other).await;
     caller.hang_up().await.unwrap();
     other.hung_up(SOON).await.unwrap();
+    rig.pbx.wait_until_empty(SOON).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_phone_that_talks_is_not_rung_for_a_transfer_without_the_service_but_waited_for() {
+    let rig = house("awaytaken").logged_on(&["1000", "2000"]).sql(&times(15, 60)).start().await.unwrap();
+    let colleague = rig.phones.phone("2000").unwrap();
+    let (caller, leg) = talking(&rig, "5550001").await;
+    answers(colleague);
+    let second = enter_with(&rig, "5550002", Ears::Open).await;
+    let taken = colleague.rung(1, SOON).await.unwrap();
+    taken.answered(SOON).await.unwrap();
+    talk(&second, &taken).await;
+    rig.usher().unwrap().kill().await.unwrap();
+    leg.transfer("2000", None).await.unwrap();
+    wait::until("the caller waits for the phone in the dialplan", SOON, || async {
+        let channels = rig.pbx.channels().await?;
+        anyhow::ensure!(channels.iter().any(|channel| channel["dialplan"]["context"] == "usher-try"), "{channels:?}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    talk(&second, &taken).await;
+    assert_eq!(colleague.rings_so_far(), 1, "a second call to a phone that talks");
+    second.hang_up().await.unwrap();
+    let other = colleague.rung(2, SOON).await.unwrap();
+    other.answered(SOON).await.unwrap();
+    talk(&caller, &other).await;
+    caller.hang_up().await.unwrap();
+    other.hung_up(SOON).await.unwrap();
+    let _ = leg.hang_up().await;
+    // It takes away what the one before has left.
+    rig.usher().unwrap().start_again().await.unwrap();
     rig.pbx.wait_until_empty(SOON).await.unwrap();
 }
 

@@ -1,4 +1,7 @@
 //! A caller on the floor: who they are, what they wait for, and how far their offer has come.
+//!
+//! Long, because a caller is one record: each part of it (offers, announcements, transfer, consultation, callback, recording) is only to be
+//! understood beside the others, whose states it excludes.
 
 use std::{
     cmp::Reverse,
