@@ -10,6 +10,9 @@ limits = {
 -- Confirmations of pops at once: otherwise every hundredth waits 40 ms for the other side's TCP, and a phone with it.
 network_settings = { nagle = false; opportunistic_writes = true }
 
+-- Lua's other collector (Lua 5.4, as Debian has it): the default one stops for milliseconds in the middle of a publish.
+gc = { mode = "generational" }
+
 VirtualHost "example.org"
     -- The store for people who are away heeds no hint of a message: it would hand out announcements of callers long gone.
     modules_disabled = { "offline" }

@@ -63,7 +63,7 @@ impl Prosody {
             &config,
             format!(
                 r#"-- The rig's. Memory for what nobody reads after the end, no limits: both cap a measurement long before Prosody does.
--- network_settings as shipped in dist/prosody.
+-- network_settings and gc as shipped in dist/prosody.
 admins = {{}}
 daemonize = false
 pidfile = "{folder}/prosody.pid"
@@ -81,6 +81,7 @@ storage = {{ accounts = "internal"; roster = "memory"; pep = "memory"; pep_data 
 default_storage = "internal"
 log = {{ info = "*console" }}
 network_settings = {{ nagle = false; opportunistic_writes = true }}
+gc = {{ mode = "generational" }}
 ssl = {{ certificate = "{certificate}"; key = "{key}" }}
 VirtualHost "{DOMAIN}"
 Component "{PUBSUB}" "pubsub"
