@@ -8,7 +8,9 @@ limits = {
 }
 
 -- Confirmations of pops at once: otherwise every hundredth waits 40 ms for the other side's TCP, and a phone with it.
-network_settings = { nagle = false; opportunistic_writes = true }
+-- Leave opportunistic_writes off, as it is by default: with it (and LuaSec 1.2) one client that dies at the wrong moment, with
+-- something unread and no goodbye, sends the whole server into a loop that does not end.
+network_settings = { nagle = false }
 
 -- Lua's other collector (Lua 5.4, as Debian has it): the default one stops for milliseconds in the middle of a publish.
 gc = { mode = "generational" }

@@ -40,6 +40,12 @@ pub struct Prosody {
     direct_port: u16,
 }
 
+/// The line of dist/prosody that sets `name`: what is shipped is what is tested and measured.
+fn shipped(name: &str) -> &'static str {
+    let sets = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(" = "));
+    include_str!("../../dist/prosody/usher.cfg.lua").lines().find(sets).unwrap_or_default()
+}
+
 impl Deref for Prosody {
     type Target = Daemon;
 
@@ -63,7 +69,7 @@ impl Prosody {
             &config,
             format!(
                 r#"-- The rig's. Memory for what nobody reads after the end, no limits: both cap a measurement long before Prosody does.
--- network_settings and gc as shipped in dist/prosody.
+-- network_settings and gc are those of dist/prosody.
 admins = {{}}
 daemonize = false
 pidfile = "{folder}/prosody.pid"
@@ -80,8 +86,8 @@ c2s_require_encryption = true
 storage = {{ accounts = "internal"; roster = "memory"; pep = "memory"; pep_data = "memory"; smacks_h = "memory" }}
 default_storage = "internal"
 log = {{ info = "*console" }}
-network_settings = {{ nagle = false; opportunistic_writes = true }}
-gc = {{ mode = "generational" }}
+{network}
+{gc}
 ssl = {{ certificate = "{certificate}"; key = "{key}" }}
 VirtualHost "{DOMAIN}"
 Component "{PUBSUB}" "pubsub"
@@ -97,6 +103,8 @@ Component "{ROOMS}" "muc"
                 data = data.display(),
                 certificate = certificate.certificate.display(),
                 key = certificate.key.display(),
+                network = shipped("network_settings"),
+                gc = shipped("gc"),
             ),
         )?;
         let program = Program::new(instance, "prosody", "prosody")

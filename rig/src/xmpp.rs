@@ -24,7 +24,7 @@ use tokio::{
     sync::{mpsc, oneshot, watch},
     task::JoinHandle,
 };
-use tokio_rustls::TlsConnector;
+use tokio_rustls::{TlsConnector, client::TlsStream};
 use tokio_xmpp::{
     Stanza, client_login,
     stanzastream::{Connection, Event, StanzaStream, StreamEvent},
@@ -261,12 +261,18 @@ async fn run(
     }
 }
 
-async fn login(prosody: &Prosody, jid: &BareJid, password: &str) -> Result<Connection> {
-    let header = || StreamHeader { to: Some(Cow::Borrowed(DOMAIN)), from: None, id: None };
+fn header() -> StreamHeader<'static> {
+    StreamHeader { to: Some(Cow::Borrowed(DOMAIN)), from: None, id: None }
+}
+
+/// A connection that is encrypted, and on which nothing was said since.
+///
+/// # Errors
+/// When the server refuses it.
+pub async fn encrypted(prosody: &Prosody) -> Result<TlsStream<TcpStream>> {
     let tcp = TcpStream::connect(prosody.address()).await?;
     tcp.set_nodelay(true)?;
-    let timeouts = Timeouts::default();
-    let plain = initiate_stream(BufStream::new(tcp), ns::JABBER_CLIENT, header(), timeouts).await?;
+    let plain = initiate_stream(BufStream::new(tcp), ns::JABBER_CLIENT, header(), Timeouts::default()).await?;
     let (_, mut plain): (_, XmppStream<_>) = plain.recv_features().await?;
     plain.send(&XmppStreamElement::Starttls(starttls::Nonza::Request(starttls::Request))).await?;
     loop {
@@ -284,8 +290,12 @@ async fn login(prosody: &Prosody, jid: &BareJid, password: &str) -> Result<Conne
     }
     let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
     let server = ServerName::try_from(DOMAIN).map_err(io::Error::other)?;
-    let tls = TlsConnector::from(Arc::new(config)).connect(server, plain.into_inner().into_inner()).await?;
-    let pending = initiate_stream(BufStream::new(tls), ns::JABBER_CLIENT, header(), timeouts).await?;
+    Ok(TlsConnector::from(Arc::new(config)).connect(server, plain.into_inner().into_inner()).await?)
+}
+
+async fn login(prosody: &Prosody, jid: &BareJid, password: &str) -> Result<Connection> {
+    let tls = encrypted(prosody).await?;
+    let pending = initiate_stream(BufStream::new(tls), ns::JABBER_CLIENT, header(), Timeouts::default()).await?;
     let (features, stream) = pending.recv_features().await?;
     let user = jid.node().context("an account has a name")?.as_str();
     let credentials = Credentials::default().with_username(user).with_password(password);

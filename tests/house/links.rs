@@ -2,12 +2,16 @@
 
 use std::time::{Duration, Instant};
 
+use tokio::io::AsyncWriteExt;
 use usher_rig::{
+    instance::Instance,
     pbx::{Pbx, PbxSpec, PhoneState},
     phones::{Behaviour, CallSpec, Ears, Phones, Side},
+    prosody::Prosody,
     proxy::Proxy,
     usher::{Server, Usher},
     wait,
+    xmpp::{Client, encrypted},
 };
 
 use crate::{
@@ -299,4 +303,23 @@ async fn two_asterisks_share_one_floor_and_the_death_of_one_leaves_the_other_alo
     third.hang_up().await.unwrap();
     rig.pbx.wait_until_empty(SOON).await.unwrap();
     second.wait_until_empty(SOON).await.unwrap();
+}
+
+/// The shipped settings of Prosody, which the rig takes from `dist/prosody`: one of them once stopped the server for good.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_dies_in_the_middle_does_not_stop_the_shipped_xmpp_server() {
+    let instance = Instance::new().unwrap();
+    let prosody = Prosody::start(&instance).await.unwrap();
+    for _ in 0..3 {
+        let mut dies = encrypted(&prosody).await.unwrap();
+        // The server finds its last words and its end at one time, and has an answer to give.
+        prosody.freeze();
+        dies.write_all(b"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' to='usher.test' version='1.0'>")
+            .await
+            .unwrap();
+        dies.flush().await.unwrap();
+        drop(dies);
+        prosody.thaw();
+        Client::connect(&prosody, "user1").await.unwrap();
+    }
 }
