@@ -151,7 +151,9 @@ async fn run(arguments: &Arguments) -> Result<()> {
         numbers.len(),
         arguments.rate
     ));
+    let before = report::Processors::now();
     place(&rig, FIRST..FIRST + WARM_UP + count, arguments.rate).await?;
+    let taken = before.taken_since();
     rig.pbx.wait_until_empty(END).await?;
     drop(clients);
 
@@ -166,6 +168,9 @@ async fn run(arguments: &Arguments) -> Result<()> {
     }
     let report = Report::new(&calls, bare);
     say(&report.text());
+    if let Some(share) = taken {
+        say(&format!("The host of this machine took {:.1} % of its processors' time meanwhile.", share * 100.0));
+    }
     ensure!(
         report.is_whole(),
         "not every call was seen from its beginning to the INVITE: the figures are of the others"

@@ -2,6 +2,7 @@
 
 use std::{
     fmt::Write as _,
+    fs,
     time::{Duration, Instant},
 };
 
@@ -21,6 +22,31 @@ pub struct Call {
     ordered: Option<Instant>,
     invited: Option<Instant>,
     popped: Option<Instant>,
+}
+
+/// What the processors did until now, in ticks: all of it, and what a virtual machine's host kept for others (`steal`).
+#[derive(Debug, Clone, Copy)]
+pub struct Processors(Option<[u64; 2]>);
+
+impl Processors {
+    /// As `/proc/stat` says.
+    pub fn now() -> Self {
+        let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
+        let ticks = stat.lines().next().map(|line| {
+            // proc(5): user nice system idle iowait irq softirq steal, then guests, which user and nice contain.
+            let ticks: Vec<u64> =
+                line.split_whitespace().skip(1).take(8).filter_map(|word| word.parse().ok()).collect();
+            [ticks.iter().sum(), ticks.get(7).copied().unwrap_or_default()]
+        });
+        Self(ticks)
+    }
+
+    /// The share that the host took since then: with more than a hundredth of it, the slowest calls show the host.
+    pub fn taken_since(self) -> Option<f64> {
+        let ([all_now, taken_now], [all, taken]) = (Self::now().0?, self.0?);
+        let all = u32::try_from(all_now.checked_sub(all)?).ok().filter(|all| *all > 0)?;
+        Some(f64::from(u32::try_from(taken_now.checked_sub(taken)?).ok()?) / f64::from(all))
+    }
 }
 
 /// A part of a call.
