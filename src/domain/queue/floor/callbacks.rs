@@ -138,6 +138,15 @@ impl Floor {
         self.alarms.set(Alarm::Callback(call), None);
     }
 
+    /// After a gap nobody knows whether they were told that they will be called back: they may hear nothing, and wait for it.
+    pub(super) fn promise_again(&mut self, call: CallId, now: Now, out: &mut Vec<Effect>) {
+        let callback = self.callers.get(&call).and_then(|caller| caller.callback.as_ref());
+        if callback.is_some_and(|callback| matches!(callback.reach, Reach::Leaving { .. })) {
+            self.set_reach(call, Reach::Leaving { until: now.steady + PROMISE_BOUND });
+            out.push(Effect::Promise { call });
+        }
+    }
+
     pub(super) fn promised(&mut self, call: CallId, out: &mut Vec<Effect>) {
         let Some(caller) = self.callers.get(&call) else { return };
         let Some(Reach::Leaving { .. }) = caller.callback.as_ref().map(|callback| &callback.reach) else { return };

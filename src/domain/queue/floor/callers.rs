@@ -393,6 +393,16 @@ impl Floor {
         self.remove(call, None, recorded, out);
     }
 
+    /// Of a caller who cannot be reached at a stop nobody knows what becomes of them, or who is with them by now: whoever looks
+    /// at their Asterisk next sees it, and until then no end is on record.
+    pub(super) fn leave_to_the_next_run(&mut self, call: CallId, now: Now, out: &mut Vec<Effect>) {
+        self.drop_transfer(call);
+        self.end_offers(call, OfferEnd::Withdrawn, now, out);
+        if self.forget(call).is_some() {
+            out.push(Effect::ForgetAnnouncement { call });
+        }
+    }
+
     /// Takes a caller who waits out of the line.
     pub(super) fn leave_line(&mut self, call: CallId) {
         let Some(caller) = self.callers.get(&call) else { return };

@@ -34,6 +34,7 @@ impl Floor {
         for call in &calls {
             // Before a hold, with which it pauses.
             self.record_again(*call, out);
+            self.promise_again(*call, now, out);
             let Some(caller) = self.callers.get_mut(call) else { continue };
             if caller.may_hear_nothing() {
                 let member = caller.taken().map(|offer| offer.number);

@@ -11,7 +11,9 @@ mod witness;
 mod world;
 
 use std::{
+    collections::BTreeSet,
     panic::{AssertUnwindSafe, catch_unwind},
+    sync::Mutex,
     thread,
 };
 
@@ -25,12 +27,17 @@ fn number_from(variable: &str) -> Option<u64> {
     std::env::var(variable).ok().map(|text| text.parse().expect("a number"))
 }
 
-/// Runs one shift; when it goes wrong, tells its story.
-fn run(seed: u64) -> Tally {
+/// Shifts that went wrong; the others run on until there are so many.
+const ENOUGH: usize = 10;
+
+/// Runs one shift and counts what happened in it, or yields nothing when it went wrong.
+fn run(seed: u64) -> Option<Tally> {
     let mut shift = Shift::new(seed, None);
-    if catch_unwind(AssertUnwindSafe(|| shift.run())).is_ok() {
-        return shift.witness.tally;
-    }
+    catch_unwind(AssertUnwindSafe(|| shift.run())).ok().map(|()| shift.witness.tally)
+}
+
+/// Runs one that went wrong again, and tells its story.
+fn tell(seed: u64) -> ! {
     let mut again = Shift::new(seed, Some(Vec::new()));
     let wrong = catch_unwind(AssertUnwindSafe(|| again.run())).expect_err("the same seed is the same shift");
     let what = wrong.downcast_ref::<String>().cloned().or(wrong.downcast_ref::<&str>().map(ToString::to_string));
@@ -40,32 +47,43 @@ fn run(seed: u64) -> Tally {
 
 fn run_all(seeds: std::ops::Range<u64>) -> Tally {
     let threads = thread::available_parallelism().map_or(1, |n| u64::try_from(n.get()).unwrap());
+    let wrong = Mutex::new(BTreeSet::new());
+    let all = Mutex::new(Tally::default());
     thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads)
-            .map(|worker| {
-                let mine = seeds.clone().filter(move |seed| seed % threads == worker);
-                scope.spawn(move || {
-                    let mut tally = Tally::default();
-                    mine.for_each(|seed| tally.add(&run(seed)));
-                    tally
-                })
-            })
-            .collect();
-        let mut all = Tally::default();
-        for worker in workers {
-            match worker.join() {
-                Ok(tally) => all.add(&tally),
-                Err(wrong) => std::panic::resume_unwind(wrong),
-            }
+        for worker in 0..threads {
+            let (wrong, all) = (&wrong, &all);
+            let mine = seeds.clone().filter(move |seed| seed % threads == worker);
+            scope.spawn(move || {
+                let mut tally = Tally::default();
+                for seed in mine {
+                    if let Some(more) = run(seed) {
+                        tally.add(&more);
+                        continue;
+                    }
+                    let mut wrong = wrong.lock().unwrap();
+                    wrong.insert(seed);
+                    if wrong.len() >= ENOUGH {
+                        break;
+                    }
+                }
+                all.lock().unwrap().add(&tally);
+            });
         }
-        all
-    })
+    });
+    let wrong = wrong.into_inner().unwrap();
+    if let Some(first) = wrong.first() {
+        println!("shifts that went wrong: {wrong:?}");
+        tell(*first);
+    }
+    all.into_inner().unwrap()
 }
 
 #[test]
 fn whatever_a_shift_brings_the_floor_keeps_its_promises_and_comes_to_rest() {
     if let Some(seed) = number_from("USHER_SHIFT") {
-        run(seed);
+        if run(seed).is_none() {
+            tell(seed);
+        }
         return;
     }
     let shifts = number_from("USHER_SHIFTS").unwrap_or(SHIFTS);

@@ -410,6 +410,8 @@ impl Shift {
                 self.step(Event::Stop);
                 let left = self.floor.callers().values();
                 assert!(left.into_iter().all(|c| matches!(c.stage, Stage::Joining | Stage::Talking)));
+                // Who was out of reach was left to the next run.
+                self.known.retain(|call| self.floor.callers().contains_key(call));
                 for server in 0..self.world.servers.len() {
                     while self.world.servers[server].link == Link::Up
                         && let Some(request) = self.world.servers[server].requests.pop_front()

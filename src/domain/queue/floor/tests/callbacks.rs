@@ -229,6 +229,20 @@ fn a_service_that_stops_leaves_no_leg_of_a_callback_and_ends_none() {
     assert!(bench.floor.callers().is_empty());
 }
 
+#[test]
+fn a_promise_that_may_have_been_lost_with_the_link_is_made_again() {
+    let mut bench = calls_back(&["1000"]);
+    bench.enters(1);
+    let press = Event::CallerPressed { call: call(1), key: '*' };
+    assert!(has(&bench.step(press), "promise 1"));
+    bench.step(Event::ServerDown { server: bench.server.clone() });
+    let server = bench.server.clone();
+    assert!(has(&bench.step(Event::ServerUp { server: server.clone() }), "promise 1"));
+    bench.step(Event::Promised { call: call(1) });
+    bench.step(Event::ServerDown { server: server.clone() });
+    assert!(!has(&bench.step(Event::ServerUp { server }), "promise 1"), "they know");
+}
+
 fn kept(bench: &Bench, number: u64, state: KeptState) -> Kept {
     let Arrival { server, queue, customer, caller, penalties, .. } = bench.arrival(number);
     let since = bench.now.utc - Duration::from_secs(100 - number);

@@ -153,6 +153,21 @@ fn a_stop_gives_all_who_wait_back_and_lets_talkers_talk() {
 }
 
 #[test]
+fn whoever_is_out_of_reach_at_a_stop_has_no_end_on_record() {
+    let mut bench = Bench::with(&["1000"]);
+    bench.rings(1);
+    bench.enters(2);
+    bench.step(Event::ServerDown { server: bench.server.clone() });
+    let effects = bench.step(Event::Stop);
+    assert!(
+        has(&effects, "withdrawn 1000 for 1") && has(&effects, "forget 1") && has(&effects, "forget 2"),
+        "{effects:?}"
+    );
+    assert!(!has(&effects, "give back") && !has(&effects, "[ended"), "{effects:?}");
+    assert!(bench.floor.callers().is_empty());
+}
+
+#[test]
 fn everything_told_twice_changes_nothing() {
     let mut bench = Bench::with(&["1000", "3000"]);
     let (server, one, offer) = (bench.server.clone(), call(1), OfferNo(1));

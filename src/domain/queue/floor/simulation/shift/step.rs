@@ -8,6 +8,7 @@ use crate::domain::{
     id::{CallId, OfferNo},
     pop::PopOutcome,
     queue::{
+        callback::Reach,
         caller::{Caller, OfferState, Stage},
         effect::{Effect, Event},
         floor::fixture,
@@ -53,8 +54,14 @@ impl Shift {
                     self.witness.has_place(arrival.call, now.steady.checked_sub(ago).unwrap());
                 }
                 if let Some(agent) = &arrival.returns_to {
+                    // Of a callback of which only Asterisk knows what has become, the mark on the channel counts.
+                    let known = self.floor.callers().get(&arrival.call);
+                    let reach = known.and_then(|caller| caller.callback.as_ref()).map(|callback| &callback.reach);
+                    let is_news = known.is_none() || matches!(reach, Some(Reach::Unsure { talked_with: Some(_) }));
                     self.witness.tally.count("transfers found");
-                    self.witness.returns(arrival.call, agent);
+                    if is_news {
+                        self.witness.returns(arrival.call, agent);
+                    }
                 }
             }
             Event::RecordingBegun { call, .. } => self.witness.recording_begun(*call),
@@ -66,7 +73,15 @@ impl Shift {
             }
             Event::LegAnswered { call, offer, .. } => self.tally_answer(*call, *offer),
             Event::MemberGreeted { call, offer } => self.witness.greeted(*call, *offer),
-            Event::Stop => self.witness.no_greeting_is_waited_for(),
+            Event::Stop => {
+                self.witness.no_greeting_is_waited_for();
+                let left = self.floor.callers().values().filter(|caller| {
+                    let reached = self.witness.is_up(&caller.arrival.server);
+                    caller.is_unanswered() && caller.callback.is_none() && !reached
+                });
+                let left: Vec<CallId> = left.map(|caller| caller.arrival.call).collect();
+                left.into_iter().for_each(|call| self.witness.is_left(call));
+            }
             Event::Roster(_) | Event::RosterChanged(_) => self.witness.rules(&self.told),
             Event::TransferAsked { .. } => self.witness.tally.count("transfers asked for"),
             Event::HandedOver { .. } => self.witness.tally.count("callers handed over"),

@@ -245,9 +245,7 @@ impl Witness {
 
     /// A caller was being transferred when the service died.
     pub(in super::super) fn returns(&mut self, call: CallId, agent: &Extension) {
-        if !self.on_the_floor.contains(&call) {
-            self.sent_on.insert(call, agent.clone());
-        }
+        self.sent_on.insert(call, agent.clone());
     }
 
     fn let_go_by(&mut self, call: CallId, extension: &Extension, now: Now, why: OfferEnd, directed: Option<bool>) {
@@ -289,6 +287,14 @@ impl Witness {
             }
             Overflow::Extension(_) => {}
         }
+    }
+
+    /// At a stop: one who cannot be reached is the next run's.
+    pub(in super::super) fn is_left(&mut self, call: CallId) {
+        self.tally.count("callers out of reach at a stop");
+        self.on_the_floor.remove(&call);
+        self.entered.remove(&call);
+        self.forget(call);
     }
 
     fn forget(&mut self, call: CallId) {
