@@ -377,8 +377,11 @@ impl Service {
                 self.sent_on(server, leg, &id, channel.dialplan.exten.clone());
             }
             Some(Some(leg)) => self.replaced(server, leg, channel),
-            // Whoever calls does not transfer our members.
-            Some(None) => self.hang_up(server, &id),
+            // Whoever calls does not transfer our members: the two talk on.
+            Some(None) => {
+                self.hang_up(server, &id);
+                self.talks_on(server, replaces);
+            }
             // The other half waits until the first one is hung up.
             None if transfers::is_of_transfer(channel) => {}
             None => self.caller_came(server, channel),

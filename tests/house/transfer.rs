@@ -1,5 +1,7 @@
 //! Agents who send callers on, by their phone's own transfer key: to a colleague, to another queue, and to nobody.
 
+use anyhow::ensure;
+use serde_json::Value;
 use usher_rig::{
     phones::{Behaviour, Ears, Hold, Leg, Phone},
     rig::{Builder, Rig},
@@ -318,4 +320,47 @@ async fn a_caller_whose_colleague_never_answers_stays_with_the_agent() {
     caller.hang_up().await.unwrap();
     leg.hung_up(SOON).await.unwrap();
     rig.pbx.wait_until_empty(SOON).await.unwrap();
+}
+
+/// The caller and the member's leg are in one bridge.
+async fn are_together(rig: &Rig) {
+    wait::until("the two are in one bridge", SOON, || async {
+        let bridges = rig.pbx.bridges().await?;
+        let of_two = |bridge: &Value| bridge["channels"].as_array().is_some_and(|channels| channels.len() == 2);
+        ensure!(bridges.iter().any(of_two), "{bridges:?}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_whose_own_phone_transfers_talks_on_with_the_member() {
+    let rig = floor("callerrefers").start().await.unwrap();
+    let (agent, colleague, customer) =
+        (rig.phones.phone("1000").unwrap(), rig.phones.phone("2000").unwrap(), rig.phones.phone("3000").unwrap());
+    answers(agent);
+    answers(colleague);
+    customer.set_ears(Ears::Open);
+    let caller = customer.dial("0000").await.unwrap();
+    caller.answered(SOON).await.unwrap();
+    caller.press("11111").await.unwrap();
+    let leg = agent.rung(1, SOON).await.unwrap();
+    leg.answered(SOON).await.unwrap();
+    talk(&caller, &leg).await;
+    // Blind: refused before anything happens. Nobody rings.
+    caller.transfer("2000", None).await.unwrap();
+    are_together(&rig).await;
+    // After a word with the colleague: Asterisk takes the caller out, and the service puts them back.
+    let second = customer.dial("2000").await.unwrap();
+    let other = colleague.rung(1, SOON).await.unwrap();
+    other.answered(SOON).await.unwrap();
+    caller.transfer("2000", Some(&second.dialog().await.unwrap())).await.unwrap();
+    log_says(&rig, "the caller's phone wants to transfer", SOON).await;
+    are_together(&rig).await;
+    assert_eq!(colleague.rings_so_far(), 1, "the refused transfer rang");
+    caller.hang_up().await.unwrap();
+    leg.hung_up(SOON).await.unwrap();
+    rig.pbx.wait_until_empty(SOON).await.unwrap();
+    assert_eq!(story(&rig, "3000").await.outcome, "completed");
 }
