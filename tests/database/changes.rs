@@ -306,6 +306,12 @@ async fn the_last_talk_of_each_customer_is_known_after_a_restart_where_a_queue_g
     {
         run(&single.client, &call(customer, minutes, by)).await;
     }
+    // The later call of customer 1 was sent on to a colleague, and by them to somebody outside.
+    let sent_on = "INSERT INTO call_events (id, call_id, at, kind, extension, offer) \
+                   SELECT gen_random_uuid(), id, now() - make_interval(mins => ago), 'answered', who, offer \
+                   FROM calls, (VALUES (25, '1000', 1), (23, '3000', 2), (21, 'outside/777', 3)) AS talks (ago, who, offer) \
+                   WHERE customer_id = 1 AND answered_by = '1000'";
+    run(&single.client, sent_on).await;
     assert_eq!(talks(&database).await, [], "no queue goes by it");
     run(&single.client, "UPDATE queues SET sticky_seconds = 3600").await;
     let known: Vec<(i64, String)> = talks(&database)
@@ -313,5 +319,5 @@ async fn the_last_talk_of_each_customer_is_known_after_a_restart_where_a_queue_g
         .into_iter()
         .map(|PastTalk { customer, extension, .. }| (customer, extension.to_string()))
         .collect();
-    assert_eq!(known, [(1, "1000".to_owned()), (2, "2000".to_owned())]);
+    assert_eq!(known, [(1, "3000".to_owned()), (2, "2000".to_owned())]);
 }

@@ -267,6 +267,8 @@ pub struct Caller {
     pub told_of_recording: bool,
     /// How far the recording has come: it goes on with whomever they are sent on to.
     pub recording: Recording,
+    /// Whether anybody has answered the call: whoever is the first has taken one more of their queue's, as the database counts.
+    pub is_answered: bool,
 }
 
 /// What a caller is told while they wait, and how far that has come.
@@ -381,6 +383,7 @@ impl Caller {
             },
             told_of_recording: false,
             recording: Recording::Not,
+            is_answered: false,
         }
     }
 

@@ -242,6 +242,7 @@ impl Floor {
                     agent.wrap_up = None;
                 }
                 self.look_after(&extension);
+                self.forget_if_unlisted(&extension);
             }
         }
     }

@@ -305,6 +305,10 @@ impl Floor {
         if last {
             return self.remove(call, None, CallOutcome::NotReached, out);
         }
+        // While they were back on the line somebody called for the same customer, and asked as well: one of them is enough.
+        if self.callback_of(call).is_some() {
+            return self.remove(call, None, CallOutcome::CalledAgain, out);
+        }
         self.touched.extend(self.callers.get(&call).map(|caller| caller.arrival.queue.clone()));
         self.reschedule(call);
     }

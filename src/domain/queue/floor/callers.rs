@@ -46,6 +46,9 @@ impl Floor {
             if let (Some(since), Some(caller)) = (since, self.callers.get_mut(&call)) {
                 caller.since = caller.since.min(since);
             }
+            if let Some(caller) = self.callers.get_mut(&call) {
+                caller.is_answered = returns_to.is_some();
+            }
             match returns_to {
                 Some(agent) => self.transfer_found(call, agent, now, out),
                 None => self.enter(call, Coming::Back, now, out),
@@ -217,6 +220,7 @@ impl Floor {
         let mut caller = Caller::new(arrival, earlier(now, age), age, self.tickets);
         caller.offers.insert(offer, Offer { number: offer, extension: extension.clone(), state: OfferState::Answered });
         caller.mark_rung();
+        caller.is_answered = true;
         caller.stage = Stage::Talking;
         out.extend(caller.pop(&extension, PopState::Answered, now).map(|pop| Effect::Update { pop }));
         self.callers.insert(call, caller);

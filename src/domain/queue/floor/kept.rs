@@ -68,6 +68,7 @@ impl Floor {
         });
         // Some phone may have rung for it.
         caller.mark_rung();
+        caller.is_answered = matches!(kept.state, KeptState::Talking(_));
         self.asked.insert(asker(&caller.arrival), call);
         self.callers.insert(call, caller);
         self.line_up(call);

@@ -71,12 +71,12 @@ impl Floor {
         }
     }
 
-    /// Forgets an agent who is in the database no more, as soon as they have nothing to do.
+    /// Forgets an agent who is in the database no more, as soon as they have nothing to do. One who is listed again in their wrap-up
+    /// still has it.
     pub(super) fn forget_if_unlisted(&mut self, extension: &Extension) {
-        let gone = |agent: &Agent| agent.listed == Listed::No && agent.work == Work::Free;
+        let gone = |agent: &Agent| agent.listed == Listed::No && agent.work == Work::Free && agent.wrap_up.is_none();
         if self.agents.get(extension).is_some_and(gone) {
             self.agents.remove(extension);
-            self.alarms.set(Alarm::WrapUp(extension.clone()), None);
         }
     }
 
@@ -135,9 +135,6 @@ impl Floor {
         let wrap_up = self.queue(&queue).map_or(Duration::ZERO, |row| row.policy.wrap_up);
         let Some(agent) = self.agents.get_mut(extension) else { return };
         agent.last_call = agent.last_call.max(Some(now.utc));
-        if let Some(seat) = agent.seats.get_mut(&queue) {
-            seat.calls_taken += 1;
-        }
         if wrap_up.is_zero() {
             return;
         }
@@ -152,6 +149,17 @@ impl Floor {
     pub(super) fn has_answered(&mut self, extension: &Extension) {
         if let Some(agent) = self.agents.get_mut(extension) {
             agent.seats.values_mut().for_each(|seat| seat.unanswered = 0);
+        }
+    }
+
+    /// A member has been joined with a caller: who is the first has taken one more of the queue's calls. The database counts at the
+    /// same moment, so that a row that is read during the talk has it or has it not, and never twice.
+    pub(super) fn has_taken(&mut self, call: CallId, extension: &Extension) {
+        let Some(caller) = self.callers.get_mut(&call) else { return };
+        let is_first = !std::mem::replace(&mut caller.is_answered, true);
+        let seat = self.agents.get_mut(extension).and_then(|agent| agent.seats.get_mut(&caller.arrival.queue));
+        if let Some(seat) = seat.filter(|_| is_first) {
+            seat.calls_taken += 1;
         }
     }
 

@@ -235,6 +235,7 @@ impl Floor {
         self.transfer_done(call, out);
         self.reschedule(call);
         self.has_answered(&extension);
+        self.has_taken(call, &extension);
         out.push(Effect::Record(Fact::CallAnswered { call, offer, extension }));
         self.record_talk(call, out);
     }

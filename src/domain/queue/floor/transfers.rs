@@ -113,6 +113,7 @@ impl Floor {
     ) {
         let Some(caller) = self.callers.get_mut(&call) else { return };
         caller.offers.insert(offer, Offer { number: offer, extension: party.clone(), state: OfferState::Answered });
+        caller.is_answered = true;
         let pop = caller.pop(party, PopState::Answered, now);
         out.push(Effect::Record(Fact::CallAnswered { call, offer, extension: party.clone() }));
         out.extend(pop.map(|pop| Effect::Update { pop }));

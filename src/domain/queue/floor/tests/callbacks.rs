@@ -243,8 +243,30 @@ fn a_promise_that_may_have_been_lost_with_the_link_is_made_again() {
     assert!(!has(&bench.step(Event::ServerUp { server }), "promise 1"), "they know");
 }
 
+#[test]
+fn one_customer_on_two_lines_has_one_callback_in_the_end() {
+    let mut bench = calls_back(&["1000"]);
+    bench.asks(1);
+    bench.confirmed(1, 2);
+    bench.answers(1, 2);
+    bench.back_answers(1, 1);
+    // The member goes while the customer waits for them on the line; and another call of the same customer asks as well.
+    bench.leg_gone(1, 2, LegEnd::HungUp);
+    let mut again = bench.arrival(2);
+    again.customer.id = 1;
+    again.caller = bench.floor.callers()[&call(1)].arrival.caller.clone();
+    bench.step(Event::CallerEntered(again));
+    bench.presses(2, '*');
+    bench.step(Event::Promised { call: call(2) });
+    assert_eq!(bench.floor.callers().len(), 2, "a talk that may yet be, and a callback");
+    let effects = bench.back_gone(1, 1, Missed::HungUp);
+    assert!(has(&effects, "[missed 1 #1 (1): hung_up]") && has(&effects, "[ended 1: called_again]"), "{effects:?}");
+    assert_eq!(bench.floor.callers().keys().copied().collect::<Vec<_>>(), [call(2)]);
+}
+
 fn kept(bench: &Bench, number: u64, state: KeptState) -> Kept {
-    let Arrival { server, queue, customer, caller, penalties, .. } = bench.arrival(number);
+    let Arrival { server, queue, mut customer, caller, penalties, .. } = bench.arrival(number);
+    customer.id = i64::try_from(number).unwrap();
     let since = bench.now.utc - Duration::from_secs(100 - number);
     let keep_until = bench.now.plus(Duration::from_secs(3600)).utc;
     Kept {

@@ -113,6 +113,20 @@ fn fewestcalls_counts_the_calls_of_this_queue() {
     assert_eq!(bench.offered_to(2), Some("2000"));
 }
 
+/// The row is written at the answer, and may be read at any time.
+#[test]
+fn fewestcalls_counts_a_call_once_whenever_the_row_is_read() {
+    let policy = Policy { strategy: Strategy::FewestCalls, ..Policy::default() };
+    let mut bench = with(&["1000", "2000"], policy.clone());
+    let mut written = roster(&["1000", "2000"], policy);
+    written.memberships[0].calls_taken = 1;
+    bench.talks(1);
+    bench.step(Event::Roster(shared(written)));
+    bench.leg_gone(1, 1, LegEnd::HungUp);
+    bench.hangs_up(1);
+    assert_eq!(bench.floor.agents()["1000"].seats["support"].calls_taken, 1);
+}
+
 #[test]
 fn a_caller_of_higher_priority_is_served_before_those_who_came_earlier() {
     let mut bench = with(&["1000"], Policy::default());

@@ -246,6 +246,10 @@ impl Witness {
     /// A caller was being transferred when the service died.
     pub(in super::super) fn returns(&mut self, call: CallId, agent: &Extension) {
         self.sent_on.insert(call, agent.clone());
+        // They are told again whether their queue records.
+        if let Some(queue) = self.queue_of.get(&call) {
+            self.talks.enters(call, queue);
+        }
     }
 
     fn let_go_by(&mut self, call: CallId, extension: &Extension, now: Now, why: OfferEnd, directed: Option<bool>) {

@@ -37,7 +37,10 @@ impl Witness {
         assert!(self.talks.to_be_recorded.is_empty(), "not recorded: {:?}", self.talks.to_be_recorded);
         self.turns.retain(|extension, _| floor.agents.contains_key(extension));
         assert!(
-            floor.agents.values().all(|agent| agent.listed == Listed::Yes || agent.work != Work::Free),
+            floor
+                .agents
+                .values()
+                .all(|agent| { agent.listed == Listed::Yes || agent.work != Work::Free || agent.wrap_up.is_some() }),
             "an agent who is gone and free is kept"
         );
     }
