@@ -1,7 +1,7 @@
 //! After a gap: ask Asterisk what is there, and feed what was missed to the same machine.
 //!
 //! Asterisk replays nothing and sends no second `StasisStart`. So on each connect: callers that we knew and that are gone
-//! hung up; callers in the application that we do not know are taken over, in their order, from the marks on their
+//! hung up, and those who are there and not in our application are the dialplan's by now; callers in the application that we do not know are taken over, in their order, from the marks on their
 //! channels; one whose mark says that they were joined, and whose member's leg is gone, is hung up, because that talk is
 //! over; a leg whose offer is over, and a bridge whose call is over, are orphans and go.
 
@@ -15,7 +15,7 @@ use crate::{
         id::{BridgeId, CallId, ChannelId, Extension, OfferNo, ServerId},
         queue::{
             callback::{Missed, back_channel, parse_back_channel},
-            caller::{Arrival, OfferState, leg_channel, parse_call_bridge, parse_leg_channel},
+            caller::{Arrival, Caller, OfferState, Stage, leg_channel, parse_call_bridge, parse_leg_channel},
             effect::{Effect, Event, LegEnd},
         },
     },
@@ -33,6 +33,8 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Snapshot {
     channels: HashSet<ChannelId>,
+    /// Those of them that are in our application.
+    ours: HashSet<ChannelId>,
     endpoints: Vec<wire::Endpoint>,
     /// Bridges with an id of ours.
     bridges: Vec<(CallId, Vec<ChannelId>)>,
@@ -143,6 +145,7 @@ pub(super) async fn take(ari: &Ari) -> Result<Snapshot, Error> {
     }
     callers.sort_by_key(|(found, _)| found.entered.unwrap_or(Timestamp::MAX));
     Ok(Snapshot {
+        ours: channels.iter().filter(|c| c.is_in(ari.app())).map(|channel| ChannelId::new(&channel.id)).collect(),
         channels: channels.iter().map(|channel| ChannelId::new(&channel.id)).collect(),
         endpoints,
         bridges: bridges
@@ -205,7 +208,7 @@ fn parted<'a>(call: CallId, snapshot: &'a Snapshot, talked_with: Option<&Extensi
 
 impl Service {
     /// Brings the machine up to date with what is on an Asterisk.
-    pub(super) fn resync(&mut self, server: &ServerId, snapshot: Snapshot) {
+    pub(super) fn resync(&mut self, server: &ServerId, mut snapshot: Snapshot) {
         self.step(Event::ServerDown { server: server.clone() });
         match snapshot.bound {
             Some(bound) => self.bounds.insert(server.clone(), bound),
@@ -215,6 +218,7 @@ impl Service {
         let named = snapshot.legs.iter().filter(|leg| leg.answered == Answered::Yes);
         self.leg_names.extend(named.map(|leg| ((leg.call, leg.offer), leg.name.clone())));
         self.hush_strangers(server, &snapshot);
+        self.tell_of_the_handed_over(server, &mut snapshot);
         self.tell_of_the_gone(server, &snapshot);
         for endpoint in &snapshot.endpoints {
             let (interface, device) = device_of(endpoint);
@@ -250,12 +254,40 @@ impl Service {
         }
     }
 
-    /// Callers and legs that we knew and that are not there any more.
+    /// Talks that we know, and that a member's phone has given to somebody else in the gap: what stands in the bridge in the place of its
+    /// leg is the other one's leg from now on.
+    fn tell_of_the_handed_over(&mut self, server: &ServerId, Snapshot { legs, bridges, .. }: &mut Snapshot) {
+        for leg in legs.iter_mut().filter(|leg| leg.channel != leg_channel(leg.call, leg.offer)) {
+            let talk = |caller: &&Caller| caller.stage == Stage::Talking && !caller.has_out(leg.offer);
+            let caller = self.floor.callers().get(&leg.call).filter(talk);
+            let Some(member) = caller.and_then(|caller| caller.taken()).map(|offer| offer.number) else { continue };
+            let before = self.channel_of(leg.call, member);
+            let replaces = |(of, channels): &(CallId, Vec<ChannelId>)| {
+                *of == leg.call && channels.contains(&leg.channel) && !channels.contains(&before)
+            };
+            if !bridges.iter().any(replaces) {
+                continue;
+            }
+            let number = leg.extension.as_str().to_owned();
+            let channel = wire::Channel {
+                id: leg.channel.as_str().to_owned(),
+                name: leg.name.clone(),
+                caller: wire::Caller { number, ..wire::Caller::default() },
+                ..wire::Channel::default()
+            };
+            self.handed_over(server, (leg.call, member), &channel);
+            if let Some(new) = self.floor.callers().get(&leg.call).and_then(|caller| caller.taken()) {
+                (leg.offer, leg.extension) = (new.number, new.extension.clone());
+            }
+        }
+    }
+
+    /// Callers and legs that we knew and that are not there any more, or not ours: whom the dialplan has taken back is left to it.
     fn tell_of_the_gone(&mut self, server: &ServerId, snapshot: &Snapshot) {
         let known: Vec<(ChannelId, CallId)> = self
             .callers
             .iter()
-            .filter(|((of, channel), _)| of == server && !snapshot.channels.contains(channel))
+            .filter(|((of, channel), _)| of == server && !snapshot.ours.contains(channel))
             .map(|((_, channel), call)| (channel.clone(), *call))
             .collect();
         for (channel, call) in known {

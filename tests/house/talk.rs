@@ -239,3 +239,27 @@ async fn a_caller_who_talks_again_after_kill_9_is_recorded_in_the_same_file_behi
     }
     assert!(!rig.usher().unwrap().log().unwrap().contains("the talk is not recorded"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_who_is_sent_on_is_recorded_in_the_same_file_behind_their_first_talk() {
+    let rig = house("recordedon").logged_on(&["1000"]).sql("UPDATE queues SET recording = true").start().await.unwrap();
+    let (phone, colleague) = (member(&rig, "1000"), member(&rig, "2000"));
+    let caller = calls(&rig, "5551001").await;
+    let leg = phone.rung(1, SOON).await.unwrap();
+    leg.answered(SOON).await.unwrap();
+    say(&caller, &leg, 1100).await;
+    wait_for_value(&rig, "SELECT recording = 'usher-' || id || '.wav' FROM calls", "t").await;
+    leg.press("##2000#").await.unwrap();
+    let leg = colleague.rung(1, SOON).await.unwrap();
+    leg.answered(SOON).await.unwrap();
+    say(&caller, &leg, 700).await;
+    caller.hang_up().await.unwrap();
+    rig.pbx.wait_until_empty(SOON).await.unwrap();
+    story(&rig, "5551001").await;
+    let [file] = recordings(&rig).try_into().unwrap();
+    let recorded = read_wav(&file).unwrap();
+    for hertz in [1100.0, 700.0] {
+        let long = tone(&recorded, hertz);
+        assert!(long >= Duration::from_millis(300), "{hertz} Hz for {long:?}");
+    }
+}

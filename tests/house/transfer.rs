@@ -9,7 +9,10 @@ use usher_rig::{
 };
 
 use crate::{
-    aid::{SOON, answers, app_queue_has, enter, enter_with, house, log_says, story, talk, times},
+    aid::{
+        RECONNECTED, SOON, answers, app_queue_has, enter, enter_with, house, log_says, log_says_times, ready_says,
+        story, talk, times,
+    },
     steps::{Crm, sql, wait_for_value},
 };
 
@@ -363,4 +366,59 @@ async fn a_caller_whose_own_phone_transfers_talks_on_with_the_member() {
     leg.hung_up(SOON).await.unwrap();
     rig.pbx.wait_until_empty(SOON).await.unwrap();
     assert_eq!(story(&rig, "3000").await.outcome, "completed");
+}
+
+/// An agent's phone transfers while the link to Asterisk is cut, in a service that lives: whoever has the caller then keeps them.
+async fn in_a_gap(name: &str, attended: bool) {
+    let rig = floor(name).proxies().start().await.unwrap();
+    let ari = &rig.proxies.as_ref().unwrap().ari;
+    let (agent, colleague) = (rig.phones.phone("1000").unwrap(), rig.phones.phone("2000").unwrap());
+    answers(colleague);
+    let (caller, leg) = talking(&rig, "5550001").await;
+    let second = if attended { Some(agent.dial("2000").await.unwrap()) } else { None };
+    if attended {
+        colleague.rung(1, SOON).await.unwrap().answered(SOON).await.unwrap();
+    }
+    match &second {
+        // Asterisk does not notice, and has the new channel wait in the application.
+        Some(second) => {
+            ari.blackhole();
+            leg.transfer("2000", Some(&second.dialog().await.unwrap())).await.unwrap();
+        }
+        None => {
+            ari.refuse();
+            ari.cut();
+            leg.transfer("2000", None).await.unwrap();
+        }
+    }
+    let other = colleague.rung(1, SOON).await.unwrap();
+    other.answered(SOON).await.unwrap();
+    // A phone hangs up by itself; the one that was replaced has nothing left to hang up.
+    drop(leg.hang_up().await);
+    if let Some(second) = &second {
+        drop(second.hang_up().await);
+    }
+    talk(&caller, &other).await;
+    ready_says(&rig, 503, SOON).await;
+    ari.heal();
+    ready_says(&rig, 200, RECONNECTED).await;
+    log_says_times(&rig, "in step with Asterisk", 2).await;
+    talk(&caller, &other).await;
+    caller.hang_up().await.unwrap();
+    other.hung_up(SOON).await.unwrap();
+    rig.pbx.wait_until_empty(SOON).await.unwrap();
+    let story = story(&rig, "5550001").await;
+    assert_eq!((story.outcome.as_str(), story.answered_by.as_str()), ("completed", "1000"));
+    let answers = story.events.iter().filter(|kind| *kind == "answered").count();
+    assert_eq!(answers, if attended { 2 } else { 1 }, "{:?}", story.events);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_who_is_sent_on_while_the_link_is_cut_is_left_to_whom_they_talk_with() {
+    in_a_gap("gapblind", false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_who_is_handed_over_while_the_link_is_cut_is_the_colleagues() {
+    in_a_gap("gapattended", true).await;
 }

@@ -97,6 +97,8 @@ pub struct Transfer {
     pub from: Extension,
     /// How far it has come.
     pub step: TransferStep,
+    /// Before this moment the agent's own phone is not rung: see [`TransferStep::Back`].
+    pub free_from: Instant,
 }
 
 /// How far a transfer has come.
@@ -104,7 +106,8 @@ pub struct Transfer {
 pub enum TransferStep {
     /// To this party, who is rung at once or not at all.
     To(Extension),
-    /// It failed: back to the agent, as soon as their phone can ring, or not at all after this moment.
+    /// It failed: back to the agent, as soon as their phone can ring, or not at all after this moment. A phone that has transferred
+    /// by itself (SIP REFER) is still in its old call until it hangs up, while Asterisk shows it as free.
     Back {
         /// End of the bound.
         until: Instant,
@@ -117,6 +120,16 @@ impl Transfer {
         match &self.step {
             TransferStep::To(party) => party,
             TransferStep::Back { .. } => &self.from,
+        }
+    }
+
+    /// Until when nothing is to be done, although nobody is rung: the agent's phone is not free yet, as far as Asterisk knows (`ready`) or
+    /// by its own account.
+    pub fn waits_until(&self, ready: bool, now: Instant) -> Option<Instant> {
+        match self.step {
+            TransferStep::To(_) => None,
+            TransferStep::Back { .. } if self.free_from > now => Some(self.free_from),
+            TransferStep::Back { until } => (!ready && until > now).then_some(until),
         }
     }
 }
@@ -265,7 +278,7 @@ pub struct Caller {
     pub told: Told,
     /// Whether they were told on entering their queue that it records.
     pub told_of_recording: bool,
-    /// How far the recording has come: it goes on with whomever they are sent on to.
+    /// How far the recording of this talk has come.
     pub recording: Recording,
     /// Whether anybody has answered the call: whoever is the first has taken one more of their queue's, as the database counts.
     pub is_answered: bool,

@@ -259,7 +259,8 @@ impl Floor {
     }
 
     pub(super) fn recording_begun(&mut self, call: CallId, file: String, out: &mut Vec<Effect>) {
-        if let Some(caller) = self.callers.get_mut(&call) {
+        // Not what is told of a talk that is over: the next one is recorded anew.
+        if let Some(caller) = self.callers.get_mut(&call).filter(|caller| caller.recording == Recording::Asked) {
             caller.recording = Recording::Begun;
         }
         out.push(Effect::Record(Fact::Recording { call, file }));

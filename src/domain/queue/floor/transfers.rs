@@ -3,7 +3,7 @@
 //! Who is transferred to one party stands in no line until somebody has them. When the party cannot be rung or does not answer,
 //! the agent is rung, as soon as their phone is free again; when that fails too, the caller is the first of their line.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::domain::{
     fact::{CallOutcome, Fact, Hold, OfferEnd},
@@ -11,7 +11,7 @@ use crate::domain::{
     now::Now,
     pop::PopState,
     queue::{
-        caller::{Caller, Consultation, Offer, OfferState, Penalties, Stage, Transfer, TransferStep, Turn},
+        caller::{Caller, Consultation, Offer, OfferState, Penalties, Recording, Stage, Transfer, TransferStep, Turn},
         choice::{Choice, Considered},
         effect::{Effect, Farewell, Notice, Ring},
         floor::{
@@ -28,6 +28,10 @@ use crate::domain::{
 
 /// How long a caller whose transfer failed waits for the agent's phone to be free.
 const RETURN_BOUND: Duration = Duration::from_secs(5);
+/// How long a phone takes to hang up by itself after its own transfer.
+const HANGS_UP: Duration = Duration::from_secs(1);
+/// An agent's phone that refuses as soon as this was not heard by anybody: it is still in its old call.
+const AT_ONCE: Duration = Duration::from_secs(1);
 /// How long a party outside is rung: it takes some seconds until a call through carriers rings at all.
 pub(super) const RING_OUTSIDE: Duration = Duration::from_secs(40);
 /// Longest number that is dialled (E.164 allows 15 digits, with what stands before them).
@@ -59,16 +63,23 @@ impl Floor {
         if self.doors == Doors::Closed {
             return self.send_away(call, CallOutcome::Stopped, now, out);
         }
+        let free_from = match how {
+            TransferMeans::Phone | TransferMeans::Attended => now.steady + HANGS_UP,
+            TransferMeans::Code => now.steady,
+        };
         match target {
-            TransferTarget::Extension(party) => self.begin_transfer(call, from, TransferStep::To(party), out),
+            TransferTarget::Extension(party) => {
+                self.begin_transfer(call, from, TransferStep::To(party), free_from, out);
+            }
             TransferTarget::Outside(number) => {
-                self.begin_transfer(call, from, TransferStep::To(Extension::outside(&number)), out);
+                let party = Extension::outside(&number);
+                self.begin_transfer(call, from, TransferStep::To(party), free_from, out);
             }
             TransferTarget::Queue(queue) if self.is_open_to(call, &queue) => self.go_on_to(call, queue, now, out),
             TransferTarget::Queue(queue) => {
                 // The step is the next one at once.
                 let nobody = TransferStep::To(Extension::new(queue.as_str()));
-                self.begin_transfer(call, from, nobody, out);
+                self.begin_transfer(call, from, nobody, free_from, out);
                 self.transfer_failed(call, TransferFailure::QueueClosed, now, out);
             }
         }
@@ -147,6 +158,8 @@ impl Floor {
         caller.keys = Keys::None;
         caller.hold = Hold::Resumed;
         caller.consultation = Consultation::None;
+        // Asterisk's recorder ends with the talk of these two; whoever has the caller next is recorded behind it.
+        caller.recording = Recording::Not;
         let pop = caller.pop(&from, PopState::Ended, now);
         // The caller first: they hear music while the other leg is still being taken down.
         match how {
@@ -237,10 +250,17 @@ impl Floor {
     }
 
     /// From here on the caller is for one party: dispatch rings them.
-    pub(super) fn begin_transfer(&mut self, call: CallId, from: Extension, step: TransferStep, out: &mut Vec<Effect>) {
+    pub(super) fn begin_transfer(
+        &mut self,
+        call: CallId,
+        from: Extension,
+        step: TransferStep,
+        free_from: Instant,
+        out: &mut Vec<Effect>,
+    ) {
         let Some(caller) = self.callers.get_mut(&call) else { return };
         caller.stage = Stage::Transferred;
-        caller.transfer = Some(Transfer { from: from.clone(), step });
+        caller.transfer = Some(Transfer { from: from.clone(), step, free_from });
         caller.arrival.returns_to = Some(from.clone());
         let (server, channel) = (caller.arrival.server.clone(), caller.arrival.channel.clone());
         out.push(Effect::ReturnsTo { call, server, channel, agent: Some(from) });
@@ -253,7 +273,7 @@ impl Floor {
         let until = now.steady + RETURN_BOUND;
         out.push(Effect::Music { call });
         self.tell_of_recording(call, out);
-        self.begin_transfer(call, from, TransferStep::Back { until }, out);
+        self.begin_transfer(call, from, TransferStep::Back { until }, now.steady, out);
         self.alarms.set(Alarm::Transfer(call), Some(until));
     }
 
@@ -284,14 +304,28 @@ impl Floor {
             // Twice at most: the party, then the agent.
             while let Some(transfer) = self.idle_transfer(call) {
                 let party = transfer.party().clone();
-                match (self.is_ready(call, &party), transfer.step) {
+                let ready = self.is_ready(call, &party);
+                if let Some(until) = transfer.waits_until(ready.is_ok(), now.steady) {
+                    self.alarms.set(Alarm::Transfer(call), Some(until));
+                    break;
+                }
+                match (ready, transfer.step) {
                     (Ok(()), TransferStep::To(_)) => self.offer_to(call, party, "transfer", now, out),
-                    (Ok(()), TransferStep::Back { .. }) => self.offer_to(call, party, "returned", now, out),
                     (Err(why), TransferStep::To(_)) => self.transfer_failed(call, why, now, out),
-                    (Err(_), TransferStep::Back { until }) if until <= now.steady => self.lead_the_line(call, now),
-                    (Err(_), TransferStep::Back { .. }) => break,
+                    (Ok(()), TransferStep::Back { .. }) => {
+                        // From here on it counts how soon the phone refuses.
+                        self.agent_is_free_from(call, now.steady);
+                        self.offer_to(call, party, "returned", now, out);
+                    }
+                    (Err(_), TransferStep::Back { .. }) => self.lead_the_line(call, now),
                 }
             }
+        }
+    }
+
+    fn agent_is_free_from(&mut self, call: CallId, moment: Instant) {
+        if let Some(transfer) = self.callers.get_mut(&call).and_then(|caller| caller.transfer.as_mut()) {
+            transfer.free_from = moment;
         }
     }
 
@@ -352,6 +386,11 @@ impl Floor {
         self.reschedule(call);
         match transfer.step {
             TransferStep::To(_) => self.transfer_failed(call, why.into(), now, out),
+            TransferStep::Back { until }
+                if why == OfferEnd::Rejected && now.steady < until && now.steady < transfer.free_from + AT_ONCE =>
+            {
+                self.agent_is_free_from(call, now.steady + HANGS_UP);
+            }
             TransferStep::Back { .. } => {
                 match why {
                     OfferEnd::RingNoAnswer | OfferEnd::Rejected | OfferEnd::Unavailable | OfferEnd::MemberGone => {

@@ -29,7 +29,7 @@ pub(super) struct Talks {
     told: BTreeSet<CallId>,
     /// Talks that began in this step and are to be recorded.
     pub(super) to_be_recorded: BTreeSet<CallId>,
-    /// Talks that are recorded, whoever has them, as far as this run of the service knows.
+    /// Talks that are recorded, as far as this run of the service knows.
     pub(super) recorded: BTreeSet<CallId>,
     /// Those of them of which Asterisk has said that it has begun.
     begun: BTreeSet<CallId>,
@@ -51,7 +51,8 @@ impl Talks {
                 }
                 return;
             }
-            Fact::CallEnded { call, .. } => {
+            // Whoever has the caller next is recorded anew, in the same file.
+            Fact::CallEnded { call, .. } | Fact::CallTransferred { call, .. } => {
                 self.recorded.remove(call);
                 self.begun.remove(call);
                 return;
@@ -64,7 +65,6 @@ impl Talks {
             | Fact::CallbackAsked { .. }
             | Fact::CallbackCalled { .. }
             | Fact::CallbackMissed { .. }
-            | Fact::CallTransferred { .. }
             | Fact::TransferFailed { .. }
             | Fact::CallHeld { .. }
             | Fact::WrapUp { .. }
@@ -106,7 +106,9 @@ impl Witness {
     }
 
     pub(in super::super) fn recording_begun(&mut self, call: CallId) {
-        self.talks.begun.insert(call);
+        if self.talks.recorded.contains(&call) {
+            self.talks.begun.insert(call);
+        }
     }
 
     /// The link is back during a talk: what is not known to be recorded is asked for again.
