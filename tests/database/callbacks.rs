@@ -202,3 +202,20 @@ async fn the_next_run_is_told_of_each_call_without_an_end_but_of_no_callback_and
         assert_eq!(end().await, ("abandoned".to_owned(), moment(30)));
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_could_not_be_given_back_at_a_stop_ends_as_the_next_run_sees_it() {
+    let database = shared().await.database().await;
+    let (running, _) = Running::ready(&database).await;
+    let call = CallId(Uuid::now_v7());
+    let ends = |at: i64, outcome| Stamped {
+        id: Uuid::now_v7(),
+        at: moment(at),
+        fact: Fact::CallEnded { call, extension: None, outcome },
+    };
+    record(&running.handle, [stamp(entered(call)), ends(30, CallOutcome::Stopped)]).await;
+    record(&running.handle, [ends(60, CallOutcome::Completed), ends(20, CallOutcome::Abandoned)]).await;
+    let single = connect(&database).await;
+    let row = single.client.query_one("SELECT outcome, ended_at FROM calls WHERE id = $1", &[&call.0]).await.unwrap();
+    assert_eq!((row.get::<_, &str>(0), row.get::<_, Timestamp>(1)), ("completed", moment(60)));
+}

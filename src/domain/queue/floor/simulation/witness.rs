@@ -90,8 +90,10 @@ pub(super) struct Witness {
     sent_on: BTreeMap<CallId, Extension>,
     /// The call that was handed over in this step.
     handed_over: Option<CallId>,
-    /// Offers to one party: to the agent who had sent the caller on, or to whom they did.
-    directed: BTreeMap<(CallId, OfferNo), bool>,
+    /// Offers to one party: to the agent who had sent the caller on, and since when, or to whom they did.
+    directed: BTreeMap<(CallId, OfferNo), Option<Instant>>,
+    /// Until when callers whose transfer failed are for the agent alone.
+    back_until: BTreeMap<CallId, Instant>,
     /// Queues that each caller has been in.
     been: BTreeMap<CallId, BTreeSet<QueueName>>,
     /// Pauses as the floor was told of them.

@@ -39,3 +39,26 @@ fn after_a_restart_the_agent_of_a_lost_transfer_is_waited_for_no_longer() {
     assert_eq!(waits_for_the_agent(&mut bench, 1), Duration::from_secs(5));
     assert_eq!(bench.line(), [call(1)]);
 }
+
+/// Asterisk shows the phone as free at once; the phone is in its old call until it hangs up by itself.
+#[test]
+fn a_phone_that_transferred_by_itself_is_rung_when_it_has_had_time_to_hang_up_and_again_if_it_had_not() {
+    let mut bench = Bench::with(&["1000"]);
+    bench.talks(1);
+    let (to, how) = ("1000".into(), TransferMeans::Phone);
+    let effects = bench.step(Event::TransferAsked { call: call(1), offer: OfferNo(1), to, how });
+    assert!(has(&effects, "tell 1000 of a transfer: busy"), "{effects:?}");
+    assert!(!has(&bench.leg_gone(1, 1, LegEnd::HungUp), "publish"));
+    for number in 2..4 {
+        assert!(!has(&bench.wait(Duration::from_millis(999)), "publish"));
+        assert!(has(&bench.wait(Duration::from_millis(1)), "publish 1000 for 1"));
+        bench.confirmed(1, number);
+        if number == 2 {
+            bench.leg_gone(1, number, LegEnd::Rejected);
+            assert_eq!(bench.stage(1), Some(Stage::Transferred), "its phone refuses, and not the agent");
+        }
+    }
+    bench.wait(Duration::from_secs(1));
+    bench.leg_gone(1, 3, LegEnd::Rejected);
+    assert_eq!(bench.line(), [call(1)]);
+}

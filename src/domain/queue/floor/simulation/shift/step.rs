@@ -60,7 +60,7 @@ impl Shift {
                     let is_news = known.is_none() || matches!(reach, Some(Reach::Unsure { talked_with: Some(_) }));
                     self.witness.tally.count("transfers found");
                     if is_news {
-                        self.witness.returns(arrival.call, agent);
+                        self.witness.returns(arrival.call, agent, now);
                     }
                 }
             }

@@ -16,6 +16,11 @@ use crate::domain::{
     },
 };
 
+/// How long a caller whose transfer failed is for the agent alone.
+const RETURN: Duration = Duration::from_secs(5);
+/// A refusal within this time is not a person's.
+const AT_ONCE: Duration = Duration::from_secs(1);
+
 impl Witness {
     pub(in super::super) fn recorded(&mut self, fact: &Fact, now: Now) {
         self.told.recorded(fact, now.steady);
@@ -43,6 +48,7 @@ impl Witness {
                     return self.tally.count("consultations that failed");
                 }
                 self.tally.count("transfers that failed");
+                self.back_until.insert(*call, now.steady + RETURN);
                 assert_eq!(self.sent_on.get(call), Some(from), "a transfer that nobody asked for");
                 assert!(!self.open.keys().any(|(of, _)| of == call), "failed with an offer out");
             }
@@ -70,7 +76,7 @@ impl Witness {
                     let agent = self.sent_on.get(call).expect("a transfer that nobody asked for");
                     assert!(rule == "transfer" || agent == extension, "returned to another one");
                     self.open.insert((*call, *offer), extension.clone());
-                    self.directed.insert((*call, *offer), rule == "returned");
+                    self.directed.insert((*call, *offer), (rule == "returned").then_some(now.steady));
                     return;
                 }
                 // The next round begins while they wait, not during the offers of this one.
@@ -244,16 +250,30 @@ impl Witness {
     }
 
     /// A caller was being transferred when the service died.
-    pub(in super::super) fn returns(&mut self, call: CallId, agent: &Extension) {
+    pub(in super::super) fn returns(&mut self, call: CallId, agent: &Extension, now: Now) {
         self.sent_on.insert(call, agent.clone());
+        self.back_until.insert(call, now.steady + RETURN);
         // They are told again whether their queue records.
         if let Some(queue) = self.queue_of.get(&call) {
             self.talks.enters(call, queue);
         }
     }
 
-    fn let_go_by(&mut self, call: CallId, extension: &Extension, now: Now, why: OfferEnd, directed: Option<bool>) {
-        if directed == Some(false) {
+    fn let_go_by(
+        &mut self,
+        call: CallId,
+        extension: &Extension,
+        now: Now,
+        why: OfferEnd,
+        directed: Option<Option<Instant>>,
+    ) {
+        if directed == Some(None) {
+            return;
+        }
+        // It is the phone that refuses at once, and not its owner.
+        let at_once = directed.flatten().is_some_and(|since| now.steady < since + AT_ONCE);
+        if at_once && why == OfferEnd::Rejected && self.back_until.get(&call).is_some_and(|until| now.steady < *until) {
+            self.tally.count("agents who were still in their old call");
             return;
         }
         self.skipped.insert((call, extension.clone()));
