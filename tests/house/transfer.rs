@@ -108,12 +108,12 @@ async fn a_caller_whom_nobody_takes_back_is_the_first_of_the_line() {
     let (agent, colleague) = (rig.phones.phone("1000").unwrap(), rig.phones.phone("2000").unwrap());
     colleague.behave(Behaviour::Reject);
     let (caller, leg) = talking(&rig, "5550001").await;
-    agent.behave(Behaviour::Reject);
+    agent.behave(Behaviour::Ignore);
     let waiting = enter(&rig, "5550002").await;
     leg.transfer("2000", None).await.unwrap();
-    // The agent declines the caller who comes back.
+    // The agent does not answer the caller who comes back.
     wait_for_value(&rig, "SELECT count(*) FROM call_events WHERE kind = 'transfer_failed'", "1").await;
-    log_says(&rig, "1000 did not take it: rejected", SOON).await;
+    log_says(&rig, "1000 did not take it: ring_no_answer", SOON).await;
     // Whoever comes free next has the one who was sent on, and not the one who has waited longer in line.
     answers(colleague);
     let rings = colleague.rings_so_far();

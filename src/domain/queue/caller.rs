@@ -106,8 +106,8 @@ pub struct Transfer {
 pub enum TransferStep {
     /// To this party, who is rung at once or not at all.
     To(Extension),
-    /// It failed: back to the agent, as soon as their phone can ring, or not at all after this moment. A phone that has transferred
-    /// by itself (SIP REFER) is still in its old call until it hangs up, while Asterisk shows it as free.
+    /// It failed: back to the agent, as soon as their phone can ring, or not at all after this moment. A phone that is still in its old
+    /// call refuses at once, and is rung again some moments later.
     Back {
         /// End of the bound.
         until: Instant,

@@ -96,6 +96,8 @@ pub struct Floor {
     engaged: BTreeMap<Extension, BTreeSet<(CallId, OfferNo)>>,
     /// Whose leg is being taken down.
     clearing: BTreeMap<(CallId, OfferNo), Extension>,
+    /// Phones that have transferred by themselves: until when they are taken to be in their old call, whatever Asterisk says.
+    hanging_up: BTreeMap<Extension, Instant>,
     up: BTreeSet<ServerId>,
     /// Callers who are for one party only, see [`Stage::Transferred`]; those who are being joined among them.
     transferred: BTreeSet<CallId>,
@@ -125,6 +127,7 @@ impl Floor {
             owners: BTreeMap::new(),
             engaged: BTreeMap::new(),
             clearing: BTreeMap::new(),
+            hanging_up: BTreeMap::new(),
             up: BTreeSet::new(),
             transferred: BTreeSet::new(),
             alarms: Alarms::default(),
@@ -228,7 +231,10 @@ impl Floor {
             Alarm::Pop(call, offer) => self.pop_settled(call, offer, PopOutcome::TimedOut, now, out),
             Alarm::RingTime(call, offer) => self.ring_time_over(call, offer, now, out),
             Alarm::QueueTimeout(call) => self.send_away(call, CallOutcome::TimedOut, now, out),
-            Alarm::Clearing(extension) => self.set_work(&extension, Work::Free),
+            Alarm::Clearing(extension) => {
+                self.hanging_up.remove(&extension);
+                self.set_work(&extension, Work::Free);
+            }
             Alarm::Join(call) => self.join(call, now, out),
             Alarm::Retry(call) => self.next_round(call),
             Alarm::Callback(call) => self.callback_due(call, now, out),

@@ -268,7 +268,10 @@ impl Floor {
 
     pub(super) fn leg_gone(&mut self, call: CallId, number: OfferNo, end: LegEnd, now: Now, out: &mut Vec<Effect>) {
         if let Some(extension) = self.clearing.get(&(call, number)).cloned() {
-            self.set_work(&extension, Work::Free);
+            match self.hanging_up.get(&extension).copied().filter(|at| *at > now.steady) {
+                Some(at) => self.alarms.set(Alarm::Clearing(extension), Some(at)),
+                None => self.set_work(&extension, Work::Free),
+            }
         }
         let Some(caller) = self.callers.get(&call) else { return };
         if caller.consulted().is_some_and(|consulted| consulted.number == number) {

@@ -28,7 +28,7 @@ use crate::domain::{
 
 /// How long a caller whose transfer failed waits for the agent's phone to be free.
 const RETURN_BOUND: Duration = Duration::from_secs(5);
-/// How long a phone takes to hang up by itself after its own transfer.
+/// How long a phone takes to hang up by itself after its own transfer (SIP REFER): Asterisk shows it as free at once.
 const HANGS_UP: Duration = Duration::from_secs(1);
 /// An agent's phone that refuses as soon as this was not heard by anybody: it is still in its old call.
 const AT_ONCE: Duration = Duration::from_secs(1);
@@ -63,10 +63,7 @@ impl Floor {
         if self.doors == Doors::Closed {
             return self.send_away(call, CallOutcome::Stopped, now, out);
         }
-        let free_from = match how {
-            TransferMeans::Phone | TransferMeans::Attended => now.steady + HANGS_UP,
-            TransferMeans::Code => now.steady,
-        };
+        let free_from = now.steady;
         match target {
             TransferTarget::Extension(party) => {
                 self.begin_transfer(call, from, TransferStep::To(party), free_from, out);
@@ -165,6 +162,9 @@ impl Floor {
         match how {
             TransferMeans::Phone | TransferMeans::Code => out.push(Effect::Music { call }),
             TransferMeans::Attended => {}
+        }
+        if how == TransferMeans::Phone {
+            self.hanging_up.insert(from.clone(), now.steady + HANGS_UP);
         }
         self.release(call, &offer, leg, now.steady + CLEARING, out);
         out.extend(pop.map(|pop| Effect::Retire { pop }));
