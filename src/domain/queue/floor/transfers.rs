@@ -123,6 +123,7 @@ impl Floor {
         caller.offers.insert(offer, Offer { number: offer, extension: party.clone(), state: OfferState::Answered });
         caller.is_answered = true;
         let pop = caller.pop(party, PopState::Answered, now);
+        self.has_answered(party);
         out.push(Effect::Record(Fact::CallAnswered { call, offer, extension: party.clone() }));
         out.extend(pop.map(|pop| Effect::Update { pop }));
         self.engage(party, call, offer);
