@@ -79,7 +79,11 @@ fn folder() -> Result<PathBuf> {
 }
 
 fn lock(path: &std::path::Path) -> Option<File> {
-    let file = File::options().create(true).truncate(false).write(true).open(path).ok()?;
+    // In a folder that everybody may write to, Linux lets nobody open another one's file as one to be made.
+    let there = File::options().write(true).open(path);
+    let file = there.or_else(|_| File::options().create(true).truncate(false).write(true).open(path)).ok()?;
+    // Another account may run rigs as well; only the owner can say so.
+    let _ = fs::set_permissions(path, fs::Permissions::from_mode(0o666));
     flock(&file, FlockOperation::NonBlockingLockExclusive).ok()?;
     Some(file)
 }

@@ -14,6 +14,7 @@ use tokio::{io::BufStream, net::TcpStream};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use tokio_xmpp::{
     connect::DnsConfig,
+    error::Error,
     xmlstream::{
         PendingFeaturesRecv, ReadError, StreamHeader, Timeouts, XmppStream, XmppStreamElement, initiate_stream,
     },
@@ -101,7 +102,14 @@ impl Connector {
             XmppTls::Starttls => DnsConfig::srv_default_client(&self.domain),
             XmppTls::Direct => DnsConfig::srv_xmpps(&self.domain),
         };
-        Ok(found.resolve().await?)
+        found.resolve().await.map_err(|error| match error {
+            // What the resolver itself says takes three lines and names its own types.
+            Error::DnsNet(_) | Error::DnsProto(_) => Failure::Passing(format!(
+                "the DNS names no XMPP server of {}: set xmpp.address, or enter SRV records",
+                self.domain
+            )),
+            other => other.into(),
+        })
     }
 
     async fn ask_for_tls(&self, tcp: TcpStream) -> Result<TcpStream, Failure> {
