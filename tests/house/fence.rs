@@ -12,7 +12,10 @@ use usher_rig::{
 };
 use xmpp_parsers::minidom::Element;
 
-use crate::aid::{RECONNECTED, SOON, answers, beside, enter, enter_with, house, joined, says, talk, times};
+use crate::{
+    aid::{RECONNECTED, SOON, answers, beside, enter, enter_with, house, joined, says, talk, times},
+    steps::wait_for_value,
+};
 
 /// How much longer every word of the database takes for the one that wakes up: so long it does not know that it was replaced,
 /// and only the fence stands between what it has heard and what it would do.
@@ -162,6 +165,8 @@ async fn one_that_wakes_up_after_it_was_replaced_sends_no_pop_no_message_no_orde
     .await
     .unwrap();
 
+    // What the second one has to write it writes some milliseconds later.
+    wait_for_value(&rig, "SELECT count(*) FROM calls WHERE answered_by = '2000'", "1").await;
     let messages = || agents.values().map(|agent| agent.messages().len()).collect::<Vec<_>>();
     let rings = || (one.rings_so_far(), two.rings_so_far());
     let before = (rows(&rig).await, shown(&agents).await, messages(), rings());
