@@ -308,12 +308,7 @@ impl Floor {
         let calls: Vec<CallId> =
             self.callers.iter().filter(|(_, caller)| caller.is_unanswered()).map(|(call, _)| *call).collect();
         for call in calls {
-            let out_of_reach = |caller: &Caller| caller.callback.is_none() && !self.up.contains(&caller.arrival.server);
-            if self.callers.get(&call).is_some_and(out_of_reach) {
-                self.leave_to_the_next_run(call, now, out);
-            } else {
-                self.send_away(call, CallOutcome::Stopped, now, out);
-            }
+            self.send_away_at_a_stop(call, now, out);
         }
         let called = self.callers.iter().filter(|(_, caller)| caller.stage == Stage::Calling).map(|(call, _)| *call);
         for call in called.collect::<Vec<_>>() {

@@ -399,7 +399,11 @@ impl Floor {
 
     /// Of a caller who cannot be reached at a stop nobody knows what becomes of them, or who is with them by now: whoever looks
     /// at their Asterisk next sees it, and until then no end is on record.
-    pub(super) fn leave_to_the_next_run(&mut self, call: CallId, now: Now, out: &mut Vec<Effect>) {
+    pub(super) fn send_away_at_a_stop(&mut self, call: CallId, now: Now, out: &mut Vec<Effect>) {
+        let out_of_reach = |caller: &Caller| caller.callback.is_none() && !self.up.contains(&caller.arrival.server);
+        if !self.callers.get(&call).is_some_and(out_of_reach) {
+            return self.send_away(call, CallOutcome::Stopped, now, out);
+        }
         self.drop_transfer(call);
         self.end_offers(call, OfferEnd::Withdrawn, now, out);
         if self.forget(call).is_some() {

@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use crate::domain::{
-    fact::{CallOutcome, Fact, Hold, OfferEnd},
+    fact::{Fact, Hold, OfferEnd},
     id::{CallId, Extension, OfferNo, QueueName},
     now::Now,
     pop::PopState,
@@ -61,7 +61,7 @@ impl Floor {
         let Some(caller) = self.callers.get_mut(&call) else { return };
         caller.stage = Stage::Transferred;
         if self.doors == Doors::Closed {
-            return self.send_away(call, CallOutcome::Stopped, now, out);
+            return self.send_away_at_a_stop(call, now, out);
         }
         let free_from = now.steady;
         match target {

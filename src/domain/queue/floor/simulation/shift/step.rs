@@ -11,7 +11,7 @@ use crate::domain::{
         callback::Reach,
         caller::{Caller, OfferState, Stage},
         effect::{Effect, Event},
-        floor::fixture,
+        floor::{Doors, fixture},
         member::Work,
     },
 };
@@ -73,15 +73,7 @@ impl Shift {
             }
             Event::LegAnswered { call, offer, .. } => self.tally_answer(*call, *offer),
             Event::MemberGreeted { call, offer } => self.witness.greeted(*call, *offer),
-            Event::Stop => {
-                self.witness.no_greeting_is_waited_for();
-                let left = self.floor.callers().values().filter(|caller| {
-                    let reached = self.witness.is_up(&caller.arrival.server);
-                    caller.is_unanswered() && caller.callback.is_none() && !reached
-                });
-                let left: Vec<CallId> = left.map(|caller| caller.arrival.call).collect();
-                left.into_iter().for_each(|call| self.witness.is_left(call));
-            }
+            Event::Stop => self.witness.no_greeting_is_waited_for(),
             Event::Roster(_) | Event::RosterChanged(_) => self.witness.rules(&self.told),
             Event::TransferAsked { .. } => self.witness.tally.count("transfers asked for"),
             Event::HandedOver { .. } => self.witness.tally.count("callers handed over"),
@@ -130,8 +122,11 @@ impl Shift {
             None
         };
         let effects = self.floor.step(event, now);
+        // Also when their queue is gone, and they with it in the same step.
+        let rings_on = |effect: &Effect, call| matches!(effect, Effect::Update { pop } if pop.call == call);
         if let Some((call, (offer, extension))) = found
-            && self.floor.callers().get(&call).is_some_and(|caller| caller.has_out(offer))
+            && (self.floor.callers().get(&call).is_some_and(|caller| caller.has_out(offer))
+                || effects.iter().any(|effect| rings_on(effect, call)))
         {
             self.witness.back_found(call, offer, &extension);
         }
@@ -144,6 +139,11 @@ impl Shift {
         }
         if let Some((call, offer)) = handed_over {
             self.stands_in(call, offer);
+        }
+        if self.floor.doors == Doors::Closed {
+            let (floor, world) = (&self.floor, &self.world);
+            let server = |call: CallId| &world.servers[world.server_of[&call]].id;
+            self.witness.leaves(|call| !floor.callers().contains_key(&call), server);
         }
         self.witness.look(&self.floor, now);
         let cleared = |work: Work| matches!(work, Work::Clearing { call, offer, .. } if gone == Some((call, offer)));

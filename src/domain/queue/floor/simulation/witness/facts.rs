@@ -313,12 +313,21 @@ impl Witness {
         }
     }
 
-    /// At a stop: one who cannot be reached is the next run's.
-    pub(in super::super) fn is_left(&mut self, call: CallId) {
-        self.tally.count("callers out of reach at a stop");
-        self.on_the_floor.remove(&call);
-        self.entered.remove(&call);
-        self.forget(call);
+    /// At closed doors: those who cannot be reached are the next run's.
+    pub(in super::super) fn leaves<'a>(
+        &mut self,
+        is_gone: impl Fn(CallId) -> bool,
+        server: impl Fn(CallId) -> &'a ServerId,
+    ) {
+        let is_left = |call: &CallId| is_gone(*call) && !self.asked.contains_key(call);
+        let left: Vec<CallId> = self.on_the_floor.iter().copied().filter(is_left).collect();
+        for call in left {
+            assert!(!self.up.contains(server(call)), "left although they can be reached");
+            self.tally.count("callers out of reach at a stop");
+            self.on_the_floor.remove(&call);
+            self.entered.remove(&call);
+            self.forget(call);
+        }
     }
 
     fn forget(&mut self, call: CallId) {
