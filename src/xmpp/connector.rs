@@ -102,13 +102,16 @@ impl Connector {
             XmppTls::Starttls => DnsConfig::srv_default_client(&self.domain),
             XmppTls::Direct => DnsConfig::srv_xmpps(&self.domain),
         };
-        found.resolve().await.map_err(|error| match error {
+        found.resolve().await.map_err(|error| {
             // What the resolver itself says takes three lines and names its own types.
-            Error::DnsNet(_) | Error::DnsProto(_) => Failure::Passing(format!(
-                "the DNS names no XMPP server of {}: set xmpp.address, or enter SRV records",
-                self.domain
-            )),
-            other => other.into(),
+            if matches!(error, Error::DnsNet(_) | Error::DnsProto(_)) {
+                let domain = &self.domain;
+                Failure::Passing(format!(
+                    "the DNS names no XMPP server of {domain}: set xmpp.address, or enter SRV records"
+                ))
+            } else {
+                error.into()
+            }
         })
     }
 
