@@ -5,4 +5,6 @@ UPDATE calls
 SET ended_at = ended.at, outcome = ended.outcome
 FROM unnest($1::uuid[], $2::timestamptz[], $3::text[]) AS ended (call, at, outcome)
 WHERE calls.id = ended.call
-  AND (calls.ended_at IS NULL OR (calls.outcome = 'stopped' AND ended.at > calls.ended_at) OR (calls.outcome = 'lost' AND ended.outcome <> 'lost' AND ended.at < calls.ended_at))
+  AND (calls.ended_at IS NULL
+       OR (calls.outcome = 'stopped' AND ended.at > calls.ended_at)
+       OR (calls.outcome = 'lost' AND ended.outcome <> 'lost' AND ended.at < calls.ended_at))

@@ -377,10 +377,14 @@ impl Service {
                 self.sent_on(server, leg, &id, channel.dialplan.exten.clone());
             }
             Some(Some(leg)) => self.replaced(server, leg, channel),
-            // Whoever calls does not transfer our members: the two talk on.
+            // Not a member's leg but the caller's: their own phone has transferred, and what stands in its place is not wanted.
             Some(None) => {
                 self.hang_up(server, &id);
-                self.talks_on(server, replaces);
+                let caller = (server.clone(), ChannelId::new(replaces.unwrap_or_default()));
+                if let Some(call) = self.callers.get(&caller).copied() {
+                    tracing::info!(call.id = %call, "the caller's phone wants to transfer, which callers may not");
+                    self.step(Event::CallerParted { call });
+                }
             }
             // The other half waits until the first one is hung up.
             None if transfers::is_of_transfer(channel) => {}

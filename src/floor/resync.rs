@@ -1,8 +1,8 @@
 //! After a gap: ask Asterisk what is there, and feed what was missed to the same machine.
 //!
 //! Asterisk replays nothing and sends no second `StasisStart`. So on each connect: callers that we knew and that are gone
-//! hung up, and those who are there and not in our application are the dialplan's by now; callers in the application that we do not know are taken over, in their order, from the marks on their
-//! channels; one whose mark says that they were joined, and whose member's leg is gone, is hung up, because that talk is
+//! hung up, and those who are there and not in our application are the dialplan's by now; callers in the application that
+//! we do not know are taken over, in their order, from the marks on their channels; one whose mark says that they were joined, and whose member's leg is gone, is hung up, because that talk is
 //! over; a leg whose offer is over, and a bridge whose call is over, are orphans and go.
 
 use std::{collections::HashSet, time::Duration};

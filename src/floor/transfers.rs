@@ -14,7 +14,7 @@ use crate::{
         fact::Hold,
         id::{BridgeId, CallId, ChannelId, OfferNo, ServerId},
         queue::{
-            caller::{Caller, Stage, call_bridge, leg_channel, parse_call_bridge, parse_leg_channel},
+            caller::{leg_channel, parse_call_bridge, parse_leg_channel},
             effect::{Event, LegEnd},
             keys::is_told_again,
             transfer::TransferMeans,
@@ -92,20 +92,6 @@ async fn named(ari: &Ari, id: &ChannelId) -> Option<wire::Channel> {
 }
 
 impl Service {
-    /// A caller's own phone has transferred: Asterisk has taken the caller out of the bridge, and may yet hang up their channel, which
-    /// is told by an event of its own.
-    pub(super) fn talks_on(&self, server: &ServerId, caller: Option<&str>) {
-        let Some(channel) = caller.map(ChannelId::new) else { return };
-        let Some(call) = self.callers.get(&(server.clone(), channel.clone())) else { return };
-        let talks = |caller: &Caller| caller.stage == Stage::Talking && caller.consulted().is_none();
-        if self.floor.callers().get(call).is_some_and(talks)
-            && let Some(ari) = self.servers.get(server)
-        {
-            tracing::info!(call.id = %call, "the caller's phone wants to transfer the member, which callers may not: they talk on");
-            drop(ari.send(Request::join(&call_bridge(*call), &[&channel])));
-        }
-    }
-
     /// The leg that a channel is, or in whose place it stands.
     pub(super) fn leg_of(&self, server: &ServerId, channel: &ChannelId) -> Option<(CallId, OfferNo)> {
         let stands_in = || self.stands_in.iter().find(|(_, (of, id))| of == server && id == channel);

@@ -8,7 +8,9 @@ use usher_rig::{
     wait,
 };
 
-use crate::aid::{RECONNECTED, SOON, a_call_works, answers, app_queue_has, enter_with, house, ready_says, talk, times};
+use crate::aid::{
+    RECONNECTED, SOON, a_call_works, answers, app_queue_has, enter_with, house, ready_says, story, talk, times,
+};
 
 /// How long callers who wait stay with a silent service here.
 const BOUND: Duration = Duration::from_secs(3);
@@ -100,4 +102,31 @@ async fn a_member_who_answers_a_service_that_hangs_is_let_go_and_so_is_the_calle
     ready_says(&rig, 200, RECONNECTED).await;
     rig.pbx.wait_until_empty(SOON).await.unwrap();
     a_call_works(&rig, "5550002").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whom_the_dialplan_took_back_while_the_link_was_cut_is_in_no_line_any_more() {
+    let rig = house("silentlink").global("USHER_SILENCE_SECONDS=3").logged_on(&["1000"]).sql(&times(2, 300)).proxies();
+    let rig = rig.start().await.unwrap();
+    app_queue_has(&rig, &["1000"]).await;
+    let ari = &rig.proxies.as_ref().unwrap().ari;
+    let member = rig.phones.phone("1000").unwrap();
+    member.behave(Behaviour::Reject);
+    let caller = enter_with(&rig, "5550001", Ears::Open).await;
+    member.rung(1, SOON).await.unwrap();
+    answers(member);
+    ari.refuse();
+    ari.cut();
+    // app_queue rings the same member.
+    let leg = member.rung(2, SOON).await.unwrap();
+    leg.answered(SOON).await.unwrap();
+    talk(&caller, &leg).await;
+    ari.heal();
+    ready_says(&rig, 200, RECONNECTED).await;
+    // The service's own record of the call ends, and the talk goes on.
+    assert_eq!(story(&rig, "5550001").await.outcome, "abandoned");
+    talk(&caller, &leg).await;
+    caller.hang_up().await.unwrap();
+    rig.pbx.wait_until_empty(SOON).await.unwrap();
+    assert_eq!(member.rings_so_far(), 2);
 }

@@ -208,6 +208,16 @@ async fn a_recording_that_asterisk_refuses_is_said_in_the_log_and_does_not_hurt_
     .unwrap();
 }
 
+/// The tone of the first talk, and that of the second.
+fn both_talks_are_in_one_file(rig: &Rig) {
+    let [file] = recordings(rig).try_into().unwrap();
+    let recorded = read_wav(&file).unwrap();
+    for hertz in [1100.0, 700.0] {
+        let long = tone(&recorded, hertz);
+        assert!(long >= Duration::from_millis(300), "{hertz} Hz for {long:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_caller_who_talks_again_after_kill_9_is_recorded_in_the_same_file_behind_their_first_talk() {
     let rig =
@@ -231,12 +241,7 @@ async fn a_caller_who_talks_again_after_kill_9_is_recorded_in_the_same_file_behi
     caller.hang_up().await.unwrap();
     rig.pbx.wait_until_empty(SOON).await.unwrap();
     story(&rig, "5551001").await;
-    let [file] = recordings(&rig).try_into().unwrap();
-    let recorded = read_wav(&file).unwrap();
-    for hertz in [1100.0, 700.0] {
-        let long = tone(&recorded, hertz);
-        assert!(long >= Duration::from_millis(300), "{hertz} Hz for {long:?}");
-    }
+    both_talks_are_in_one_file(&rig);
     assert!(!rig.usher().unwrap().log().unwrap().contains("the talk is not recorded"));
 }
 
@@ -256,10 +261,5 @@ async fn a_caller_who_is_sent_on_is_recorded_in_the_same_file_behind_their_first
     caller.hang_up().await.unwrap();
     rig.pbx.wait_until_empty(SOON).await.unwrap();
     story(&rig, "5551001").await;
-    let [file] = recordings(&rig).try_into().unwrap();
-    let recorded = read_wav(&file).unwrap();
-    for hertz in [1100.0, 700.0] {
-        let long = tone(&recorded, hertz);
-        assert!(long >= Duration::from_millis(300), "{hertz} Hz for {long:?}");
-    }
+    both_talks_are_in_one_file(&rig);
 }

@@ -359,7 +359,7 @@ async fn a_caller_whose_own_phone_transfers_talks_on_with_the_member() {
     let other = colleague.rung(1, SOON).await.unwrap();
     other.answered(SOON).await.unwrap();
     caller.transfer("2000", Some(&second.dialog().await.unwrap())).await.unwrap();
-    log_says(&rig, "the caller's phone wants to transfer", SOON).await;
+    log_says(&rig, "the caller's phone wants to transfer, which callers may not", SOON).await;
     are_together(&rig).await;
     assert_eq!(colleague.rings_so_far(), 1, "the refused transfer rang");
     caller.hang_up().await.unwrap();

@@ -97,7 +97,7 @@ pub struct Transfer {
     pub from: Extension,
     /// How far it has come.
     pub step: TransferStep,
-    /// Before this moment the agent's own phone is not rung: see [`TransferStep::Back`].
+    /// Before this moment the agent's own phone is not rung, see [`TransferStep::Back`]; while it is, since when.
     pub free_from: Instant,
 }
 

@@ -204,6 +204,11 @@ pub enum Event {
         /// gave the caller to this number.
         to: String,
     },
+    /// Asterisk has taken a caller out of a talk, because their own phone has asked for a transfer.
+    CallerParted {
+        /// Of this call.
+        call: CallId,
+    },
     /// A member has pressed a key.
     KeyPressed {
         /// In this call,

@@ -297,7 +297,7 @@ impl Floor {
         let party = with.unwrap_or(extension);
         let to = TransferTarget::Extension(party.clone());
         let Some(from) = self.leave_talk(leg, Leg::Gone, to, TransferMeans::Code, now, out) else { return };
-        self.begin_transfer(call, from, TransferStep::To(party), now.steady, out);
+        self.begin_transfer(call, from, TransferStep::To(party), now, out);
         self.transfer_failed(call, TransferFailure::Unavailable, now, out);
     }
 
@@ -328,7 +328,7 @@ impl Floor {
         now: Now,
         out: &mut Vec<Effect>,
     ) {
-        self.begin_transfer(call, from, TransferStep::To(party.clone()), now.steady, out);
+        self.begin_transfer(call, from, TransferStep::To(party.clone()), now, out);
         let Some(caller) = self.callers.get_mut(&call) else { return };
         caller.offers.insert(number, Offer { number, extension: party.clone(), state: OfferState::Ringing { until } });
         let pop = caller.pop(&party, PopState::Ringing, now);

@@ -30,7 +30,7 @@ use crate::domain::{
 const RETURN_BOUND: Duration = Duration::from_secs(5);
 /// How long a phone takes to hang up by itself after its own transfer (SIP REFER): Asterisk shows it as free at once.
 const HANGS_UP: Duration = Duration::from_secs(1);
-/// An agent's phone that refuses as soon as this was not heard by anybody: it is still in its old call.
+/// A phone that refuses within this time was heard by nobody: it is still in its old call.
 const AT_ONCE: Duration = Duration::from_secs(1);
 /// How long a party outside is rung: it takes some seconds until a call through carriers rings at all.
 pub(super) const RING_OUTSIDE: Duration = Duration::from_secs(40);
@@ -63,20 +63,19 @@ impl Floor {
         if self.doors == Doors::Closed {
             return self.send_away_at_a_stop(call, now, out);
         }
-        let free_from = now.steady;
         match target {
             TransferTarget::Extension(party) => {
-                self.begin_transfer(call, from, TransferStep::To(party), free_from, out);
+                self.begin_transfer(call, from, TransferStep::To(party), now, out);
             }
             TransferTarget::Outside(number) => {
                 let party = Extension::outside(&number);
-                self.begin_transfer(call, from, TransferStep::To(party), free_from, out);
+                self.begin_transfer(call, from, TransferStep::To(party), now, out);
             }
             TransferTarget::Queue(queue) if self.is_open_to(call, &queue) => self.go_on_to(call, queue, now, out),
             TransferTarget::Queue(queue) => {
                 // The step is the next one at once.
                 let nobody = TransferStep::To(Extension::new(queue.as_str()));
-                self.begin_transfer(call, from, nobody, free_from, out);
+                self.begin_transfer(call, from, nobody, now, out);
                 self.transfer_failed(call, TransferFailure::QueueClosed, now, out);
             }
         }
@@ -174,6 +173,13 @@ impl Floor {
         Some(from)
     }
 
+    /// Callers transfer nobody: the two talk on. In a consultation the caller is out of the talk as it is.
+    pub(super) fn caller_parted(&self, call: CallId, out: &mut Vec<Effect>) {
+        let talks = |caller: &&Caller| caller.stage == Stage::Talking && caller.consulted().is_none();
+        let member = self.callers.get(&call).filter(talks).and_then(Caller::taken);
+        out.extend(member.map(|offer| Effect::JoinAgain { call, offer: offer.number }));
+    }
+
     // ---- keys and hold ---------------------------------------------------------------------------------------------
 
     /// The talk of this offer, if a member has it.
@@ -256,12 +262,12 @@ impl Floor {
         call: CallId,
         from: Extension,
         step: TransferStep,
-        free_from: Instant,
+        now: Now,
         out: &mut Vec<Effect>,
     ) {
         let Some(caller) = self.callers.get_mut(&call) else { return };
         caller.stage = Stage::Transferred;
-        caller.transfer = Some(Transfer { from: from.clone(), step, free_from });
+        caller.transfer = Some(Transfer { from: from.clone(), step, free_from: now.steady });
         caller.arrival.returns_to = Some(from.clone());
         let (server, channel) = (caller.arrival.server.clone(), caller.arrival.channel.clone());
         out.push(Effect::ReturnsTo { call, server, channel, agent: Some(from) });
@@ -274,7 +280,7 @@ impl Floor {
         let until = now.steady + RETURN_BOUND;
         out.push(Effect::Music { call });
         self.tell_of_recording(call, out);
-        self.begin_transfer(call, from, TransferStep::Back { until }, now.steady, out);
+        self.begin_transfer(call, from, TransferStep::Back { until }, now, out);
         self.alarms.set(Alarm::Transfer(call), Some(until));
     }
 

@@ -53,6 +53,15 @@ struct Offered {
     moved_before: usize,
 }
 
+/// To whom a caller who was sent on is offered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Directed {
+    /// To the new party.
+    On,
+    /// To the agent who sent them on, since then.
+    Back(Instant),
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Witness {
     pub(super) tally: Tally,
@@ -90,8 +99,8 @@ pub(super) struct Witness {
     sent_on: BTreeMap<CallId, Extension>,
     /// The call that was handed over in this step.
     handed_over: Option<CallId>,
-    /// Offers to one party: to the agent who had sent the caller on, and since when, or to whom they did.
-    directed: BTreeMap<(CallId, OfferNo), Option<Instant>>,
+    /// Offers to one party.
+    directed: BTreeMap<(CallId, OfferNo), Directed>,
     /// Until when callers whose transfer failed are for the agent alone.
     back_until: BTreeMap<CallId, Instant>,
     /// Queues that each caller has been in.

@@ -95,6 +95,7 @@ fn events(bench: &Bench) -> Vec<Event> {
         for hold in [Hold::Held, Hold::Resumed] {
             events.push(Event::HoldChanged { call, offer, hold });
         }
+        events.push(Event::CallerParted { call });
         for to in ["1000", "3000", "00123", ""] {
             events.push(Event::HandedOver { call, offer, to: to.into() });
         }

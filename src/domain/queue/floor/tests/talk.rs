@@ -133,3 +133,17 @@ fn a_recording_that_nothing_was_heard_of_before_the_link_fell_is_asked_for_again
     bench.step(Event::ServerDown { server: server.clone() });
     assert!(!has(&bench.step(Event::ServerUp { server }), "record 1"), "it goes on by itself");
 }
+
+#[test]
+fn a_caller_whose_own_phone_transfers_is_joined_again_and_only_in_a_talk() {
+    let mut bench = Bench::with(&["1000"]);
+    let parted = Event::CallerParted { call: call(1) };
+    bench.rings(1);
+    assert_eq!(bench.step(parted.clone()), [] as [&str; 0]);
+    bench.answers(1, 1);
+    bench.joined(1, 1);
+    assert_eq!(bench.step(parted.clone()), ["join 1 of 1 again"]);
+    assert_eq!(bench.joined(1, 1), [] as [&str; 0]);
+    bench.hangs_up(1);
+    assert_eq!(bench.step(parted), [] as [&str; 0]);
+}

@@ -90,6 +90,7 @@ impl Shift {
             | Event::LegGone { .. }
             | Event::Joined { .. }
             | Event::Connected { .. }
+            | Event::CallerParted { .. }
             | Event::KeyPressed { .. }
             | Event::HoldChanged { .. }
             | Event::Said { .. }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Offered, Witness};
+use super::{Directed, Offered, Witness};
 use crate::domain::{
     fact::{CallOutcome, Fact, OfferEnd},
     id::{CallId, Extension, QueueName, ServerId},
@@ -76,7 +76,8 @@ impl Witness {
                     let agent = self.sent_on.get(call).expect("a transfer that nobody asked for");
                     assert!(rule == "transfer" || agent == extension, "returned to another one");
                     self.open.insert((*call, *offer), extension.clone());
-                    self.directed.insert((*call, *offer), (rule == "returned").then_some(now.steady));
+                    let directed = if rule == "returned" { Directed::Back(now.steady) } else { Directed::On };
+                    self.directed.insert((*call, *offer), directed);
                     return;
                 }
                 // The next round begins while they wait, not during the offers of this one.
@@ -259,19 +260,12 @@ impl Witness {
         }
     }
 
-    fn let_go_by(
-        &mut self,
-        call: CallId,
-        extension: &Extension,
-        now: Now,
-        why: OfferEnd,
-        directed: Option<Option<Instant>>,
-    ) {
-        if directed == Some(None) {
+    fn let_go_by(&mut self, call: CallId, extension: &Extension, now: Now, why: OfferEnd, directed: Option<Directed>) {
+        if directed == Some(Directed::On) {
             return;
         }
         // It is the phone that refuses at once, and not its owner.
-        let at_once = directed.flatten().is_some_and(|since| now.steady < since + AT_ONCE);
+        let at_once = matches!(directed, Some(Directed::Back(since)) if now.steady < since + AT_ONCE);
         if at_once && why == OfferEnd::Rejected && self.back_until.get(&call).is_some_and(|until| now.steady < *until) {
             self.tally.count("agents who were still in their old call");
             return;
