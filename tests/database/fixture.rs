@@ -135,20 +135,23 @@ impl Postgres {
         }
     }
 
-    /// Stops every process of the server where it stands.
+    /// Stops every process of the server where it stands. The first one before the others: it starts none then, and one that ends is
+    /// not waited for, so that every number that was read stays a process of the server.
     pub fn freeze(&self) {
-        signal("STOP", &self.processes());
+        let first = self.first();
+        signal("STOP", &[first]);
+        signal("STOP", &children(first));
     }
 
-    /// Lets them go on.
+    /// Lets them go on, the first one last, for the same reason.
     pub fn thaw(&self) {
-        signal("CONT", &self.processes());
+        let first = self.first();
+        signal("CONT", &children(first));
+        signal("CONT", &[first]);
     }
 
-    fn processes(&self) -> Vec<u32> {
-        let pid = self.server.lock().unwrap().as_ref().unwrap().id();
-        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
-        std::iter::once(pid).chain(children.split_whitespace().map(|pid| pid.parse().unwrap())).collect()
+    fn first(&self) -> u32 {
+        self.server.lock().unwrap().as_ref().unwrap().id()
     }
 
     /// Settings that lead to a database of this name.
@@ -251,6 +254,11 @@ fn is_root() -> bool {
 
 fn run(command: &mut Command) {
     assert!(command.status().unwrap().success(), "{command:?}");
+}
+
+fn children(pid: u32) -> Vec<u32> {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    children.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
 }
 
 fn signal(name: &str, pids: &[u32]) {
