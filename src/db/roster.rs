@@ -205,6 +205,7 @@ impl Reader {
             penalty: at.count("penalty")?,
             place: row.try_get("place")?,
             joined_at: row.try_get("joined_at")?,
+            back_at: row.try_get("back_at")?,
             calls_taken: u64::try_from(row.try_get::<_, i64>("calls_taken")?).unwrap_or(0),
             wrap_up_until: row.try_get("wrap_up_until")?,
             kind: at.one_of("kind", &[("dynamic", MembershipKind::Dynamic), ("static", MembershipKind::Static)])?,

@@ -21,7 +21,8 @@ macro_rules! queues {
 }
 macro_rules! memberships {
     () => {
-        "SELECT queue, extension, logged_on, last_call_at, penalty, place, joined_at, calls_taken, wrap_up_until, kind \
+        "SELECT queue, extension, logged_on, last_call_at, penalty, place, joined_at, back_at, calls_taken, \
+         wrap_up_until, kind \
          FROM memberships"
     };
 }
@@ -206,8 +207,9 @@ statements! {
     PAUSE = "-- cli::member::run()\n\
         INSERT INTO pauses (extension, queue, reason) VALUES ($1, $2, $3) \
         ON CONFLICT (extension, coalesce(queue, ''), kind) DO UPDATE SET reason = excluded.reason";
-    /// The end of pauses: of all, or of those in one queue.
+    /// The end of pauses: of all, or of those in one queue; also of one that the service has set and not written yet.
     RESUME = "-- cli::member::resume()\n\
+        WITH back AS (UPDATE memberships SET back_at = now() WHERE extension = $1 AND ($2::text IS NULL OR queue = $2)) \
         DELETE FROM pauses WHERE extension = $1 AND ($2::text IS NULL OR queue = $2) AND kind IN ('manual', 'auto')";
     /// Pauses that are left.
     PAUSES = "-- cli::member::resume()\n\

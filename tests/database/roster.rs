@@ -168,7 +168,7 @@ async fn a_wrap_up_only_moves_forward_and_an_auto_pause_that_was_ended_does_not_
     let database = shared().await.database().await;
     let single = connect(&database).await;
     let client = &single.client;
-    run(client, "INSERT INTO memberships (queue, extension) VALUES ('support', '1000'), ('support', '2000')").await;
+    run(client, "INSERT INTO memberships (queue, extension, joined_at) VALUES ('support', '1000', '2023-01-01'), ('support', '2000', '2023-01-01')").await;
     let wrap_up = |until: &'static str| async move {
         let until: Vec<jiff::Timestamp> = vec![until.parse().unwrap()];
         client.execute(statements::RECORD_WRAP_UPS, &[&vec!["support"], &vec!["1000"], &until]).await.unwrap();
@@ -192,6 +192,39 @@ async fn a_wrap_up_only_moves_forward_and_an_auto_pause_that_was_ended_does_not_
     client.execute(written, &[&event]).await.unwrap();
     run(client, "DELETE FROM pauses").await;
     assert_eq!(pause().await, 0, "written before, and resumed since");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_auto_pause_that_waited_for_the_database_is_not_put_on_who_has_come_back_meanwhile() {
+    let database = shared().await.database().await;
+    let single = connect(&database).await;
+    let sql = "INSERT INTO memberships (queue, extension, logged_on, joined_at) VALUES ('support', '1000', true, '2026-01-01 10:00Z'), \
+        ('support', '2000', true, '2026-01-01 10:00Z'), ('support', '3000', true, '2026-01-01 10:02Z')";
+    run(&single.client, sql).await;
+    let pool = Pool::new(&Connector::new(&database).unwrap(), 1).unwrap();
+    let mut lease = pool.lease().await.unwrap();
+    let resumed = single.client.execute(statements::RESUME, &[&"1000", &None::<&str>]).await.unwrap();
+    assert_eq!(resumed, 0, "there was no pause to end yet");
+    let at: jiff::Timestamp = "2026-01-01T10:01Z".parse().unwrap();
+    let facts = ["1000", "2000", "3000"].map(|extension| {
+        let (call, extension, unanswered) = (CallId(Uuid::now_v7()), Extension::new(extension), 2);
+        stamp(at, Fact::AutoPaused { call, extension, queue: support(), unanswered })
+    });
+    records::write(&mut lease, &facts).await.unwrap();
+    let (roster, _) = read(&database).await;
+    assert_eq!(pauses(&roster, 0), [], "has resumed since");
+    assert_eq!(pauses(&roster, 1), [(Some("support"), PauseKind::Auto, "2 unanswered in a row")]);
+    assert_eq!(pauses(&roster, 2), [], "has logged on since");
+    assert!(roster.memberships[0].back_at > Some(at), "which the floor is told, since it knows the pause");
+
+    assert_eq!(members::log_on(&lease, &support(), &Extension::new("2000")).await.unwrap(), Change::Done);
+    let (roster, _) = read(&database).await;
+    assert!(roster.memberships[1].back_at > Some(at), "logged on all the time, and back");
+    assert_eq!(roster.memberships[1].joined_at, "2026-01-01T10:00Z".parse().unwrap());
+    let written = facts.map(|fact| stamp(at, fact.fact));
+    records::write(&mut lease, &written).await.unwrap();
+    assert_eq!(pauses(&read(&database).await.0, 1), [], "under another id, as another run of the service may have it");
+    lease.done();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -241,7 +274,9 @@ async fn a_member_whom_the_service_has_paused_is_offered_calls_again_by_logging_
         "over in this queue, and what was set by hand stays"
     );
     assert_eq!(pauses(&after, 1), pauses(&roster, 1), "another member stays paused");
-    assert_eq!(after.memberships, roster.memberships, "was logged on all the time, since the same moment");
+    let since =
+        |roster: &Roster| roster.memberships.iter().map(|row| (row.logged_on, row.joined_at)).collect::<Vec<_>>();
+    assert_eq!(since(&after), since(&roster), "was logged on all the time, since the same moment");
     // What was written before does not come back when it is written again, as after a lost answer of the server.
     records::write(&mut lease, &facts).await.unwrap();
     assert_eq!(pauses(&read(&database).await.0, 0), pauses(&after, 0));

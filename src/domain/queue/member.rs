@@ -76,6 +76,8 @@ pub struct Seat {
     pub place: i32,
     /// When they logged on last.
     pub joined_at: Timestamp,
+    /// When they last said to be there, by logging on or resuming.
+    pub back_at: Timestamp,
     /// Calls of this queue that they took, the more of ours and the database's.
     pub calls_taken: u64,
     /// Offers of this queue that they did not answer, since they last took a call.
@@ -107,9 +109,9 @@ impl Agent {
         self.row.pauses.iter().find(in_force).map(|pause| (pause.kind, pause.reason.as_str())).or(ours)
     }
 
-    /// Who logs on after the floor has paused them is back.
+    /// Who logs on or resumes after the floor has paused them is back.
     fn is_over(&self, pause: &Pause) -> bool {
-        pause.queue.as_ref().and_then(|queue| self.seats.get(queue)).is_some_and(|seat| seat.joined_at > pause.since)
+        pause.queue.as_ref().and_then(|queue| self.seats.get(queue)).is_some_and(|seat| seat.back_at > pause.since)
     }
 }
 

@@ -163,6 +163,7 @@ mod tests {
             penalty,
             place: 0,
             joined_at: Timestamp::UNIX_EPOCH,
+            back_at: None,
             calls_taken: 0,
             wrap_up_until: None,
             kind: MembershipKind::Dynamic,

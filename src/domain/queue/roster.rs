@@ -121,6 +121,8 @@ pub struct Membership {
     pub place: i32,
     /// When they logged on last, for the strategy that goes by the order of joining.
     pub joined_at: Timestamp,
+    /// When they last said to be there, by logging on or resuming; `None`: not known. A pause of ours that is older is over.
+    pub back_at: Option<Timestamp>,
     /// Calls of this queue that they took so far.
     pub calls_taken: u64,
     /// The end of wrap-up, if it is still to come.

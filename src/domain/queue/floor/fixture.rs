@@ -70,6 +70,7 @@ pub(super) fn member(queue: &str, extension: &str) -> Membership {
         penalty: 0,
         place: 0,
         joined_at: Timestamp::UNIX_EPOCH,
+        back_at: None,
         calls_taken: 0,
         wrap_up_until: None,
         kind: MembershipKind::Dynamic,

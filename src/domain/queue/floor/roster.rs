@@ -208,16 +208,18 @@ impl Floor {
             penalty: 0,
             place: 0,
             joined_at: row.joined_at,
+            back_at: row.joined_at,
             calls_taken: 0,
             unanswered: 0,
         });
         seat.penalty = row.penalty;
         seat.place = row.place;
         seat.joined_at = row.joined_at;
+        seat.back_at = row.back_at.map_or(row.joined_at, |back| back.max(row.joined_at));
         seat.calls_taken = seat.calls_taken.max(row.calls_taken);
     }
 
-    /// A pause of ours that the database has is the database's from now on; one that is older than a log-on is over.
+    /// A pause of ours that the database has is the database's from now on; one that is older than a log-on or the end of pauses is over.
     fn confirm_auto_pauses(&mut self, extension: &Extension) {
         let Some(agent) = self.agents.get_mut(extension) else { return };
         // Seats of memberships that are not listed any more.
@@ -225,7 +227,7 @@ impl Floor {
         let (seats, row) = (&agent.seats, &agent.row);
         agent.auto_pauses.retain(|(queue, since)| {
             let known = |p: &roster::Pause| p.kind == PauseKind::Auto && p.queue.as_ref().is_none_or(|of| of == queue);
-            seats.get(queue).is_some_and(|seat| seat.joined_at <= *since) && !row.pauses.iter().any(known)
+            seats.get(queue).is_some_and(|seat| seat.back_at <= *since) && !row.pauses.iter().any(known)
         });
     }
 

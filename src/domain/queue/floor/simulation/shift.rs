@@ -93,7 +93,7 @@ pub(super) enum Plan {
     },
     RosterChanges,
     /// What the floor has decided is in the database.
-    Written(Fact),
+    Written(Timestamp, Fact),
     /// An agent who was paused by the floor is back.
     Resumes(Extension),
     OutsideCall(Extension),
@@ -140,6 +140,8 @@ struct Member {
     place: i32,
     /// As the ledger has written it.
     wrap_up_until: Option<Timestamp>,
+    /// When they last resumed.
+    back_at: Option<Timestamp>,
 }
 
 pub(super) struct Shift {
@@ -207,7 +209,7 @@ impl Shift {
                 queues.iter().filter(|_| chance.percent(80)).map(|(q, _)| (q.name.clone(), start.utc)).collect();
             let penalty = if chance.percent(70) { 0 } else { rules::small(&mut chance, 2) };
             let place = i32::try_from(chance.between(0, 3)).unwrap();
-            members.push(Member { row, listed: true, queues, penalty, place, wrap_up_until: None });
+            members.push(Member { row, listed: true, queues, penalty, place, wrap_up_until: None, back_at: None });
         }
         let mut shift = Self {
             chance,
@@ -368,10 +370,12 @@ impl Shift {
             Plan::PhoneActs { call, offer, deed } => self.phone_acts(call, offer, deed),
             Plan::SendsOn { call, offer } => self.sends_on(call, offer),
             Plan::RosterChanges => self.roster_changes(),
-            Plan::Written(fact) => self.written(&fact),
+            Plan::Written(at, fact) => self.written(at, &fact),
             Plan::Resumes(extension) => {
+                let now = self.now().utc;
                 let member = self.members.iter_mut().find(|member| member.row.extension == extension).unwrap();
                 member.row.pauses.clear();
+                member.back_at = Some(now);
                 self.tell_roster();
             }
             Plan::OutsideCall(extension) => {

@@ -211,9 +211,14 @@ fn after_two_unanswered_offers_in_a_row_the_member_is_paused_and_told_how_to_res
     assert!(!has(&bench.enters(3), "publish"), "paused at once, before the database knows");
     bench.step(Event::Roster(shared(roster(&["1000"], policy.clone()))));
     assert_eq!(bench.stage(3), Some(Stage::Waiting), "and while it does not");
+    let later = bench.now.utc.checked_add(Duration::from_secs(1)).unwrap();
     let mut back = roster(&["1000"], policy);
-    back.memberships[0].joined_at = bench.now.utc.checked_add(Duration::from_secs(1)).unwrap();
-    assert!(has(&bench.step(Event::Roster(shared(back))), "publish 1000 for 3"), "a log-on ends it");
+    back.memberships[0].back_at = Some(later);
+    let effects = bench.floor.clone().step(Event::Roster(shared(back.clone())), bench.now);
+    let after_resuming: Vec<String> = effects.iter().map(fixture::words).collect();
+    assert!(has(&after_resuming, "publish 1000 for 3"), "to resume ends it, also if the database never had it");
+    (back.memberships[0].joined_at, back.memberships[0].back_at) = (later, None);
+    assert!(has(&bench.step(Event::Roster(shared(back))), "publish 1000 for 3"), "and so does a log-on");
 }
 
 #[test]

@@ -49,6 +49,7 @@ fn membership(queue: u32, agent: u32, penalty: u32) -> Membership {
         penalty,
         place: 0,
         joined_at: Timestamp::UNIX_EPOCH,
+        back_at: None,
         calls_taken: 0,
         wrap_up_until: None,
         kind: MembershipKind::Dynamic,

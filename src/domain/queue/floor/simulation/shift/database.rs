@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use jiff::Timestamp;
+
 use super::{super::rules, Plan, Shift};
 use crate::domain::{
     fact::{CallOutcome, Fact},
@@ -30,6 +32,7 @@ impl Shift {
                         penalty: m.penalty,
                         place: m.place,
                         joined_at: *since,
+                        back_at: m.back_at,
                         wrap_up_until: m.wrap_up_until,
                         ..fixture::member(q.as_str(), m.row.extension.as_str())
                     })
@@ -99,28 +102,31 @@ impl Shift {
 
     /// What an earlier run has recorded is written before anything is read.
     pub(super) fn write_what_waits(&mut self) {
-        let waits = |plan: &Plan| matches!(plan, Plan::Written(Fact::WrapUp { .. }));
+        let waits = |plan: &Plan| matches!(plan, Plan::Written(_, Fact::WrapUp { .. }));
         let due: Vec<_> = self.agenda.iter().filter(|(_, plan)| waits(plan)).map(|(key, _)| *key).collect();
         for key in due {
-            if let Some(Plan::Written(fact)) = self.agenda.remove(&key) {
-                self.write(&fact);
+            if let Some(Plan::Written(at, fact)) = self.agenda.remove(&key) {
+                self.write(at, &fact);
             }
         }
     }
 
     /// The ledger writes. What the service knows already is not announced, and so not read again.
-    pub(super) fn written(&mut self, fact: &Fact) {
-        self.write(fact);
+    pub(super) fn written(&mut self, at: Timestamp, fact: &Fact) {
+        self.write(at, fact);
         if matches!(fact, Fact::AutoPaused { .. }) {
             self.tell_roster();
         }
     }
 
-    fn write(&mut self, fact: &Fact) {
+    fn write(&mut self, at: Timestamp, fact: &Fact) {
         match fact {
             Fact::AutoPaused { extension, queue, .. } => {
-                let since = self.now().utc;
                 let member = self.members.iter_mut().find(|member| member.row.extension == *extension).unwrap();
+                if member.queues.get(queue).copied().max(member.back_at) > Some(at) {
+                    return self.witness.tally.count("pauses of ours that came too late");
+                }
+                let since = at;
                 let (queue, kind) = (Some(queue.clone()), roster::PauseKind::Auto);
                 member.row.pauses.push(roster::Pause { queue, kind, reason: String::new(), since });
                 let after = self.chance.between(1, 20_000);

@@ -171,8 +171,17 @@ impl Shift {
                     self.witness.offer_ends(&self.world.servers[self.world.server_of[call]].id, *why);
                 }
                 if matches!(fact, Fact::AutoPaused { .. } | Fact::WrapUp { .. }) {
-                    let after = self.chance.between(0, 500);
-                    self.later(after, Plan::Written(fact.clone()));
+                    let mut longest = 500;
+                    if let Fact::AutoPaused { extension, .. } = fact
+                        && self.chance.percent(30)
+                    {
+                        // The ledger cannot reach the database for a while, and the member resumes from elsewhere.
+                        longest = 30_000;
+                        let after = self.chance.between(1, longest);
+                        self.later(after, Plan::Resumes(extension.clone()));
+                    }
+                    let after = self.chance.between(0, longest);
+                    self.later(after, Plan::Written(self.now().utc, fact.clone()));
                 }
                 self.write_callback(fact);
                 self.write_call(fact);

@@ -270,6 +270,8 @@ impl Witness {
         assert!(floor.callers.is_empty(), "callers are left: {:?}", floor.callers);
         assert!(floor.lines.values().all(|line| line.length() == 0), "lines are left");
         assert!(floor.agents.values().all(|agent| agent.work == Work::Free), "members are left: {:?}", floor.agents);
+        let known = |agent: &Agent| agent.auto_pauses.is_empty();
+        assert!(floor.agents.values().all(known), "pauses are left that nobody else knows: {:?}", floor.agents);
         assert!(self.items.is_empty(), "pops are left: {:?}", self.items);
         assert!(self.open.is_empty(), "offers are left: {:?}", self.open);
     }
