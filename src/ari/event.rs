@@ -23,8 +23,8 @@ pub enum Event {
     StasisStart {
         /// Which.
         channel: Channel,
-        /// The id of the channel whose place in a bridge it takes, when a phone transfers.
-        replaces: Option<String>,
+        /// The channel whose place it takes, when a phone transfers.
+        replaces: Option<Box<Channel>>,
     },
     /// A key was pressed on a channel.
     ChannelDtmfReceived {
@@ -76,9 +76,7 @@ impl Event {
     /// The event, if it is one of those somebody acts on.
     pub(super) fn from_wire(any: AnyEvent) -> Option<Self> {
         Some(match any.kind.as_str() {
-            "StasisStart" => {
-                Self::StasisStart { channel: any.channel, replaces: any.replace_channel.map(|channel| channel.id) }
-            }
+            "StasisStart" => Self::StasisStart { channel: any.channel, replaces: any.replace_channel.map(Box::new) },
             "ChannelDtmfReceived" => {
                 Self::ChannelDtmfReceived { channel: any.channel, digit: any.digit.chars().next(), at: any.timestamp }
             }

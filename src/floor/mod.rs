@@ -148,6 +148,7 @@ pub fn spawn(outlets: Outlets) -> Handle {
         agent_hears: HashMap::new(),
         stands_in: HashMap::new(),
         handing_over: HashMap::new(),
+        made: HashSet::new(),
         replies: FuturesUnordered::new(),
         desk: outlets.desk,
         callbacks: outlets.ledger.callbacks(),
@@ -196,6 +197,8 @@ struct Service {
     stands_in: HashMap<(CallId, OfferNo), (ServerId, ChannelId)>,
     /// Legs in whose place Asterisk has put another channel, and it is not known yet whom that leads to.
     handing_over: HashMap<(CallId, OfferNo), (ServerId, ChannelId)>,
+    /// Callers' channels that Asterisk has made when a phone handed a call over: they have not come through the dialplan.
+    made: HashSet<(ServerId, ChannelId)>,
     replies: Replies,
     desk: desk::Handle,
     ledger: ledger::Handle,
@@ -362,7 +365,7 @@ impl Service {
         }
     }
 
-    fn channel_came(&mut self, server: &ServerId, channel: &ari::wire::Channel, replaces: Option<&str>) {
+    fn channel_came(&mut self, server: &ServerId, channel: &ari::wire::Channel, replaces: Option<&ari::wire::Channel>) {
         let id = ChannelId::new(&channel.id);
         if let Some((call, attempt)) = parse_back_channel(&id) {
             return self.back_answered(server, id, call, attempt);
@@ -372,20 +375,13 @@ impl Service {
             self.leg_names.insert((call, offer), channel.name.clone());
             return self.step(Event::LegAnswered { server: server.clone(), call, offer });
         }
-        match replaces.map(|replaced| self.leg_of(server, &ChannelId::new(replaced))) {
-            Some(Some(leg)) if transfers::is_of_transfer(channel) => {
+        let leg = replaces.and_then(|replaced| self.leg_of(server, &ChannelId::new(&replaced.id)));
+        match replaces.map(|replaced| (replaced, leg)) {
+            Some((_, Some(leg))) if transfers::is_of_transfer(channel) => {
                 self.sent_on(server, leg, &id, channel.dialplan.exten.clone());
             }
-            Some(Some(leg)) => self.replaced(server, leg, channel),
-            // Not a member's leg but the caller's: their own phone has transferred, and what stands in its place is not wanted.
-            Some(None) => {
-                self.hang_up(server, &id);
-                let caller = (server.clone(), ChannelId::new(replaces.unwrap_or_default()));
-                if let Some(call) = self.callers.get(&caller).copied() {
-                    tracing::info!(call.id = %call, "the caller's phone wants to transfer, which callers may not");
-                    self.step(Event::CallerParted { call });
-                }
-            }
+            Some((_, Some(leg))) => self.replaced(server, leg, channel),
+            Some((caller, None)) => self.caller_replaced(server, channel, caller),
             // The other half waits until the first one is hung up.
             None if transfers::is_of_transfer(channel) => {}
             None => self.caller_came(server, channel),
@@ -424,7 +420,8 @@ impl Service {
             self.step(Event::LegGone { call, offer, end });
         } else if let Some((call, attempt)) = parse_back_channel(&id) {
             self.back_gone(server, id, (call, attempt), cause);
-        } else if let Some(call) = self.callers.remove(&(server.clone(), id)) {
+        } else if let Some(call) = self.callers.remove(&(server.clone(), id.clone())) {
+            self.made.remove(&(server.clone(), id));
             self.saying.remove(&call);
             self.step(Event::CallerGone { call });
         }

@@ -84,6 +84,7 @@ impl Service {
             Effect::RecordTalk { call, server } => self.record_talk(call, &server),
             Effect::GiveBack { call, server, channel, outcome, to } => {
                 self.callers.remove(&(server.clone(), channel.clone()));
+                let is_made = self.made.remove(&(server.clone(), channel.clone()));
                 self.end_regret(call);
                 let said = self.saying.remove(&call).unwrap_or_default();
                 let Some(ari) = self.servers.get(&server) else { return };
@@ -96,9 +97,10 @@ impl Service {
                     drop(ari.send(Request::set_variable(&channel, OVERFLOW, to.as_str())));
                 }
                 // Who was called back has not come through a queue of the dialplan's, and would go on where they were dialled.
-                drop(ari.send(match parse_back_channel(&channel) {
-                    Some(_) => Request::go_on_in(&channel, CALLED_BACK),
-                    None => Request::go_on(&channel),
+                drop(ari.send(if is_made || parse_back_channel(&channel).is_some() {
+                    Request::go_on_in(&channel, CALLED_BACK)
+                } else {
+                    Request::go_on(&channel)
                 }));
             }
             Effect::Moved { call, server, channel, queue } => {

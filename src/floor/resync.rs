@@ -46,6 +46,8 @@ pub(super) struct Snapshot {
     bound: Option<u64>,
     /// Legs of callers who are called back and have not answered: call and try.
     backs: Vec<(CallId, u32)>,
+    /// Callers' channels that Asterisk has made when a phone handed a call over.
+    made: Vec<ChannelId>,
     /// Halves of channels that a phone's own transfer has made: id, and the number that was dialled.
     of_transfers: Vec<(ChannelId, String)>,
 }
@@ -93,6 +95,7 @@ pub(super) async fn take(ari: &Ari) -> Result<Snapshot, Error> {
     let mut legs = Vec::new();
     let mut backs = Vec::new();
     let mut of_transfers = Vec::new();
+    let mut made = Vec::new();
     for channel in &channels {
         let id = ChannelId::new(&channel.id);
         if let Some((call, offer)) = parse_leg_channel(&id) {
@@ -110,7 +113,9 @@ pub(super) async fn take(ari: &Ari) -> Result<Snapshot, Error> {
         } else if channel.is_in(ari.app()) {
             if transfers::may_stand_in(channel) {
                 let mark = text(transfers::ask(ari, &id)).await?;
-                if let Some((call, offer)) = transfers::leg_for(ari, channel, &mark, &bridges) {
+                if transfers::is_for_caller(&mark) {
+                    made.push(id.clone());
+                } else if let Some((call, offer)) = transfers::leg_for(ari, channel, &mark, &bridges) {
                     let extension = ari.send(Request::variable(&id, EXTENSION));
                     legs.push((id, call, offer, Answered::Yes, channel.name.clone(), extension));
                     continue;
@@ -159,6 +164,7 @@ pub(super) async fn take(ari: &Ari) -> Result<Snapshot, Error> {
         legs: known_legs,
         bound,
         backs,
+        made,
         of_transfers,
     })
 }
@@ -328,6 +334,8 @@ impl Service {
     /// Callers, answers and talks that we do not know of yet.
     fn tell_of_the_found(&mut self, server: &ServerId, snapshot: &Snapshot) {
         self.stands_in.retain(|_, (of, channel)| of != server || snapshot.channels.contains(channel));
+        self.made.retain(|(of, _)| of != server);
+        self.made.extend(snapshot.made.iter().map(|channel| (server.clone(), channel.clone())));
         for leg in snapshot.legs.iter().filter(|leg| leg.channel != leg_channel(leg.call, leg.offer)) {
             self.stands_in.insert((leg.call, leg.offer), (server.clone(), leg.channel.clone()));
         }

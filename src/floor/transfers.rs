@@ -12,15 +12,20 @@ use crate::{
     ari::{Answer, Ari, Request, wire},
     domain::{
         fact::Hold,
-        id::{BridgeId, CallId, ChannelId, OfferNo, ServerId},
+        id::{BridgeId, CallId, ChannelId, Interface, OfferNo, ServerId},
         queue::{
-            caller::{leg_channel, parse_call_bridge, parse_leg_channel},
+            caller::{Caller, leg_channel, parse_call_bridge, parse_leg_channel},
             effect::{Event, LegEnd},
             keys::is_told_again,
             transfer::TransferMeans,
         },
     },
-    floor::{Input, Service, bounds::LEG, listen::EXTENSION, perform::ANSWERED},
+    floor::{
+        Input, Service,
+        bounds::LEG,
+        listen::{EXTENSION, marks},
+        perform::ANSWERED,
+    },
 };
 
 /// How Asterisk writes when an event was.
@@ -45,6 +50,14 @@ const ATTENDED: &str = "_attended";
 const UNKNOWN_OFFER: OfferNo = OfferNo(1 << 30);
 /// Variable of a channel that stands in the place of a member's leg: the id that the leg would have.
 const STANDS_IN: &str = "USHER_STANDS_IN_FOR";
+
+/// What that variable says of one that stands in a caller's place.
+const FOR_CALLER: &str = "caller";
+
+/// Whether a mark says that the channel stands in a caller's place.
+pub(super) fn is_for_caller(mark: &str) -> bool {
+    mark == FOR_CALLER
+}
 
 /// Whether the channel may stand in the place of a member's leg: it is to be asked.
 pub(super) fn may_stand_in(channel: &wire::Channel) -> bool {
@@ -120,6 +133,42 @@ impl Service {
         });
     }
 
+    /// A phone has handed over the call of a caller of ours, and this channel stands in their place. Who waits may have been anybody,
+    /// such as an agent's second line that has asked for the queue on behalf of their customer. In a talk it was an agent's phone,
+    /// which gives its own customer to the colleague whom it got through the queue: callers transfer nobody.
+    pub(super) fn caller_replaced(&mut self, server: &ServerId, channel: &wire::Channel, replaced: &wire::Channel) {
+        let (id, old) = (ChannelId::new(&channel.id), ChannelId::new(&replaced.id));
+        let phone = Interface::new(replaced.name.rsplit_once('-').map_or(replaced.name.as_str(), |(phone, _)| phone));
+        let call = self.callers.get(&(server.clone(), old.clone())).copied();
+        let caller = call.and_then(|call| self.floor.callers().get(&call)).filter(|caller| caller.callback.is_none());
+        let is_allowed = |caller: &&Caller| caller.taken().is_none() || self.known.borrow().is_of_agent(&phone);
+        let (Some(caller), Some(ari)) = (caller.filter(is_allowed), self.servers.get(server)) else {
+            self.hang_up(server, &id);
+            if let Some(call) = call {
+                tracing::info!(call.id = %call, "the caller's phone wants to transfer, which callers may not");
+                self.step(Event::CallerParted { call });
+            }
+            return;
+        };
+        let call = caller.arrival.call;
+        // When the phone hangs up, the talk goes on.
+        drop(ari.send(Request::set_variable(&old, LEG, "")));
+        drop(ari.send(Request::set_variable(&id, STANDS_IN, FOR_CALLER)));
+        for (name, value) in marks(caller).as_object().into_iter().flatten() {
+            drop(ari.send(Request::set_variable(&id, name, value.as_str().unwrap_or_default())));
+        }
+        if let Some(member) = caller.taken() {
+            drop(ari.send(Request::set_variable(&id, ANSWERED, &format!("{call} {}", member.extension))));
+        }
+        tracing::info!(call.id = %call, phone = %phone, "a phone has handed its place in the queue over");
+        self.hush(call);
+        self.callers.remove(&(server.clone(), old));
+        self.callers.insert((server.clone(), id.clone()), call);
+        self.made.insert((server.clone(), id.clone()));
+        self.step(Event::CallerReplaced { call, channel: id });
+        self.put_off(call);
+    }
+
     /// Whom the channel leads to is known, or will not be.
     pub(super) fn named(&mut self, server: &ServerId, leg: (CallId, OfferNo), channel: &wire::Channel) {
         if self.handing_over.remove(&leg).is_some() {
@@ -143,7 +192,11 @@ impl Service {
     /// the place of the member's leg.
     pub(super) fn handed_over(&mut self, server: &ServerId, (call, offer): (CallId, OfferNo), channel: &wire::Channel) {
         let id = ChannelId::new(&channel.id);
-        self.step(Event::HandedOver { call, offer, to: channel.caller.number.clone() });
+        let agent = self.floor.callers().get(&call).and_then(|caller| caller.offers.get(&offer)).map(|o| &o.extension);
+        // An agent who has asked for a queue on a second line: what stands here now leads to that line's place.
+        let to =
+            Some(channel.caller.number.clone()).filter(|number| agent.is_none_or(|agent| agent.as_str() != number));
+        self.step(Event::HandedOver { call, offer, to: to.unwrap_or_default() });
         let new = self.floor.callers().get(&call).and_then(|caller| caller.taken().cloned());
         match (new.filter(|new| new.number != offer), self.servers.get(server)) {
             (Some(new), Some(ari)) => {

@@ -17,6 +17,7 @@ mod fence;
 mod first_call;
 mod floor;
 mod gaps;
+mod handover;
 mod kills;
 mod links;
 mod load;

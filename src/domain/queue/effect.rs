@@ -209,6 +209,14 @@ pub enum Event {
         /// Of this call.
         call: CallId,
     },
+    /// Another channel stands in the caller's place: a phone has handed their call over, such as an agent's that has asked for the
+    /// queue on behalf of a customer.
+    CallerReplaced {
+        /// Of this call.
+        call: CallId,
+        /// The caller's leg from now on.
+        channel: ChannelId,
+    },
     /// A member has pressed a key.
     KeyPressed {
         /// In this call,

@@ -182,6 +182,7 @@ impl Floor {
             Event::TransferAsked { call, offer, to, how } => {
                 self.transfer_asked((call, offer), &to, how, now, &mut out);
             }
+            Event::CallerReplaced { call, channel } => self.caller_replaced(call, channel, &mut out),
             Event::CallerParted { call } => self.caller_parted(call, &mut out),
             Event::HandedOver { call, offer, to } => self.handed_over((call, offer), &to, now, &mut out),
             Event::KeyPressed { call, offer, key } => self.key_pressed((call, offer), key, now, &mut out),

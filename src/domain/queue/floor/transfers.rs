@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::domain::{
     fact::{Fact, Hold, OfferEnd},
-    id::{CallId, Extension, OfferNo, QueueName},
+    id::{CallId, ChannelId, Extension, OfferNo, QueueName},
     now::Now,
     pop::PopState,
     queue::{
@@ -178,6 +178,18 @@ impl Floor {
         let talks = |caller: &&Caller| caller.stage == Stage::Talking && caller.consulted().is_none();
         let member = self.callers.get(&call).filter(talks).and_then(Caller::taken);
         out.extend(member.map(|offer| Effect::JoinAgain { call, offer: offer.number }));
+    }
+
+    /// Another channel stands in the caller's place. It has heard nothing yet; in a talk Asterisk has put it into the bridge itself.
+    pub(super) fn caller_replaced(&mut self, call: CallId, channel: ChannelId, out: &mut Vec<Effect>) {
+        let Some(caller) = self.callers.get_mut(&call).filter(|caller| caller.callback.is_none()) else { return };
+        caller.arrival.channel = channel;
+        out.extend(match (caller.consulted(), caller.taken()) {
+            (Some(_), _) => Some(Effect::Hold { call }),
+            (None, Some(_)) if caller.stage == Stage::Talking => None,
+            (None, Some(offer)) => Some(Effect::JoinAgain { call, offer: offer.number }),
+            (None, None) => Some(Effect::Music { call }),
+        });
     }
 
     // ---- keys and hold ---------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::{
-    id::{Extension, QueueName},
+    id::{Extension, Interface, QueueName},
     queue::roster::{Agent, Membership, Queue, Roster, RosterChange},
 };
 
@@ -114,6 +114,11 @@ impl Register {
     /// That agent.
     pub fn agent(&self, extension: &Extension) -> Option<&Agent> {
         self.agents.get(extension)
+    }
+
+    /// Whether the phone is an agent's.
+    pub fn is_of_agent(&self, phone: &Interface) -> bool {
+        self.agents.values().any(|agent| agent.interface.is_same_phone(phone))
     }
 
     /// That queue.

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::Bench;
 use crate::domain::{
     fact::Hold,
-    id::{Extension, Interface, OfferNo, ServerId},
+    id::{ChannelId, Extension, Interface, OfferNo, ServerId},
     pop::PopOutcome,
     queue::{
         caller::Stage,
@@ -96,6 +96,7 @@ fn events(bench: &Bench) -> Vec<Event> {
             events.push(Event::HoldChanged { call, offer, hold });
         }
         events.push(Event::CallerParted { call });
+        events.push(Event::CallerReplaced { call, channel: ChannelId::new("another") });
         for to in ["1000", "3000", "00123", ""] {
             events.push(Event::HandedOver { call, offer, to: to.into() });
         }

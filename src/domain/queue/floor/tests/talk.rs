@@ -135,6 +135,24 @@ fn a_recording_that_nothing_was_heard_of_before_the_link_fell_is_asked_for_again
 }
 
 #[test]
+fn who_stands_in_a_callers_place_has_their_place_their_offer_and_their_talk() {
+    let mut bench = Bench::with(&["1000"]);
+    let replaced = |channel: &str| Event::CallerReplaced { call: call(1), channel: ChannelId::new(channel) };
+    bench.rings(1);
+    bench.enters(2);
+    assert_eq!(bench.step(replaced("second")), ["music 1"]);
+    assert_eq!(bench.stage(1), Some(Stage::Offered), "and the phone rings on");
+    bench.answers(1, 1);
+    assert_eq!(bench.step(replaced("third")), ["join 1 of 1 again"]);
+    bench.joined(1, 1);
+    assert_eq!(bench.step(replaced("fourth")), [] as [&str; 0], "is in the bridge already");
+    assert_eq!(bench.floor.callers()[&call(1)].arrival.channel, ChannelId::new("fourth"));
+    assert_eq!(bench.stage(2), Some(Stage::Waiting));
+    bench.hangs_up(1);
+    assert_eq!(bench.step(replaced("fifth")), [] as [&str; 0]);
+}
+
+#[test]
 fn a_caller_whose_own_phone_transfers_is_joined_again_and_only_in_a_talk() {
     let mut bench = Bench::with(&["1000"]);
     let parted = Event::CallerParted { call: call(1) };

@@ -91,6 +91,7 @@ impl Shift {
             | Event::Joined { .. }
             | Event::Connected { .. }
             | Event::CallerParted { .. }
+            | Event::CallerReplaced { .. }
             | Event::KeyPressed { .. }
             | Event::HoldChanged { .. }
             | Event::Said { .. }
