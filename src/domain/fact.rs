@@ -346,7 +346,7 @@ impl OfferEnd {
 pub enum CallOutcome {
     /// Answered, talked, over.
     Completed,
-    /// The caller hung up while waiting.
+    /// The caller hung up while waiting, and had talked with nobody.
     Abandoned,
     /// The queue timeout was over: sent to the fallback.
     TimedOut,

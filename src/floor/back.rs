@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Context of the dialplan that calls a customer: by a number of the site's own phones, or by its trunk.
-const CONTEXT: &str = "usher-callback";
+pub(super) const CONTEXT: &str = "usher-callback";
 /// What a caller hears who will be called back,
 const PROMISE: &str = "usher/call_back";
 /// or who cannot be.

@@ -20,7 +20,7 @@ use crate::{
         },
     },
     floor::{
-        Service,
+        Service, back,
         bounds::{SILENCE, parse_silence},
         device_of,
         listen::{EXTENSION, Found, Reading, SINCE},
@@ -123,7 +123,8 @@ pub(super) async fn take(ari: &Ari) -> Result<Snapshot, Error> {
             }
             let marks = [ANSWERED, RETURNS_TO, SINCE].map(|mark| ari.send(Request::variable(&id, mark)));
             reading.push((channel, Reading::start(ari, &id), marks));
-        } else {
+        } else if channel.dialplan.context == back::CONTEXT {
+            // Elsewhere in the dialplan it was answered, and the service has given it back, or its agent's phone has sent it on.
             backs.extend(parse_back_channel(&id));
         }
     }

@@ -11,7 +11,10 @@ use usher_rig::{
 };
 
 use crate::{
-    aid::{RECONNECTED, SOON, answers, enter, house, in_the_queue, log_says, log_says_times, story, talk, times},
+    aid::{
+        RECONNECTED, SOON, answers, enter, house, in_the_queue, log_says, log_says_times, ready_says, story, talk,
+        times,
+    },
     steps::{Crm, command, key_in, value, wait_for_value},
 };
 
@@ -561,4 +564,37 @@ async fn a_customer_who_was_called_back_and_sent_on_when_the_service_stops_is_se
     leg.hung_up(SOON).await.unwrap();
     rig.pbx.wait_until_empty(SOON).await.unwrap();
     assert_eq!(rig.phones.phone(CUSTOMER).unwrap().invites().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_customer_who_was_called_back_and_is_with_the_dialplan_is_let_be_by_a_service_that_comes_back() {
+    let rig = calls_back("cbletbe", &["1000"]).proxies().start().await.unwrap();
+    let (member, customer) = (rig.phones.phone("1000").unwrap(), rig.phones.phone(CUSTOMER).unwrap());
+    let colleague = rig.phones.phone("2000").unwrap();
+    let other = keep_busy(&rig, member).await;
+    customer_asks(&rig).await;
+    answers(customer);
+    answers(colleague);
+    other.hang_up().await.unwrap();
+    let leg = member.rung(2, SOON).await.unwrap();
+    let called = customer.rung(1, SOON).await.unwrap();
+    called.answered(SOON).await.unwrap();
+    talk(&called, &leg).await;
+    rig.usher().unwrap().kill().await.unwrap();
+    leg.transfer("2000", None).await.unwrap();
+    leg.hang_up().await.unwrap();
+    let second = colleague.rung(1, SOON).await.unwrap();
+    second.answered(SOON).await.unwrap();
+    talk(&called, &second).await;
+    rig.usher().unwrap().start_again().await.unwrap();
+    ready_says(&rig, 200, RECONNECTED).await;
+    talk(&called, &second).await;
+    // Nor when the link falls and comes back.
+    rig.proxies.as_ref().unwrap().ari.cut();
+    log_says_times(&rig, "in step with Asterisk", 3).await;
+    talk(&called, &second).await;
+    called.hang_up().await.unwrap();
+    second.hung_up(SOON).await.unwrap();
+    no_channel_is_left(&rig).await;
+    assert_eq!((customer.invites().len(), member.rings_so_far()), (1, 2), "called once, and the member not rung again");
 }

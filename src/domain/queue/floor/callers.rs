@@ -292,9 +292,11 @@ impl Floor {
         if caller.callback.is_some() {
             return self.left(call, now, out);
         }
+        // Who has talked, and hangs up while they are being sent on, is not counted a second time.
+        let outcome = if caller.is_answered { CallOutcome::Completed } else { CallOutcome::Abandoned };
         self.drop_transfer(call);
         self.end_offers(call, OfferEnd::CallerGone, now, out);
-        self.remove(call, None, CallOutcome::Abandoned, out);
+        self.remove(call, None, outcome, out);
     }
 
     /// Ends a caller's wait in their queue: they go where its policy says, if they can, and else on in the dialplan.

@@ -202,7 +202,9 @@ impl Witness {
                 let member = open.first().filter(|extension| extension.number_outside().is_none());
                 assert!(unseen || member == extension.as_ref(), "the offer of a call that ended");
                 assert!(open.len() < 2, "offers that never end");
-                assert_eq!(*outcome == CallOutcome::Completed, !open.is_empty() || extension.is_some());
+                let talks = !open.is_empty() || extension.is_some();
+                assert!(!talks || *outcome == CallOutcome::Completed, "a talk that ended as {outcome:?}");
+                assert!(*outcome != CallOutcome::Completed || talks || self.talked.contains(call), "no talk");
             }
         }
     }
