@@ -5,6 +5,7 @@
 mod aid;
 mod alone;
 mod ari_contract;
+mod cable;
 mod callback;
 mod caller;
 mod commands;
