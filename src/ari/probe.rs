@@ -17,7 +17,7 @@ use crate::{
 
 /// Modules without which the dialplan or the floor does not work, and what each is for. Others in `asterisk-conf/modules.conf`
 /// have a substitute, or a site may do without them.
-const NEEDED: [(&str, &str); 41] = [
+const NEEDED: [(&str, &str); 42] = [
     ("app_stasis.so", "Stasis()"),
     ("res_ari.so", "ARI"),
     ("res_ari_asterisk.so", "what this check asks for, and where FastAGI is"),
@@ -47,6 +47,7 @@ const NEEDED: [(&str, &str); 41] = [
     ("func_callerid.so", "CALLERID()"),
     ("func_channel.so", "CHANNEL(), by which members log on"),
     ("func_cut.so", "CUT()"),
+    ("func_export.so", "callers whose member hangs up while the service is away"),
     ("func_global.so", "GLOBAL(), the keys of the menu"),
     ("func_logic.so", "IF()"),
     ("func_strings.so", "callers whose number or name holds line ends"),

@@ -7,6 +7,10 @@
 //! * So has one who hears music while their agent asks somebody else, and so has whom the agent asks.
 //! * A talk has none. When its caller hangs up, the dialplan ends the member's leg (its extension `h`), whose name it knows from
 //!   a variable; a caller who was called back runs the dialplan on the other half of their channel, which reads it there.
+//! * When the member hangs up, what Asterisk runs at the end of their leg (context `usher-left`) gives the caller a short bound.
+//!   A service that lives has ended the call or gone on with the caller long before that is over. It does so in this order:
+//!   first it says that the talk with that leg is over ([`TALK`]), then it sets or takes off the bound. The dialplan looks,
+//!   sets, and looks again: so whichever comes first, the service has the last word.
 //!
 //! Between the order to take a bound off and the order to join lie microseconds. If the service dies right there, the two
 //! hear nothing and have no bound: when the caller hangs up the leg goes as well.
@@ -16,7 +20,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::{
-    ari::Request,
+    ari::{Ari, Request},
     domain::{
         id::{CallId, ChannelId, OfferNo, ServerId},
         queue::{
@@ -38,6 +42,17 @@ pub(super) const SILENCE: &str = "USHER_SILENCE_SECONDS";
 const ABSOLUTE: &str = "TIMEOUT(absolute)";
 /// Channel variable of a caller: the name of the member's channel that ends with them.
 pub(super) const LEG: &str = "USHER_LEG";
+/// Channel variable of a caller and of whoever they talk with: the id of the member's leg, as [`leg_channel`] has it. Empty: the caller
+/// talks with nobody. Where the two differ, the end of the leg says nothing of the caller.
+pub(super) const TALK: &str = "USHER_TALK";
+/// Channel variable of a member's leg: the id of the caller's channel.
+const CALLER: &str = "USHER_CALLER";
+/// Function of the dialplan that has Asterisk run something when a channel ends,
+const AT_THE_END: &str = "CHANNEL(hangup_handler_push)";
+/// and what it runs when a member's leg does,
+const LEFT: &str = "usher-left,s,1";
+/// or our half of the leg of a caller who was called back, which runs no dialplan that would have the extension `T`.
+const BACK_LEFT: &str = "usher-back-left,s,1";
 /// How often the heart beats. At each beat some of the waiting have their bound put off, so that it never takes long.
 pub(super) const BEAT: Duration = Duration::from_secs(1);
 /// How often a bound is put off until it is over.
@@ -98,7 +113,7 @@ impl Service {
 
     /// What a member's leg is born with.
     pub(super) fn variables_of_leg(&self, ring: &Ring) -> Value {
-        let mut variables = json!({ EXTENSION: ring.extension.as_str(), CONTEXT_VARIABLE: CONTEXT });
+        let mut variables = json!({ EXTENSION: ring.extension.as_str(), CONTEXT_VARIABLE: CONTEXT, AT_THE_END: LEFT });
         if let (Some(bound), Some(all)) = (self.bounds.get(&ring.server), variables.as_object_mut()) {
             // Whoever answers in the last moment has as long as a caller who waits.
             let seconds = ring.ring_time.as_secs() + RING_SLACK + bound;
@@ -109,7 +124,9 @@ impl Service {
 
     /// What the leg of a caller who is called back is born with, beside the marks.
     pub(super) fn bound_of_back(&self, back: &CallBack, variables: &mut Value) {
-        if let (Some(bound), Some(all)) = (self.bounds.get(&back.server), variables.as_object_mut()) {
+        let Some(all) = variables.as_object_mut() else { return };
+        all.insert(AT_THE_END.to_owned(), json!(BACK_LEFT));
+        if let Some(bound) = self.bounds.get(&back.server) {
             let seconds = back.ring_time.as_secs() + RING_SLACK + bound;
             all.insert(ABSOLUTE.to_owned(), json!(seconds.to_string()));
         }
@@ -129,10 +146,35 @@ impl Service {
         if let Some(name) = self.leg_names.get(&(call, offer)) {
             drop(ari.send(Request::set_variable(&caller.arrival.channel, LEG, name)));
         }
+        self.tell_of_talk(ari, caller, offer);
         if self.bounds.contains_key(server) {
             drop(ari.send(Request::set_variable(&self.channel_of(call, offer), ABSOLUTE, "0")));
-            drop(ari.send(Request::set_variable(&caller.arrival.channel, ABSOLUTE, "0")));
         }
+        drop(ari.send(Request::set_variable(&caller.arrival.channel, ABSOLUTE, "0")));
+    }
+
+    /// Lets the dialplan know who talks with whom, for when one of the two hangs up on a service that is away.
+    fn tell_of_talk(&self, ari: &Ari, caller: &Caller, offer: OfferNo) {
+        let (channel, leg) = (&caller.arrival.channel, self.channel_of(caller.arrival.call, offer));
+        let talk = leg_channel(caller.arrival.call, offer);
+        drop(ari.send(Request::set_variable(&leg, CALLER, channel.as_str())));
+        drop(ari.send(Request::set_variable(channel, TALK, talk.as_str())));
+        drop(ari.send(Request::set_variable(&leg, TALK, talk.as_str())));
+    }
+
+    /// Another channel stands in the place of the member's leg, whose end has perhaps given the caller a bound by now.
+    pub(super) fn talks_on(&self, ari: &Ari, caller: &Caller, offer: OfferNo) {
+        drop(ari.send(Request::set_variable(&self.channel_of(caller.arrival.call, offer), AT_THE_END, LEFT)));
+        self.tell_of_talk(ari, caller, offer);
+        drop(ari.send(Request::set_variable(&caller.arrival.channel, ABSOLUTE, "0")));
+    }
+
+    /// The caller talks with nobody any more, and waits: what the end of the member's leg may have set is replaced.
+    pub(super) fn talks_no_more(&self, ari: &Ari, caller: &Caller) {
+        let (server, channel) = (&caller.arrival.server, &caller.arrival.channel);
+        let bound = self.bounds.get(server).copied().unwrap_or_default();
+        drop(ari.send(Request::set_variable(channel, TALK, "")));
+        drop(ari.send(Request::set_variable(channel, ABSOLUTE, &bound.to_string())));
     }
 }
 

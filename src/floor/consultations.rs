@@ -23,6 +23,10 @@ const BACK: &str = "usher/back_with_caller";
 
 impl Service {
     pub(super) fn hold(&mut self, call: CallId) {
+        let Some(caller) = self.floor.callers().get(&call) else { return };
+        if let Some(ari) = self.servers.get(&caller.arrival.server) {
+            self.talks_no_more(ari, caller);
+        }
         self.put_off(call);
         let Some(caller) = self.floor.callers().get(&call) else { return };
         let class = self.floor.queue(&caller.arrival.queue).map_or("default", |queue| queue.moh_class.as_str());

@@ -172,6 +172,7 @@ impl Service {
         let Some(ari) = self.servers.get(&caller.arrival.server) else { return };
         let music = Request::start_music(&caller.arrival.channel, class);
         if caller.may_be_bridged() {
+            self.talks_no_more(ari, caller);
             // They may have been put into the bridge for a member who was gone.
             drop(ari.send(Request::leave(&call_bridge(call), &caller.arrival.channel)));
             drop(ari.send(Request::set_variable(&caller.arrival.channel, ANSWERED, "")));

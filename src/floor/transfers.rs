@@ -209,6 +209,9 @@ impl Service {
                 }
                 self.leg_names.insert((call, new.number), channel.name.clone());
                 self.stands_in.insert((call, new.number), (server.clone(), id));
+                if let (Some(ari), Some(caller)) = (self.servers.get(server), self.floor.callers().get(&call)) {
+                    self.talks_on(ari, caller, new.number);
+                }
             }
             // They were not talking yet: the phone is out of the bridge, and whom it called is let go.
             (_, _) => {

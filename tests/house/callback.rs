@@ -19,13 +19,13 @@ use crate::{
 };
 
 /// The customer: a phone of the house as well, so that it can be called without a trunk.
-const CUSTOMER: &str = "3000";
+pub const CUSTOMER: &str = "3000";
 
 /// How long the customer's phone rings where the member is to hear that they are called.
 const HEARS: Duration = Duration::from_secs(6);
 
 /// A house whose callers press star; the second try follows after 2 s.
-fn calls_back(name: &str, members: &[&str]) -> Builder {
+pub fn calls_back(name: &str, members: &[&str]) -> Builder {
     house(name).logged_on(members).sql(&times(30, 600)).sql(
         "UPDATE queues SET callback_key = '*', callback_retry_seconds = 2, callback_ring_seconds = 30, callback_tries = 3",
     )
@@ -41,7 +41,7 @@ async fn customer_enters(rig: &Rig) -> Leg {
 }
 
 /// The customer asks to be called back, is told so and hung up.
-async fn customer_asks(rig: &Rig) {
+pub async fn customer_asks(rig: &Rig) {
     let caller = customer_enters(rig).await;
     caller.press("*").await.unwrap();
     caller.wait_for_prompt(&rig.pbx.prompts("en").unwrap(), "call_back", SOON).await.unwrap();
@@ -49,7 +49,7 @@ async fn customer_asks(rig: &Rig) {
 }
 
 /// The member is kept busy by another caller.
-async fn keep_busy(rig: &Rig, member: &Phone) -> Leg {
+pub async fn keep_busy(rig: &Rig, member: &Phone) -> Leg {
     answers(member);
     let before = member.rings_so_far();
     member.set_ears(Ears::Closed);

@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
 mod aid;
+mod alone;
 mod ari_contract;
+mod cable;
 mod callback;
 mod caller;
 mod commands;

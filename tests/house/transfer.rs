@@ -16,9 +16,9 @@ use crate::{
     steps::{Crm, sql, wait_for_value},
 };
 
-/// Two agents in `support`, and one who serves nobody.
+/// Two agents in `support`, and one who serves nobody. Whoever is sent on waits for longer than a caller is ever left alone here.
 fn floor(name: &str) -> Builder {
-    house(name).logged_on(&["1000"]).sql(&times(15, 60))
+    house(name).global("USHER_ALONE_SECONDS=1").logged_on(&["1000"]).sql(&times(15, 60))
 }
 
 /// A caller who talks with 1000.

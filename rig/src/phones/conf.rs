@@ -29,6 +29,9 @@ const MODULES: &str = "pbx_config app_stasis res_pjproject res_sorcery_config re
     res_ari_channels res_ari_device_states res_ari_endpoints res_ari_events res_ari_playbacks res_ari_recordings \
     res_ari_sounds func_callerid func_channel res_pjsip_refer res_musiconhold";
 
+/// The phone that is old: it knows no session timers (RFC 4028).
+const OLD: &str = "3000";
+
 pub(super) fn write(etc: &Path, at: &Places<'_>) -> Result<()> {
     let modules: String = MODULES.split_whitespace().map(|module| format!("load => {module}.so\n")).collect();
     fs::write(etc.join("modules.conf"), format!("[modules]\nautoload=no\n{modules}"))?;
@@ -59,11 +62,13 @@ pub(super) fn write(etc: &Path, at: &Places<'_>) -> Result<()> {
 fn pjsip(at: &Places<'_>) -> String {
     let common = "disallow=all\nallow=ulaw\nmoh_passthrough=yes\ndirect_media=no\ndtmf_mode=rfc4733\nrtp_symmetric=yes\nrewrite_contact=yes\n";
     let mut text = format!(
-        "[global]\ntype=global\nuser_agent=Rig phones\n\
+        "[global]\ntype=global\nuser_agent=Rig phones\nendpoint_identifier_order=header,ip\n\
          [desks]\ntype=transport\nprotocol=udp\nbind=127.0.0.1:{sip}\n\
          [callers]\ntype=transport\nprotocol=udp\nbind={OUTSIDE}:{outside}\n\
          [pbx]\ntype=endpoint\ntransport=desks\ncontext=desk\ntrust_id_inbound=yes\n{common}\
          [pbx]\ntype=identify\nendpoint=pbx\nmatch=127.0.0.1\n\
+         [old]\ntype=endpoint\ntransport=desks\ncontext=desk\ntrust_id_inbound=yes\ntimers=no\n{common}\
+         [old]\ntype=identify\nendpoint=old\nmatch_header=To: /<sip:{OLD}@/\n\
          [outside]\ntype=endpoint\ntransport=callers\ncontext=none\naors=outside\ntrust_id_outbound=yes\n{common}\
          [withheld]\ntype=endpoint\ntransport=callers\ncontext=none\naors=outside\nfrom_user=anonymous\n\
          from_domain=anonymous.invalid\n{common}\
