@@ -144,6 +144,7 @@ fn roster() -> Roster {
         penalty: 0,
         place: 0,
         joined_at: Timestamp::UNIX_EPOCH,
+        back_at: None,
         calls_taken: 0,
         wrap_up_until: None,
         kind: MembershipKind::Dynamic,

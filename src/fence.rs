@@ -159,9 +159,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_fence_closes_by_itself_and_opens_only_when_the_gate_is_moved() {
-        let now = Instant::now();
-        let (gate, mut fence) = Gate::new(now + Duration::from_millis(30));
+        let (gate, mut fence) = Gate::new(Instant::now() + Duration::from_secs(3600));
         assert!(fence.holds());
+        let now = Instant::now();
+        gate.set(now + Duration::from_millis(30));
         while fence.holds() {
             tokio::task::yield_now().await;
         }

@@ -74,10 +74,10 @@ impl Crm {
         Ok(crm)
     }
 
-    /// Every line so far.
+    /// Every line so far. The last one may be half written, in the middle of a letter.
     pub fn lines(&self) -> Vec<Value> {
-        let text = fs::read_to_string(self.process.log()).unwrap_or_default();
-        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+        let text = fs::read(self.process.log()).unwrap_or_default();
+        text.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect()
     }
 
     /// Waits for a line, those that have been printed already included.

@@ -314,7 +314,10 @@ mod tests {
 
     use super::*;
 
-    const DEADLINE: Duration = Duration::from_millis(400);
+    /// Where it is to be reached, and others are to be served within it on a busy machine.
+    const DEADLINE: Duration = Duration::from_secs(2);
+    /// Where it is not.
+    const FAR: Duration = Duration::from_secs(3600);
     /// What no step of a test may last.
     const PATIENCE: Duration = Duration::from_secs(10);
     const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -341,9 +344,13 @@ mod tests {
 
     impl Server {
         async fn start(most: usize, allow: &[IpAddr]) -> Self {
+            Self::with_deadline(FAR, most, allow).await
+        }
+
+        async fn with_deadline(deadline: Duration, most: usize, allow: &[IpAddr]) -> Self {
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
             let (address, counters, stop) = (listener.local_addr().unwrap(), Arc::default(), CancellationToken::new());
-            let limits = Limits { deadline: DEADLINE, most };
+            let limits = Limits { deadline, most };
             let task = tokio::spawn(serve(
                 listener,
                 limits,
@@ -427,7 +434,7 @@ mod tests {
         let server = Server::start(4, &[LOCALHOST]).await;
         let mut client = server.call("echo", "a").await;
         assert!(client.hear().await.contains("ECHO"));
-        let second = timeout(DEADLINE / 4, client.hear()).await;
+        let second = timeout(Duration::from_millis(100), client.hear()).await;
         assert!(second.is_err(), "Asterisk would overlook it: {second:?}");
     }
 
@@ -464,7 +471,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_handler_that_hangs_still_gives_the_dialplan_a_word_to_branch_on() {
-        let server = Server::start(4, &[LOCALHOST]).await;
+        let server = Server::with_deadline(DEADLINE, 4, &[LOCALHOST]).await;
         let began = Instant::now();
         let commands = server.call("hang", "").await.commands().await;
         assert_eq!(commands, ["SET VARIABLE USHER_RESULT \"UNAVAILABLE\""]);
@@ -482,7 +489,7 @@ mod tests {
 
     #[tokio::test]
     async fn peers_that_hang_say_half_or_say_garbage_are_closed_while_others_are_served() {
-        let server = Server::start(16, &[LOCALHOST]).await;
+        let server = Server::with_deadline(DEADLINE, 16, &[LOCALHOST]).await;
         let mut silent = server.connect().await;
         let mut half = server.connect().await;
         half.say("agi_network_script: echo\nagi_arg").await;
@@ -525,7 +532,7 @@ mod tests {
 
     #[tokio::test]
     async fn one_too_many_is_closed_and_a_slot_comes_back() {
-        let server = Server::start(1, &[LOCALHOST]).await;
+        let server = Server::with_deadline(DEADLINE, 1, &[LOCALHOST]).await;
         let mut first = server.call("hang", "").await;
         let mut second = server.connect().await;
         assert_eq!(second.hear().await, "");

@@ -11,7 +11,7 @@
 
 mod outbox;
 pub mod payload;
-mod quiet;
+pub mod quiet;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
@@ -42,7 +42,7 @@ use crate::{
     config,
     desk::{
         outbox::{Life, NOTICE_LIFE, Note, Outbox},
-        quiet::Quiet,
+        quiet::{Quiet, Spans},
     },
     domain::{
         id::{CallId, Extension},
@@ -178,6 +178,16 @@ impl Handle {
 
 /// Starts the desk, which sends nothing while the fence is closed. Its task ends well when `stop` is cancelled, and with an error that no retry cures.
 pub fn spawn(config: &config::Xmpp, fence: Fence, stop: CancellationToken) -> (Handle, JoinHandle<Result<(), Fatal>>) {
+    spawn_with(config, fence, Spans::default(), stop)
+}
+
+/// The same, where what is not urgent stands back for so long.
+pub fn spawn_with(
+    config: &config::Xmpp,
+    fence: Fence,
+    spans: Spans,
+    stop: CancellationToken,
+) -> (Handle, JoinHandle<Result<(), Fatal>>) {
     let (requests, inbox) = mpsc::channel(REQUESTS);
     let (link, seen) = watch::channel(Link::Down { since: Timestamp::now(), why: "not connected yet".into() });
     let config = config.clone();
@@ -202,7 +212,7 @@ pub fn spawn(config: &config::Xmpp, fence: Fence, stop: CancellationToken) -> (H
             bounds: VecDeque::new(),
             needs: HashMap::new(),
             jids: HashMap::new(),
-            quiet: Quiet::default(),
+            quiet: Quiet::new(spans),
             quiet_until: None,
             ringing: BTreeMap::new(),
         };

@@ -3,39 +3,57 @@
 
 use std::time::{Duration, Instant};
 
-/// How long at most, while phones wait for their pops. The server takes what it is sent in its order, and twenty messages
-/// take it longer than a pop.
-const AT_MOST: Duration = Duration::from_millis(100);
-/// How long after the last of these pops: the phone is being called.
-const AFTER_POP: Duration = Duration::from_millis(20);
+/// How long they stand back.
+#[derive(Debug, Clone, Copy)]
+pub struct Spans {
+    /// At most, while phones wait for their pops. The server takes what it is sent in its order, and twenty messages take it longer
+    /// than a pop.
+    pub at_most: Duration,
+    /// After the last of these pops: the phone is being called.
+    pub after_pop: Duration,
+}
+
+impl Default for Spans {
+    fn default() -> Self {
+        Self { at_most: Duration::from_millis(100), after_pop: Duration::from_millis(20) }
+    }
+}
+
 /// With more messages than this there is no quiet moment to wait for.
 const BACKLOG: usize = 200;
 
 /// Since when they have stood back.
 #[derive(Debug, Default)]
 pub struct Quiet {
+    spans: Spans,
     since: Option<Instant>,
     settled: Option<Instant>,
 }
 
 impl Quiet {
+    /// Nothing stands back yet.
+    pub fn new(spans: Spans) -> Self {
+        Self { spans, ..Self::default() }
+    }
+
     /// Until when nothing of this is to be sent; `None`: now is the time. `pops`: whether a phone waits for one; `backlog`:
     /// messages that wait.
     pub fn until(&mut self, pops: bool, backlog: usize, now: Instant) -> Option<Instant> {
+        let Spans { at_most, after_pop } = self.spans;
         let end = if backlog > BACKLOG {
             now
         } else if pops {
             self.settled = None;
-            *self.since.get_or_insert(now) + AT_MOST
+            *self.since.get_or_insert(now) + at_most
         } else {
             let since = self.since?;
-            (*self.settled.get_or_insert(now) + AFTER_POP).min(since + AT_MOST)
+            (*self.settled.get_or_insert(now) + after_pop).min(since + at_most)
         };
         if now < end {
             return Some(end);
         }
         if !pops {
-            *self = Self::default();
+            *self = Self::new(self.spans);
         }
         None
     }

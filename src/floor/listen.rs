@@ -186,7 +186,7 @@ pub(super) fn marks(caller: &Caller) -> serde_json::Value {
 }
 
 /// The value of a variable; one that is not set (Asterisk says 404 to that as to a missing channel) is empty.
-fn value_of(answer: Result<crate::ari::Response, Error>) -> Result<String, Error> {
+pub(super) fn value_of(answer: Result<crate::ari::Response, Error>) -> Result<String, Error> {
     match answer {
         Ok(response) => Ok(response.json::<wire::Variable>()?.value),
         Err(Error::Gone(message)) if message.to_ascii_lowercase().contains("variable") => Ok(String::new()),

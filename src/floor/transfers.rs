@@ -23,7 +23,7 @@ use crate::{
     floor::{
         Input, Service,
         bounds::LEG,
-        listen::{EXTENSION, marks},
+        listen::{self, EXTENSION, marks},
         perform::ANSWERED,
     },
 };
@@ -88,17 +88,24 @@ pub(super) fn leg_for(
     Some((call, UNKNOWN_OFFER))
 }
 
-/// How often, and how long apart, Asterisk is asked whom a channel leads to. It knows within milliseconds.
-const ASKED: u32 = 20;
+/// How long Asterisk is asked whom a channel leads to, and how long apart. It tells the channel so from one of its threads to the
+/// next: within milliseconds, but on a busy machine after a second or more. One that needs longer than this for an answer is taken
+/// for dead; a party that is still not named then shows no number.
+const ASKED: Duration = Duration::from_secs(5);
 const APART: Duration = Duration::from_millis(50);
 
-/// The channel, as soon as Asterisk knows whom it leads to.
-async fn named(ari: &Ari, id: &ChannelId) -> Option<wire::Channel> {
-    for _ in 0..ASKED {
+/// Asterisk's name for the number of whom a channel leads to. Asked for by itself: what Asterisk says of the whole channel is a picture
+/// that it made when something else changed, and may stay older than the number for as long as the talk lasts.
+const NUMBER: &str = "CALLERID(num)";
+
+/// The number of whom a channel leads to, as soon as Asterisk knows it; `None`: it does not, or the channel is gone.
+async fn named<F: Future<Output = Option<String>>>(ask: impl Fn() -> F) -> Option<String> {
+    let until = tokio::time::Instant::now() + ASKED;
+    while tokio::time::Instant::now() < until {
         tokio::time::sleep(APART).await;
-        let channel: wire::Channel = ari.send(Request::channel(id)).wait().await.ok()?.json().ok()?;
-        if !channel.caller.number.is_empty() {
-            return Some(channel);
+        let number = ask().await?;
+        if !number.is_empty() {
+            return Some(number);
         }
     }
     None
@@ -125,9 +132,10 @@ impl Service {
         let Some(ari) = self.servers.get(server).cloned() else { return };
         let id = ChannelId::new(&channel.id);
         self.handing_over.insert(leg, (server.clone(), id.clone()));
-        let (server, inputs, first) = (server.clone(), self.inputs.clone(), channel.clone());
+        let (server, inputs, mut channel) = (server.clone(), self.inputs.clone(), channel.clone());
         tokio::spawn(async move {
-            let channel = named(&ari, &id).await.unwrap_or(first);
+            let ask = || async { listen::value_of(ari.send(Request::variable(&id, NUMBER)).wait().await).ok() };
+            channel.caller.number = named(ask).await.unwrap_or_default();
             // Nobody is left to tell when the floor has ended.
             let _gone = inputs.send(Input::HandedOver { server, leg, channel }).await;
         });
@@ -269,5 +277,17 @@ mod tests {
     fn the_time_of_an_event_is_read_as_asterisk_writes_it() {
         let at = jiff::fmt::strtime::parse(TIME, "2026-11-21T15:48:43.647+0000").and_then(|time| time.to_timestamp());
         assert_eq!(at.unwrap(), "2026-11-21T15:48:43.647Z".parse::<Timestamp>().unwrap());
+    }
+
+    #[tokio::test]
+    async fn whoever_was_handed_a_caller_is_known_also_when_asterisk_takes_more_than_a_second_to_say_so() {
+        let asked = std::cell::Cell::new(0);
+        let ask = || {
+            asked.set(asked.get() + 1);
+            let knows = APART * asked.get() > Duration::from_millis(1500);
+            std::future::ready(Some(if knows { "2000".to_owned() } else { String::new() }))
+        };
+        assert_eq!(named(ask).await, Some("2000".to_owned()));
+        assert_eq!(named(|| std::future::ready(None)).await, None, "a channel that is gone leads to nobody");
     }
 }

@@ -28,7 +28,8 @@ use crate::{
     link::Link,
 };
 
-/// Facts in one transaction: enough to write tens of thousands a second, few enough to be written well within the timeout.
+/// Facts in one transaction at most: enough to write tens of thousands a second, few enough to be written well within the timeout by
+/// a database that is not overloaded. One that is gets fewer, until it writes them in time.
 const BATCH: usize = 1_000;
 /// How long the first of a batch waits for others: those of one call come together and are one transaction, and they are not
 /// written in the very milliseconds in which a phone waits to ring.
@@ -58,6 +59,8 @@ pub(super) struct Task {
     marks: u64,
     /// Taken from the outbox and not written, oldest first; in pieces after a refusal, until the refused fact is alone.
     chunks: VecDeque<Vec<Stamped>>,
+    /// How many the database is given at a time: half of what took it too long, and a tenth more after each that did not.
+    most: usize,
     retry_at: Option<Instant>,
     trouble: Option<String>,
 }
@@ -80,6 +83,7 @@ impl Task {
             begun: Begun::NotYet,
             marks: 0,
             chunks: VecDeque::new(),
+            most: BATCH,
             retry_at: None,
             trouble: None,
         }
@@ -135,14 +139,20 @@ impl Task {
     /// Writes one batch, or what is left of one. A fact that the database refuses for its content is left out.
     async fn write(&mut self) {
         if self.chunks.is_empty() {
-            let batch = self.shared.outbox.take(BATCH);
+            let batch = self.shared.outbox.take(self.most);
             if batch.is_empty() {
                 return;
             }
             self.chunks.push_back(batch);
         }
         while let Some(mut chunk) = self.chunks.pop_front() {
+            if chunk.len() > self.most {
+                self.chunks.push_front(chunk.split_off(self.most));
+            }
             let Err(failure) = self.write_chunk(&chunk).await else {
+                if chunk.len() == self.most {
+                    self.most = (self.most + self.most / 10 + 1).min(BATCH);
+                }
                 self.shared.outbox.settle(chunk.len(), Settled::Written);
                 self.well();
                 continue;
@@ -158,6 +168,10 @@ impl Task {
                     self.chunks.push_front(chunk);
                 }
                 (Remedy::Wait | Remedy::Operator, _) => {
+                    if matches!(failure, Error::Timeout(_)) {
+                        // As many again would take it too long again, for ever.
+                        self.most = chunk.len().div_ceil(2);
+                    }
                     self.chunks.push_front(chunk);
                     self.failed(&failure);
                     return;

@@ -26,7 +26,8 @@ impl Admin {
     pub fn of(database: Database) -> Self {
         let folder = TempDir::new().unwrap();
         let text = format!(
-            "[database]\nhost = \"{}\"\nname = \"{}\"\nuser = \"{}\"\n\
+            // How long it takes on this machine is not what is tested.
+            "[database]\nhost = \"{}\"\nname = \"{}\"\nuser = \"{}\"\ntimeout = \"30s\"\n[agi]\ndeadline = \"31s\"\n\
              [xmpp]\njid = \"usher@usher.test\"\n\
              [[asterisk]]\nname = \"pbx\"\nurl = \"http://127.0.0.1:8088\"\n",
             database.host, database.name, database.user

@@ -4,7 +4,6 @@
 use std::{
     fs,
     future::Future,
-    net::TcpListener,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -24,6 +23,7 @@ use usher::{
         pool::{Connector, Single, Statements},
     },
 };
+use usher_rig::ports::Claim;
 
 const TEMPLATE: &str = "template_usher";
 /// Longer than anything here takes on a busy machine; a test that reaches it has failed.
@@ -34,7 +34,7 @@ pub struct Postgres {
     server: Mutex<Option<Child>>,
     databases: AtomicU32,
     /// Port for TLS on loopback, if any.
-    tcp: Mutex<Option<u16>>,
+    tcp: Mutex<Option<Claim>>,
     /// Ends server and folder when its standard input closes, which happens however this process ends.
     keeper: Child,
 }
@@ -88,14 +88,15 @@ impl Postgres {
         let mut server = unprivileged("postgres");
         server.arg("-D").arg(self.folder.join("data")).arg("-k").arg(&self.folder);
         server.args(["-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=200"]);
-        if let Some(port) = *self.tcp.lock().unwrap() {
+        let tcp = self.tcp.lock().unwrap().as_ref().map(Claim::port);
+        if let Some(port) = tcp {
             server.args(["-c", "listen_addresses=127.0.0.1", "-c", "ssl=on", "-c", &format!("port={port}")]);
         }
         let log = fs::OpenOptions::new().create(true).append(true).open(self.folder.join("log")).unwrap();
         let child = server.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
         *self.server.lock().unwrap() = Some(child);
         let end = Instant::now() + DEADLINE;
-        let port = self.tcp.lock().unwrap().unwrap_or(5432).to_string();
+        let port = tcp.unwrap_or(5432).to_string();
         while !Command::new(binary("pg_isready"))
             .args(["-q", "-p", &port])
             .arg("-h")
@@ -121,8 +122,9 @@ impl Postgres {
             }
         }
         fs::write(data.join("pg_hba.conf"), "local all all trust\nhostssl all all 127.0.0.1/32 trust\n").unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        *self.tcp.lock().unwrap() = Some(port);
+        let claim = Claim::single().unwrap();
+        let port = claim.port();
+        *self.tcp.lock().unwrap() = Some(claim);
         self.up();
         port
     }

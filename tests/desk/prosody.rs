@@ -4,7 +4,7 @@
 
 use std::{
     fs,
-    net::{SocketAddr, TcpListener as StdListener},
+    net::SocketAddr,
     path::PathBuf,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -14,6 +14,7 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
+use usher_rig::ports::Claim;
 
 use crate::ejabberd;
 
@@ -37,19 +38,17 @@ impl Brand {
 
 pub struct Prosody {
     pub folder: TempDir,
-    pub port: u16,
+    /// Nobody else's until this is dropped, also while the server is away: a port of the range for outgoing connections might be
+    /// taken by one meanwhile, were it by one that looks for this server.
+    port: Claim,
     brand: Brand,
     child: Option<Child>,
-}
-
-pub fn free_port() -> u16 {
-    StdListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 impl Prosody {
     pub async fn start() -> Self {
         let folder = tempfile::Builder::new().prefix("usher-prosody-").tempdir().unwrap();
-        let mut this = Self { folder, port: free_port(), brand: Brand::wanted(), child: None };
+        let mut this = Self { folder, port: Claim::single().unwrap(), brand: Brand::wanted(), child: None };
         this.write();
         this.run().await;
         this
@@ -60,7 +59,7 @@ impl Prosody {
     }
 
     pub fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        format!("127.0.0.1:{}", self.port.port())
     }
 
     fn write(&self) {
@@ -82,7 +81,7 @@ impl Prosody {
             self.set_password(user, user);
         }
         if self.brand == Brand::Ejabberd {
-            ejabberd::write(path, self.port);
+            ejabberd::write(path, self.port.port());
         }
         let config = format!(
             r#"
@@ -108,7 +107,7 @@ impl Prosody {
                 pubsub_max_items = 100
             "#,
             path = path.display(),
-            port = self.port,
+            port = self.port.port(),
         );
         fs::write(path.join("prosody.cfg.lua"), config).unwrap();
     }

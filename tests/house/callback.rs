@@ -279,7 +279,7 @@ async fn a_try_that_was_begun_and_is_found_no_more_counts_and_nobody_is_called_a
     let called = customer.rung(2, SOON).await.unwrap();
     called.answered(SOON).await.unwrap();
     talk(&called, &leg).await;
-    assert_eq!(value(&rig, "SELECT attempt || ' ' || tries FROM callbacks").await.unwrap(), "2 1");
+    wait_for_value(&rig, "SELECT attempt || ' ' || tries FROM callbacks", "2 1").await;
     rig.usher().unwrap().kill().await.unwrap();
     called.hang_up().await.unwrap();
     leg.hang_up().await.unwrap();
@@ -337,6 +337,8 @@ async fn a_callback_that_is_cancelled_is_listed_no_more_and_nobody_is_called() {
     let (member, customer) = (rig.phones.phone("1000").unwrap(), rig.phones.phone(CUSTOMER).unwrap());
     let other = keep_busy(&rig, member).await;
     customer_asks(&rig).await;
+    // The line ends when the wish is kept, and the database has it a moment later.
+    wait_for_value(&rig, "SELECT count(*) FROM callbacks", "1").await;
     let list = async || {
         let output = command(&rig, &["callback", "list", "--json"]).await;
         serde_json::from_slice::<Vec<serde_json::Value>>(&output.stdout).unwrap()

@@ -100,6 +100,18 @@ async fn shown(agents: &BTreeMap<&str, Client>) -> Vec<(String, Vec<Element>)> {
     all
 }
 
+/// Waits until the one pop on a member's node is in this state.
+async fn pop_says(agents: &BTreeMap<&str, Client>, number: &str, state: &str) {
+    wait::until(&format!("the pop at {number} says: {state}"), SOON, || async {
+        let items = agents[number].items(&format!("extension{number}")).await?;
+        let is_there = items.len() == 1 && format!("{items:?}").contains(state);
+        anyhow::ensure!(is_there, "{items:?}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+}
+
 /// One caller talks with 1000, one rings at 2000, one waits. While the active service is stopped 1000 hangs up and 2000 answers:
 /// it has been told of both, and would join, retract, record, offer the third caller to 1000 and publish that, when it wakes up.
 #[tokio::test(flavor = "multi_thread")]
@@ -156,17 +168,13 @@ async fn one_that_wakes_up_after_it_was_replaced_sends_no_pop_no_message_no_orde
     })
     .await
     .unwrap();
-    wait::until("the pop at 1000 says that it rings", SOON, || async {
-        let items = agents["1000"].items("extension1000").await?;
-        let is_there = items.len() == 1 && format!("{items:?}").contains("ringing");
-        anyhow::ensure!(is_there, "{items:?}");
-        Ok(())
-    })
-    .await
-    .unwrap();
+    pop_says(&agents, "1000", "ringing").await;
 
-    // What the second one has to write it writes some milliseconds later.
+    // What the second one has to write and to show it writes and shows some milliseconds later.
     wait_for_value(&rig, "SELECT count(*) FROM calls WHERE answered_by = '2000'", "1").await;
+    wait_for_value(&rig, "SELECT count(*) FROM calls WHERE ended_at IS NOT NULL", "1").await;
+    wait_for_value(&rig, "SELECT count(*) FROM call_events WHERE kind = 'ringing' AND extension = '1000'", "2").await;
+    pop_says(&agents, "2000", "answered").await;
     let messages = || agents.values().map(|agent| agent.messages().len()).collect::<Vec<_>>();
     let rings = || (one.rings_so_far(), two.rings_so_far());
     let before = (rows(&rig).await, shown(&agents).await, messages(), rings());

@@ -124,15 +124,18 @@ async fn f8_a_member_who_answers_and_hangs_up_at_once_costs_the_caller_nothing()
 async fn f9_an_answer_at_the_very_end_of_the_ring_time_leaves_nobody_in_silence() {
     let rig = house("f9").logged_on(&["1000", "2000"]).sql(&times(1, 30)).start().await.unwrap();
     let (one, two) = (rig.phones.phone("1000").unwrap(), rig.phones.phone("2000").unwrap());
+    // The moment is looked for: how long an answer is under way differs from machine to machine.
     let (mut early, mut late) = (0, 0);
-    for (round, offset) in [-250, -60, -25, 0, 15, 200].into_iter().enumerate() {
-        let answer = Duration::from_millis(1000_u64.saturating_add_signed(offset));
+    let (mut answer, mut step) = (Duration::from_secs(1), Duration::from_millis(320));
+    let mut round = 0;
+    while round < 6 || early == 0 || late == 0 {
+        round += 1;
         let before = [one, two].map(|phone| {
             phone.set_ears(Ears::Closed);
             phone.behave(Behaviour::AnswerAfter(answer));
             phone.rings_so_far()
         });
-        let from = format!("555000{round}");
+        let from = format!("55500{round:02}");
         let caller = enter(&rig, &from).await;
         let (first, other) = first_to_ring((one, before[0]), (two, before[1])).await;
         answers(other);
@@ -159,14 +162,19 @@ async fn f9_an_answer_at_the_very_end_of_the_ring_time_leaves_nobody_in_silence(
         .await
         .unwrap();
         if talking == [first.number()] {
-            early += 1
+            early += 1;
+            answer += step;
         } else {
-            late += 1
+            late += 1;
+            answer = answer.checked_sub(step).expect("an answer at once comes before the end of the ring time");
         }
+        if early > 0 && late > 0 {
+            step /= 2;
+        }
+        assert!(answer < Duration::from_secs(5), "an answer after {answer:?} was in time: the ring time is 1 s");
         caller.hang_up().await.unwrap();
         rig.pbx.wait_until_empty(SOON).await.unwrap();
         let story = story(&rig, &from).await;
         assert_eq!((story.outcome.as_str(), story.answered_by.as_str()), ("completed", talking[0]), "{story:?}");
     }
-    assert!(early > 0 && late > 0, "the race was not met: {early} in time, {late} too late");
 }

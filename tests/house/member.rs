@@ -234,11 +234,11 @@ async fn a_member_who_is_added_by_command_is_rung_without_a_restart() {
 async fn after_a_call_its_rows_tell_the_story_and_the_end_is_the_members_last_call() {
     let rig = house("rows").logged_on(&["1000"]).start().await.unwrap();
     let phone = rig.phones.phone("1000").unwrap();
-    phone.behave(Behaviour::AnswerThenHangUp {
-        ringing: Duration::from_millis(100),
-        talking: Duration::from_millis(1100),
-    });
+    phone.behave(Behaviour::AnswerAfter(Duration::from_millis(100)));
     let caller = call_support(&rig, "5551001", "1111").await;
+    let leg = phone.rung(1, SOON).await.unwrap();
+    wait_for_value(&rig, "SELECT now() > answered_at + interval '500 ms' FROM calls", "t").await;
+    leg.hang_up().await.unwrap();
     caller.hung_up(SOON).await.unwrap();
     let row = "SELECT queue || '|' || customer_id || '|' || customer_code || '|' || customer_name || '|' || \
                caller_number || '|' || answered_by || '|' || outcome FROM calls";

@@ -170,7 +170,16 @@ async fn a_transfer_that_rings_when_the_service_is_killed_is_not_lost() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_phone_transfers_while_the_service_is_away_and_the_caller_is_put_through_all_the_same() {
-    let rig = floor("awaytransfer").start().await.unwrap();
+    is_put_through(floor("awaytransfer")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_phone_transfers_while_the_service_is_away_and_a_caller_who_is_recorded_is_put_through_too() {
+    is_put_through(floor("awayrecorded").sql("UPDATE queues SET recording = true")).await;
+}
+
+async fn is_put_through(builder: Builder) {
+    let rig = builder.start().await.unwrap();
     let colleague = rig.phones.phone("2000").unwrap();
     answers(colleague);
     let (caller, leg) = talking(&rig, "5550001").await;
@@ -181,7 +190,7 @@ async fn a_phone_transfers_while_the_service_is_away_and_the_caller_is_put_throu
     talk(&caller, &other).await;
     leg.hang_up().await.unwrap();
     rig.usher().unwrap().start_again().await.unwrap();
-    log_says(&rig, "in step with Asterisk", SOON).await;
+    log_says_times(&rig, "in step with Asterisk", 2).await;
     talk(&caller, &other).await;
     caller.hang_up().await.unwrap();
     other.hung_up(SOON).await.unwrap();

@@ -134,9 +134,10 @@ async fn killed_while_a_caller_hears_something_long_the_next_run_serves_everybod
     let paused = "INSERT INTO pauses (extension) VALUES ('1000')";
     let rig = house("tunekilled").logged_on(&["1000"]).sql(queue).sql(paused).start().await.unwrap();
     let caller = enter(&rig, "5551001").await;
+    wait_for_value(&rig, "SELECT count(*) FROM calls", "1").await;
+    let call = value(&rig, "SELECT id::text FROM calls").await.unwrap();
     rig.usher().unwrap().kill().await.unwrap();
     rig.usher().unwrap().start_again().await.unwrap();
-    let call = value(&rig, "SELECT id::text FROM calls").await.unwrap();
     let playback = format!("playbacks/usher-said-{call}-1");
     wait::until("the tune is stopped", Duration::from_secs(4), || async {
         anyhow::ensure!(rig.pbx.ari().get(&playback).await.is_err(), "it is played");

@@ -187,7 +187,7 @@ fn customer(pop: &Value) -> String {
     format!("{} ({})", text("name"), text("code"))
 }
 
-/// When the last INVITE left for the phone, and what the phone shows.
+/// When the last call left for the phone, and what the phone shows.
 fn ringing(phone: &Phone) -> Option<(SystemTime, String)> {
     let invited = clock(phone.invites().last()?.at);
     phone.events().into_iter().rev().find_map(|event| match event {

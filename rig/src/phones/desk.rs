@@ -122,7 +122,7 @@ impl Phone {
         self.0.events.borrow().clone()
     }
 
-    /// Every INVITE that left the switchboard for it, repeats included, with the moment it did.
+    /// Every call that left the switchboard for it, with the moment in which its first INVITE did.
     pub fn invites(&self) -> Vec<Invite> {
         self.0.relay.invites()
     }

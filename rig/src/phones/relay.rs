@@ -16,13 +16,15 @@ use tokio::{net::UdpSocket, task::JoinHandle};
 /// Larger than any SIP message over UDP.
 const PACKET: usize = 65_536;
 
-/// An INVITE on its way to the phone.
+/// A call on its way to the phone: its first INVITE.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Invite {
     /// When it left the switchboard.
     pub at: Instant,
     /// Number in its `From`.
     pub from: String,
+    /// Its `Call-ID`. An INVITE that is not answered within half a second is repeated (RFC 3261, section 17.1.1.2): that is no other call.
+    call: String,
 }
 
 #[derive(Debug)]
@@ -54,10 +56,12 @@ impl Relay {
                     && through.load(Ordering::Relaxed)
                 {
                     if to == phones
-                        && let Some(from) = invited_by(packet)
+                        && let Some((from, call)) = invited_by(packet)
                     {
-                        let invite = Invite { at: Instant::now(), from };
-                        seen.lock().unwrap_or_else(PoisonError::into_inner).push(invite);
+                        let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+                        if seen.iter().all(|invite: &Invite| invite.call != call) {
+                            seen.push(Invite { at: Instant::now(), from, call });
+                        }
                     }
                     if to == pbx && packet.starts_with(b"BYE ") {
                         ended.lock().unwrap_or_else(PoisonError::into_inner).push(Instant::now());
@@ -83,12 +87,13 @@ impl Relay {
     }
 }
 
-/// The number in the `From` of a packet that is an INVITE.
-fn invited_by(packet: &[u8]) -> Option<String> {
+/// The number in the `From` of a packet that is an INVITE, and its `Call-ID`.
+fn invited_by(packet: &[u8]) -> Option<(String, String)> {
     let text = std::str::from_utf8(packet).ok().filter(|text| text.starts_with("INVITE "))?;
     let from = text.lines().find_map(|line| line.strip_prefix("From:"))?;
+    let call = text.lines().find_map(|line| line.strip_prefix("Call-ID:"))?;
     let (_, uri) = from.split_once("<sip:")?;
-    Some(uri.split(['@', '>']).next().unwrap_or_default().to_owned())
+    Some((uri.split(['@', '>']).next().unwrap_or_default().to_owned(), call.trim().to_owned()))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,5 +105,40 @@ pub(super) enum Plug {
 impl Drop for Relay {
     fn drop(&mut self) {
         self.task.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::wait;
+
+    #[tokio::test]
+    async fn an_invite_that_is_repeated_is_one_call() {
+        let (phone, pbx) =
+            (UdpSocket::bind("127.0.0.1:0").await.unwrap(), UdpSocket::bind("127.0.0.1:0").await.unwrap());
+        let claim = crate::ports::Claim::single().unwrap();
+        let relay = Relay::start(claim.port(), phone.local_addr().unwrap(), pbx.local_addr().unwrap()).await.unwrap();
+        // What the phone says first tells the switchboard's side where the phone is.
+        phone.send_to(b"REGISTER", ("127.0.0.1", claim.port())).await.unwrap();
+        let mut buffer = [0; 512];
+        let (_, outer) = pbx.recv_from(&mut buffer).await.unwrap();
+        let invite = |from: &str, call: &str| {
+            format!("INVITE sip:1000 SIP/2.0\r\nFrom: \"x\" <sip:{from}@h>;tag=1\r\nCall-ID: {call}\r\n")
+        };
+        for packet in [invite("5551", "a"), invite("5551", "a"), invite("5551", "b"), invite("5552", "c")] {
+            pbx.send_to(packet.as_bytes(), outer).await.unwrap();
+            phone.recv_from(&mut buffer).await.unwrap();
+        }
+        wait::until("three calls", Duration::from_secs(10), || async {
+            let calls: Vec<_> = relay.invites().into_iter().map(|invite| (invite.from, invite.call)).collect();
+            let expected = [("5551", "a"), ("5551", "b"), ("5552", "c")].map(|(from, call)| (from.into(), call.into()));
+            anyhow::ensure!(calls == expected, "{calls:?}");
+            Ok(())
+        })
+        .await
+        .unwrap();
     }
 }
