@@ -228,6 +228,9 @@ fn explain(error: tokio_postgres::Error) -> anyhow::Error {
         "queues_recording_prompt_check" => {
             "the recording prompt is not valid: expected a sound without extension such as usher/recorded, or nothing"
         }
+        "queues_link_check" => {
+            "the link is not valid: expected the form https://crm.example/customers/{code}, or nothing"
+        }
         "queues_overflow_check" => "the overflow is not valid: expected dialplan, another queue or an extension",
         "queues_callback_key_check" => {
             "the key of the callback is not valid: expected one of 0-9, '*' and '#', or nothing"

@@ -15,6 +15,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("V6__transfer", include_str!("../../sql/migrations/V6__transfer.sql")),
     ("V7__callback", include_str!("../../sql/migrations/V7__callback.sql")),
     ("V8__changes", include_str!("../../sql/migrations/V8__changes.sql")),
+    ("V9__link", include_str!("../../sql/migrations/V9__link.sql")),
 ];
 
 /// Key of the advisory lock: “usher” in ASCII, so that several starting at once do not migrate at once.

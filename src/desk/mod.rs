@@ -9,6 +9,7 @@
 //! One task owns all of it and never waits for the server. Routing is never held up: a publish is answered within its
 //! bound whatever the server does. What got stale while the link was down is not sent.
 
+mod links;
 mod outbox;
 pub mod payload;
 mod quiet;
@@ -41,6 +42,7 @@ use xmpp_parsers::{
 use crate::{
     config,
     desk::{
+        links::Links,
         outbox::{Life, NOTICE_LIFE, Note, Outbox},
         quiet::Quiet,
     },
@@ -202,6 +204,7 @@ pub fn spawn(config: &config::Xmpp, fence: Fence, stop: CancellationToken) -> (H
             bounds: VecDeque::new(),
             needs: HashMap::new(),
             jids: HashMap::new(),
+            links: Links::default(),
             quiet: Quiet::default(),
             quiet_until: None,
             ringing: BTreeMap::new(),
@@ -214,6 +217,14 @@ pub fn spawn(config: &config::Xmpp, fence: Fence, stop: CancellationToken) -> (H
 enum Report {
     Node { extension: Extension, epoch: u64, result: Done },
     Message { note: Note, delivery: Delivery },
+}
+
+/// A [`Task`] in the form of the protocol.
+enum Work {
+    Ensure(BTreeSet<String>),
+    Look,
+    Publish(String, Element),
+    Retract(String),
 }
 
 struct Desk {
@@ -232,6 +243,7 @@ struct Desk {
     bounds: VecDeque<(Instant, Ticket)>,
     needs: HashMap<Ticket, oneshot::Sender<Result<(), NodeError>>>,
     jids: HashMap<Extension, BareJid>,
+    links: Links,
     quiet: Quiet,
     /// When what stands back is looked at again.
     quiet_until: Option<Instant>,
@@ -327,6 +339,7 @@ impl Desk {
             }
             Request::Forget(call) => self.outbox.forget(call),
             Request::Roster(roster) => {
+                self.links.set(&roster);
                 let jid = |agent: &Agent| Some((agent.extension.clone(), BareJid::from_str(&agent.jid).ok()?));
                 self.jids = roster.agents.iter().filter_map(jid).collect();
                 let nodes: BTreeMap<_, _> =
@@ -334,6 +347,7 @@ impl Desk {
                 self.step(BoardEvent::Access { nodes, everywhere: self.everywhere.clone() });
             }
             Request::RosterChanged(change) => {
+                self.links.change(&change);
                 for (extension, row) in &change.agents {
                     match row.as_ref().and_then(|row| BareJid::from_str(&row.jid).ok()) {
                         Some(jid) => drop(self.jids.insert(extension.clone(), jid)),
@@ -423,8 +437,9 @@ impl Desk {
             Effect::Run { extension, epoch, task } => {
                 let pubsub = self.pubsub.clone();
                 let node = format!("{}{extension}", self.prefix);
+                let work = self.work(task);
                 self.reports.push(Box::pin(async move {
-                    let result = carry_out(&pubsub, &node, task).await;
+                    let result = carry_out(&pubsub, &node, work).await;
                     Report::Node { extension, epoch, result }
                 }));
             }
@@ -443,6 +458,18 @@ impl Desk {
                     let _gone = answer.send(result);
                 }
             }
+        }
+    }
+
+    /// A task with what it sends, as it is to be written at this moment.
+    fn work(&self, task: Task) -> Work {
+        match task {
+            Task::Ensure(readers) => Work::Ensure(readers),
+            Task::Look => Work::Look,
+            Task::Publish(pop) => {
+                Work::Publish(pop.call.to_string(), payload::element(&pop, self.links.of(&pop.queue)))
+            }
+            Task::Retract(item) => Work::Retract(item),
         }
     }
 
@@ -498,20 +525,18 @@ fn message(note: &Note) -> Message {
     message.with_payloads(vec![Element::bare("no-store", HINTS), Element::bare("no-permanent-store", HINTS)])
 }
 
-async fn carry_out(pubsub: &Pubsub, node: &str, task: Task) -> Done {
-    let result = match task {
-        Task::Ensure(readers) => {
+async fn carry_out(pubsub: &Pubsub, node: &str, work: Work) -> Done {
+    let result = match work {
+        Work::Ensure(readers) => {
             let readers = readers.iter().filter_map(|jid| reader(node, jid)).collect();
             pubsub.ensure(node, &readers).await.map(|()| Done::Well)
         }
-        Task::Look => pubsub.items(node).await.map(|items| {
+        Work::Look => pubsub.items(node).await.map(|items| {
             let read = |(id, payload): (String, Option<Element>)| (id, payload.as_ref().and_then(payload::revision));
             Done::Holds(items.into_iter().map(read).collect())
         }),
-        Task::Publish(pop) => {
-            pubsub.publish(node, &pop.call.to_string(), payload::element(&pop)).await.map(|()| Done::Well)
-        }
-        Task::Retract(item) => take_away(pubsub, node, &item).await.map(|()| Done::Well),
+        Work::Publish(item, payload) => pubsub.publish(node, &item, payload).await.map(|()| Done::Well),
+        Work::Retract(item) => take_away(pubsub, node, &item).await.map(|()| Done::Well),
     };
     result.unwrap_or_else(|error| {
         match &error {

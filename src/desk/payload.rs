@@ -4,7 +4,10 @@ use jiff::Timestamp;
 use xmpp_parsers::minidom::Element;
 use xso::{AsXml, FromXml};
 
-use crate::domain::pop::{Pop, PopState};
+use crate::domain::pop::{
+    Pop, PopState,
+    link::{Filling, Template},
+};
 
 /// Namespace of the payload; another number is another contract.
 pub const NAMESPACE: &str = "urn:usher:pop:1";
@@ -41,6 +44,8 @@ struct CustomerPart {
     code: String,
     #[xml(attribute)]
     name: String,
+    #[xml(attribute(default))]
+    link: Option<String>,
 }
 
 #[derive(Debug, FromXml, AsXml)]
@@ -52,8 +57,9 @@ struct CallerPart {
     name: String,
 }
 
-/// The payload of one revision.
-pub fn element(pop: &Pop) -> Element {
+/// The payload of one revision, with the address of the customer's page if the queue has a template for it.
+pub fn element(pop: &Pop, template: Option<&Template>) -> Element {
+    let filling = Filling { customer: &pop.customer, caller: &pop.caller };
     Payload {
         call: pop.call.to_string(),
         revision: pop.revision,
@@ -66,6 +72,7 @@ pub fn element(pop: &Pop) -> Element {
             id: pop.customer.id,
             code: pop.customer.code.to_string(),
             name: sendable(&pop.customer.name),
+            link: template.map(|template| template.fill(&filling)),
         },
         caller: CallerPart { number: sendable(&pop.caller.number), name: sendable(&pop.caller.name) },
     }
@@ -127,10 +134,14 @@ mod tests {
         }
     }
 
-    fn written(pop: &Pop) -> String {
+    fn text(element: &Element) -> String {
         let mut text = Vec::new();
-        element(pop).write_to(&mut text).unwrap();
+        element.write_to(&mut text).unwrap();
         String::from_utf8(text).unwrap()
+    }
+
+    fn written(pop: &Pop) -> String {
+        text(&element(pop, None))
     }
 
     #[test]
@@ -165,11 +176,21 @@ mod tests {
     }
 
     #[test]
+    fn a_link_stands_with_the_customer_where_the_queue_has_one() {
+        let of = |element: &Element| element.get_child("customer", NAMESPACE).unwrap().attr("link").map(str::to_owned);
+        let template: Template = "https://crm.example/{code}?n={name}".parse().unwrap();
+        let written: Element = text(&element(&pop("A & \"B\""), Some(&template))).parse().unwrap();
+        assert_eq!(of(&written).as_deref(), Some("https://crm.example/0071?n=A%20%26%20%22B%22"));
+        assert_eq!(of(&element(&pop("A"), None)), None);
+    }
+
+    #[test]
     fn an_item_that_stays_becomes_withdrawn_once_and_keeps_everything_else() {
         let at = "2026-11-21T04:00:00Z".parse().unwrap();
-        let last = withdrawn(element(&pop("C")), at).unwrap();
+        let template: Template = "https://crm.example/{code}?{name}".parse().unwrap();
+        let last = withdrawn(element(&pop("C"), Some(&template)), at).unwrap();
         let expected = Pop { revision: 3, state: PopState::Withdrawn, changed_at: at, ..pop("C") };
-        assert_eq!(last, element(&expected));
+        assert_eq!(last, element(&expected, Some(&template)));
         assert_eq!(withdrawn(last, at), None);
         assert_eq!(withdrawn("<pop xmlns='urn:usher:pop:2' revision='3'/>".parse().unwrap(), at), None);
     }

@@ -1,5 +1,7 @@
 //! The screen pop: what is published on an extension's node, and the states of its life.
 
+pub mod link;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 

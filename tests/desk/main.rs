@@ -352,7 +352,7 @@ async fn a_stranger_on_the_same_server_can_neither_see_nor_publish() {
     let prosody = Prosody::start().await;
     let desk = Desk::up(&prosody, prosody.address()).await;
     assert_eq!(desk.publish(&pop(1, 1, PopState::Offered, "one")).await, PopOutcome::Confirmed);
-    let element = || desk::payload::element(&pop(9, 1, PopState::Offered, "forged"));
+    let element = || desk::payload::element(&pop(9, 1, PopState::Offered, "forged"), None);
     let mut watching = watcher(&prosody, prosody.address(), "1000", "stranger");
     let Event::Waiting { why } = until(&mut watching, |event| matches!(event, Event::Waiting { .. })).await else {
         panic!()
@@ -428,7 +428,7 @@ async fn a_subscriber_who_comes_late_gets_the_current_pop_once() {
     until(&mut crm, |event| matches!(event, Event::Pop(pop) if pop.revision == 2)).await;
     // The server repeats it; the reader does not.
     let (_, owner, _events) = session(&prosody, "usher").await;
-    let again = desk::payload::element(&pop(1, 2, PopState::Ringing, "one"));
+    let again = desk::payload::element(&pop(1, 2, PopState::Ringing, "one"), None);
     owner.publish("extension1000", &Uuid::from_u128(1).to_string(), again).await.unwrap();
     assert_eq!(desk.publish(&pop(1, 3, PopState::Answered, "one")).await, PopOutcome::Confirmed);
     assert_eq!(story(&mut crm, "answered").await, ["answered"]);
