@@ -27,6 +27,7 @@ mod extension;
 mod import;
 mod member;
 mod migrate;
+mod online;
 mod queue;
 mod report;
 mod serve;

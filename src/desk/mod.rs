@@ -44,6 +44,7 @@ use crate::{
     desk::{
         links::Links,
         outbox::{Life, NOTICE_LIFE, Note, Outbox},
+        payload::{Kind, Style},
         quiet::Quiet,
     },
     domain::{
@@ -179,10 +180,15 @@ impl Handle {
 }
 
 /// Starts the desk, which sends nothing while the fence is closed. Its task ends well when `stop` is cancelled, and with an error that no retry cures.
-pub fn spawn(config: &config::Xmpp, fence: Fence, stop: CancellationToken) -> (Handle, JoinHandle<Result<(), Fatal>>) {
+pub fn spawn(
+    config: &config::Xmpp,
+    pops: &config::Pops,
+    fence: Fence,
+    stop: CancellationToken,
+) -> (Handle, JoinHandle<Result<(), Fatal>>) {
     let (requests, inbox) = mpsc::channel(REQUESTS);
     let (link, seen) = watch::channel(Link::Down { since: Timestamp::now(), why: "not connected yet".into() });
-    let config = config.clone();
+    let (config, style) = (config.clone(), Style::new(pops));
     let task = tokio::spawn(async move {
         let account = Account::new(&config)?;
         let service = Jid::from_str(&config.pubsub_jid()).map_err(|_| Fatal::PubsubJid(config.pubsub_jid()))?;
@@ -205,6 +211,7 @@ pub fn spawn(config: &config::Xmpp, fence: Fence, stop: CancellationToken) -> (H
             needs: HashMap::new(),
             jids: HashMap::new(),
             links: Links::default(),
+            style,
             quiet: Quiet::default(),
             quiet_until: None,
             ringing: BTreeMap::new(),
@@ -244,6 +251,7 @@ struct Desk {
     needs: HashMap<Ticket, oneshot::Sender<Result<(), NodeError>>>,
     jids: HashMap<Extension, BareJid>,
     links: Links,
+    style: Style,
     quiet: Quiet,
     /// When what stands back is looked at again.
     quiet_until: Option<Instant>,
@@ -466,9 +474,10 @@ impl Desk {
         match task {
             Task::Ensure(readers) => Work::Ensure(readers),
             Task::Look => Work::Look,
-            Task::Publish(pop) => {
-                Work::Publish(pop.call.to_string(), payload::element(&pop, self.links.of(&pop.queue)))
-            }
+            Task::Publish(pop) => Work::Publish(
+                pop.call.to_string(),
+                self.style.element(&pop, Kind::Real, self.links.of(&pop.queue), Timestamp::now()),
+            ),
             Task::Retract(item) => Work::Retract(item),
         }
     }

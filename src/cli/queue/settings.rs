@@ -162,7 +162,8 @@ pub(in crate::cli) struct Settings {
     recording_prompt: Option<String>,
 
     /// Address of a customer's page, sent with each screen pop: {code}, {id}, {name} and {number} are filled in, as in
-    /// https://crm.example/customers/{code}; '' for none [default of a new queue: ''].
+    /// https://crm.example/customers/{code}, or {token} alone, which with pops.private stands for all of them; '' for none
+    /// [default of a new queue: ''].
     #[arg(long, help_heading = "Screen pops", value_name = "URL", value_parser = link)]
     link: Option<String>,
 

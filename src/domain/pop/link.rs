@@ -30,10 +30,11 @@ enum Placeholder {
     Code,
     Name,
     Number,
+    Token,
 }
 
 impl Placeholder {
-    const ALL: [Self; 4] = [Self::Id, Self::Code, Self::Name, Self::Number];
+    const ALL: [Self; 5] = [Self::Id, Self::Code, Self::Name, Self::Number, Self::Token];
 
     fn as_str(self) -> &'static str {
         match self {
@@ -41,6 +42,7 @@ impl Placeholder {
             Self::Code => "code",
             Self::Name => "name",
             Self::Number => "number",
+            Self::Token => "token",
         }
     }
 }
@@ -49,7 +51,7 @@ impl Placeholder {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidTemplate {
     /// A name in braces that means nothing.
-    #[error("{{{0}}} is not a placeholder: use {{code}}, {{id}}, {{name}} or {{number}}")]
+    #[error("{{{0}}} is not a placeholder: use {{code}}, {{id}}, {{name}}, {{number}}, or {{token}} alone")]
     Unknown(String),
     /// A brace that belongs to no placeholder.
     #[error("there is a brace that belongs to no placeholder: write %7B for '{{' and %7D for '}}'")]
@@ -69,9 +71,23 @@ pub enum InvalidTemplate {
     /// A blank, a control character, or one that XML does not carry.
     #[error("there is a blank or a control character in it: write %20 for a blank")]
     Blank,
+    /// A token beside what it is there to hide.
+    #[error("{{token}} stands in the place of {{code}}, {{id}}, {{name}} and {{number}}: take one or the other")]
+    Mixed,
     /// Too long.
     #[error("it is too long: expected up to {LONGEST} characters")]
     Long,
+}
+
+/// What an address tells whoever reads it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tells {
+    /// The same for everybody.
+    Nothing,
+    /// Something of the person.
+    Person,
+    /// A token, which says something only to who may ask.
+    Token,
 }
 
 /// What a template is filled with.
@@ -81,12 +97,14 @@ pub struct Filling<'a> {
     pub customer: &'a Customer,
     /// Who calls.
     pub caller: &'a CallerId,
+    /// The token, for a template that [`Tells::Token`].
+    pub token: &'a str,
 }
 
 impl FromStr for Template {
     type Err = InvalidTemplate;
 
-    /// Parses an address with `{code}`, `{id}`, `{name}` and `{number}` in its path, query or fragment.
+    /// Parses an address with `{code}`, `{id}`, `{name}` and `{number}`, or with `{token}`, in its path, query or fragment.
     fn from_str(text: &str) -> Result<Self, InvalidTemplate> {
         if text.chars().count() > LONGEST {
             return Err(InvalidTemplate::Long);
@@ -112,6 +130,10 @@ impl FromStr for Template {
         }
         let template = Self(parts);
         template.check()?;
+        let has_token = template.0.contains(&Part::Blank(Placeholder::Token));
+        if has_token && template.tells() == Tells::Person {
+            return Err(InvalidTemplate::Mixed);
+        }
         Ok(template)
     }
 }
@@ -124,6 +146,20 @@ impl Template {
             Placeholder::Code => filling.customer.code.to_string(),
             Placeholder::Name => filling.customer.name.clone(),
             Placeholder::Number => filling.caller.number.clone(),
+            Placeholder::Token => filling.token.into(),
+        })
+    }
+
+    /// What the addresses that it makes tell.
+    pub fn tells(&self) -> Tells {
+        let blanks = self.0.iter().filter_map(|part| match part {
+            Part::Text(_) => None,
+            Part::Blank(placeholder) => Some(*placeholder),
+        });
+        blanks.fold(Tells::Nothing, |told, placeholder| match placeholder {
+            Placeholder::Id | Placeholder::Code | Placeholder::Name | Placeholder::Number => Tells::Person,
+            Placeholder::Token if told == Tells::Person => Tells::Person,
+            Placeholder::Token => Tells::Token,
         })
     }
 
@@ -199,7 +235,7 @@ mod tests {
     fn filled(template: &str, name: &str, number: &str) -> String {
         let template: Template = template.parse().unwrap();
         let caller = CallerId { number: number.into(), name: String::new() };
-        template.fill(&Filling { customer: &customer(name), caller: &caller })
+        template.fill(&Filling { customer: &customer(name), caller: &caller, token: "a-b_c.d" })
     }
 
     #[test]
@@ -210,6 +246,18 @@ mod tests {
             "https://crm.example:8443/c?id=17&name=A%2C%20B%20%26%20%3CC%3E%20%22%C3%A9%22%20%27d%27%2F%3F%23%25#n=%2B55%2011"
         );
         assert_eq!(filled("http://crm.example/start", "x", "y"), "http://crm.example/start");
+    }
+
+    #[test]
+    fn a_token_stands_alone_and_as_it_is() {
+        assert_eq!(filled("https://crm.example/pop?t={token}", "x", "y"), "https://crm.example/pop?t=a-b_c.d");
+        for (template, tells) in [
+            ("https://a/", Tells::Nothing),
+            ("https://a/{id}", Tells::Person),
+            ("https://a/{token}/{token}", Tells::Token),
+        ] {
+            assert_eq!(template.parse::<Template>().unwrap().tells(), tells, "{template}");
+        }
     }
 
     #[test]
@@ -242,6 +290,8 @@ mod tests {
             ("https://me:secret@crm.example/{code}", "user or a password"),
             ("https://crm.example/a b", "%20"),
             ("https://crm.example/\u{0}", "%20"),
+            ("https://crm.example/{code}?t={token}", "one or the other"),
+            ("https://crm.example/{token}?n={number}", "one or the other"),
         ] {
             let error = text.parse::<Template>().unwrap_err().to_string();
             assert!(error.contains(expected), "{text}: {error}");
