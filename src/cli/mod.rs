@@ -23,11 +23,13 @@ use crate::{
 mod callback;
 mod check;
 mod customer;
+mod demo_pop;
 mod extension;
 mod import;
 mod member;
 mod migrate;
 mod online;
+mod pubsub;
 mod queue;
 mod report;
 mod serve;
@@ -70,6 +72,11 @@ enum Command {
     /// Who serves which queue.
     #[command(subcommand)]
     Member(member::Command),
+    /// Who may see the pops, and the links in them.
+    #[command(subcommand)]
+    Pubsub(pubsub::Command),
+    /// Publish a test pop, from the offer to the end, for who writes a CRM.
+    DemoPop(demo_pop::Arguments),
     /// Callers who wait to be called back.
     #[command(subcommand)]
     Callback(callback::Command),
@@ -124,6 +131,8 @@ fn run(cli: Cli) -> Result<()> {
             managing_with(&config, run)
         }
         Command::Member(command) => managing(&config, async |database| member::run(command, database).await),
+        Command::Pubsub(command) => pubsub::run(command, &config),
+        Command::DemoPop(arguments) => demo_pop::run(&arguments, &config),
         Command::Callback(command) => managing(&config, async |database| callback::run(command, database).await),
         Command::Report(command) => managing(&config, async |database| report::run(command, database).await),
         Command::Why(arguments) => managing(&config, async |database| why::run(&arguments, database).await),
