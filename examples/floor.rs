@@ -128,6 +128,7 @@ fn roster() -> Roster {
         callback: CallbackPolicy::default(),
         announcements: Default::default(),
         talk: Default::default(),
+        link: None,
     };
     let agent = |n: usize| Agent {
         extension: Extension::new(format!("{}", 10_000 + n)),

@@ -131,7 +131,7 @@ async fn serve(
     let terms = ledger::Terms { token: Some(token), fence: fence.clone(), folder: Some(config.service.state.clone()) };
     let (ledger, mut news, ledger_task) = ledger::spawn(&config.database, terms, ledger_stop.clone()).await?;
     let desk_stop = CancellationToken::new();
-    let (desk, mut desk_task) = desk::spawn(&config.xmpp, fence.clone(), desk_stop.clone());
+    let (desk, mut desk_task) = desk::spawn(&config.xmpp, &config.pops, fence.clone(), desk_stop.clone());
     let mut links = Links::new();
     links.insert("database".into(), ledger.link());
     links.insert("xmpp".into(), desk.link());

@@ -17,9 +17,11 @@ use serde::Deserialize;
 use crate::domain::{id::ServerId, queue::keys::Codes, words::Language};
 
 mod mistake;
+mod pops;
 mod secret;
 mod value;
 
+pub use pops::Pops;
 pub use value::parse_duration;
 
 use secret::{Secret, Secrets, resolve};
@@ -82,6 +84,9 @@ pub struct Config {
     pub database: Database,
     /// The XMPP account and the pubsub service.
     pub xmpp: Xmpp,
+    /// In which form pops are published.
+    #[serde(default)]
+    pub pops: Pops,
     /// The FastAGI server.
     #[serde(default)]
     pub agi: Agi,
@@ -443,6 +448,8 @@ impl Config {
         printable(&xmpp.node_prefix).map_err(|p| wrong("xmpp.node_prefix", p))?;
         spans(xmpp.publish_bound, "10ms", "10s").map_err(|p| wrong("xmpp.publish_bound", p))?;
 
+        config.pops.settle(folder, env, secrets).map_err(|(key, p)| wrong(key, p))?;
+
         listen(config.agi.listen).map_err(|p| wrong("agi.listen", p))?;
         spans(config.agi.deadline, "100ms", "60s").map_err(|p| wrong("agi.deadline", p))?;
         outlasts(config.agi.deadline, config.database.timeout).map_err(|p| wrong("agi.deadline", p))?;
@@ -520,14 +527,18 @@ fn read(path: &Path) -> Result<String, Error> {
 impl Config {
     /// What is allowed and rarely meant: for the log, and for who looks for a mistake.
     pub fn doubts(&self) -> Vec<String> {
-        let servers = self.asterisk.iter().map(|server| (format!("asterisk {}", server.name), &server.password));
-        let others = [("database".to_owned(), &self.database.password), ("xmpp".to_owned(), &self.xmpp.password)];
+        let servers =
+            self.asterisk.iter().map(|server| (format!("the password of asterisk {}", server.name), &server.password));
+        let others = [
+            ("the password of database", &self.database.password),
+            ("the password of xmpp", &self.xmpp.password),
+            ("pops.link_secret_file", &self.pops.link_secret),
+        ]
+        .map(|(of, secret)| (of.to_owned(), secret));
         let blank = |secret: &SecretString| secret.expose_secret().trim() != secret.expose_secret();
         let all = others.into_iter().chain(servers).filter(|(_, secret)| secret.as_ref().is_some_and(blank));
-        all.map(|(of, _)| {
-            format!("the password of {of} begins or ends with a blank, which counts: take it out if it is not meant")
-        })
-        .collect()
+        all.map(|(of, _)| format!("{of} begins or ends with a blank, which counts: take it out if it is not meant"))
+            .collect()
     }
 }
 

@@ -37,7 +37,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "mirror", "standby", "xmpp",
         ],
     ),
-    ("cli", &["app", "ari", "config", "db", "domain", "fence", "ledger", "telemetry", "xmpp"]),
+    ("cli", &["app", "ari", "config", "db", "desk", "domain", "ledger", "telemetry", "xmpp"]),
 ];
 
 fn sources(folder: &Path, found: &mut Vec<(String, String)>) {

@@ -267,7 +267,7 @@ fn render(spec: &UsherSpec, health: u16) -> String {
          password_file = \"database.password\"\n{of_database}\n\
          [xmpp]\njid = \"usher@{DOMAIN}\"\npassword_file = \"xmpp.password\"\naddress = \"{xmpp}\"\nca_file = \"{ca}\"\n\
          crm = [\"crm@{DOMAIN}\"]\n{of_xmpp}\n\
-         [agi]\nlisten = \"127.0.0.1:{agi}\"\n{of_agi}\n",
+         [pops]\n{of_pops}\n[agi]\nlisten = \"127.0.0.1:{agi}\"\n{of_agi}\n",
         service = extra("service"),
         host = database.host,
         port = database.port,
@@ -277,6 +277,7 @@ fn render(spec: &UsherSpec, health: u16) -> String {
         xmpp = spec.xmpp,
         ca = spec.authority.display(),
         of_xmpp = extra("xmpp"),
+        of_pops = extra("pops"),
         agi = spec.agi_port,
         of_agi = extra("agi"),
     );

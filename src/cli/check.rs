@@ -14,29 +14,26 @@ use std::{
 use anyhow::{Result, anyhow};
 use comfy_table::{ContentArrangement, Table, presets};
 use tokio::{net::TcpListener, time::timeout};
-use tokio_util::sync::CancellationToken;
-use xmpp_parsers::{jid::BareJid, minidom::Element};
+use xmpp_parsers::minidom::Element;
 
 use crate::{
     ari,
-    cli::{self, say},
+    cli::{self, online::Online, say},
     config::{self, Config, Xmpp},
     db::{
         migrate,
         pool::{Connector, Pool, Statements},
         rights, roster,
     },
-    domain::queue::{
-        announce::Template,
-        roster::{Queue, Roster},
+    domain::{
+        pop::link::{Tells, Template},
+        queue::{
+            announce,
+            roster::{Queue, Roster},
+        },
     },
-    fence::Fence,
     ledger,
-    xmpp::{
-        Account,
-        pubsub::Pubsub,
-        session::{Event, Session},
-    },
+    xmpp::pubsub::Pubsub,
 };
 
 /// How long one server may take to be reached and to answer.
@@ -105,6 +102,9 @@ async fn all(path: &Path, config: &Config) -> Report {
         report.add("configuration", Verdict::Warning, doubt);
     }
     let roster = database(config, &mut report).await;
+    if let Some(roster) = &roster {
+        pages(&config.pops, roster, &mut report);
+    }
     xmpp(&config.xmpp, &mut report).await;
     for server in &config.asterisk {
         asterisk(server, &config.agi, roster.as_ref(), &mut report).await;
@@ -216,8 +216,37 @@ fn people(roster: &Roster, report: &mut Report) {
         }
     }
     for queue in &roster.queues {
-        if let Err(error) = queue.announcement.parse::<Template>() {
+        if let Err(error) = queue.announcement.parse::<announce::Template>() {
             report.wrong(format!("queue {}", queue.name), format!("announcement: {error}"));
+        }
+    }
+}
+
+/// What queues say of people where pops are not to, and links that cannot be made.
+fn pages(pops: &config::Pops, roster: &Roster, report: &mut Report) {
+    for queue in &roster.queues {
+        let mut look = |note: String| report.add(format!("queue {}", queue.name), Verdict::Warning, note);
+        match queue.link.as_ref().map(Template::tells) {
+            Some(Tells::Token) if pops.link_secret.is_none() => {
+                look("its link has a {token}, and without pops.link_secret_file none is made: its pops have no link".into());
+            }
+            Some(Tells::Person) if pops.private => look(
+                "its link tells the person, so with pops.private its pops have none: put {token} in the place of the others, see \
+                 `usher queue change --help`"
+                    .into(),
+            ),
+            None if pops.private => look(
+                "it has no link, so with pops.private its pops tell nobody who calls: see `usher queue change --help`".into(),
+            ),
+            Some(Tells::Nothing | Tells::Person | Tells::Token) | None => {}
+        }
+        let told = ["{name}", "{code}", "{number}"].into_iter().find(|blank| queue.announcement.contains(blank));
+        if let Some(blank) = told.filter(|_| pops.private) {
+            look(format!(
+                "its announcement has {blank}, and goes to every logged-on member: pops.private is for pops alone; see \
+                 `usher queue change {} --announcement`",
+                queue.name
+            ));
         }
     }
 }
@@ -229,39 +258,14 @@ fn count(number: usize, thing: &str) -> String {
 
 async fn xmpp(config: &Xmpp, report: &mut Report) {
     let what = format!("xmpp {}", config.jid);
-    let account = match Account::new(config) {
-        Ok(account) => account,
-        Err(error) => return report.wrong(what, error.to_string()),
+    let online = match Online::start(config, PATIENCE).await {
+        Ok(online) => online,
+        Err(why) => return report.wrong(what, why),
     };
-    let stop = CancellationToken::new();
-    let _guard = stop.clone().drop_guard();
-    let (session, mut events) = match Session::start(account, Fence::open(), stop) {
-        Ok(started) => started,
-        Err(error) => return report.wrong(what, error.to_string()),
-    };
-    let mut last = "no answer".to_owned();
-    let online = timeout(PATIENCE, async {
-        loop {
-            match events.recv().await {
-                Some(Event::Online { jid }) => return Ok(jid),
-                Some(Event::Fatal(error)) => return Err(error.to_string()),
-                Some(Event::Retrying { why }) => last = why,
-                Some(Event::Suspended | Event::Resumed) => {}
-                None => return Err("the session ended".into()),
-            }
-        }
-    });
-    match online.await {
-        Ok(Ok(jid)) => report.good(what, format!("logged in as {jid}")),
-        Ok(Err(why)) => return report.wrong(what, why),
-        Err(_) => {
-            let note =
-                format!("not reached within {PATIENCE:?}: {last}; is the server running, is xmpp.address right?");
-            return report.wrong(what, note);
-        }
-    }
+    report.good(what, format!("logged in as {}", online.jid));
     strangers(config, report);
-    pubsub(config, session, report).await;
+    pubsub(config, &online.pubsub, report).await;
+    online.close().await;
 }
 
 /// Who reads pops from another server than the account's.
@@ -276,11 +280,9 @@ fn strangers(config: &Xmpp, report: &mut Report) {
     }
 }
 
-async fn pubsub(config: &Xmpp, session: Session, report: &mut Report) {
+async fn pubsub(config: &Xmpp, pubsub: &Pubsub, report: &mut Report) {
     let service = config.pubsub_jid();
     let what = format!("pubsub {service}");
-    let (Ok(jid), Ok(owner)) = (service.parse(), config.jid.parse::<BareJid>()) else { return };
-    let pubsub = Pubsub::new(session, jid, owner);
     let payload = Element::builder("check", "urn:usher:check:1").build();
     let tried = async {
         pubsub.ensure(NODE, &BTreeSet::new()).await?;

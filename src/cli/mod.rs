@@ -23,10 +23,13 @@ use crate::{
 mod callback;
 mod check;
 mod customer;
+mod demo_pop;
 mod extension;
 mod import;
 mod member;
 mod migrate;
+mod online;
+mod pubsub;
 mod queue;
 mod report;
 mod serve;
@@ -69,6 +72,11 @@ enum Command {
     /// Who serves which queue.
     #[command(subcommand)]
     Member(member::Command),
+    /// Who may see the pops, and the links in them.
+    #[command(subcommand)]
+    Pubsub(pubsub::Command),
+    /// Publish a test pop, from the offer to the end, for who writes a CRM.
+    DemoPop(demo_pop::Arguments),
     /// Callers who wait to be called back.
     #[command(subcommand)]
     Callback(callback::Command),
@@ -123,6 +131,8 @@ fn run(cli: Cli) -> Result<()> {
             managing_with(&config, run)
         }
         Command::Member(command) => managing(&config, async |database| member::run(command, database).await),
+        Command::Pubsub(command) => pubsub::run(command, &config),
+        Command::DemoPop(arguments) => demo_pop::run(&arguments, &config),
         Command::Callback(command) => managing(&config, async |database| callback::run(command, database).await),
         Command::Report(command) => managing(&config, async |database| report::run(command, database).await),
         Command::Why(arguments) => managing(&config, async |database| why::run(&arguments, database).await),
@@ -227,6 +237,9 @@ fn explain(error: tokio_postgres::Error) -> anyhow::Error {
         }
         "queues_recording_prompt_check" => {
             "the recording prompt is not valid: expected a sound without extension such as usher/recorded, or nothing"
+        }
+        "queues_link_check" => {
+            "the link is not valid: expected the form https://crm.example/customers/{code}, or nothing"
         }
         "queues_overflow_check" => "the overflow is not valid: expected dialplan, another queue or an extension",
         "queues_callback_key_check" => {

@@ -29,7 +29,7 @@ use crate::{
 };
 
 mod columns;
-mod print;
+pub(super) mod print;
 
 /// What the numbers mean, for the end of the long help.
 const MEANING: &str = "\

@@ -38,7 +38,7 @@ impl Secret {
             let text = fs::read_to_string(&*file).map_err(|e| format!("cannot read {}: {e}", file.display()))?;
             let first = text.lines().next().unwrap_or_default();
             if first.is_empty() {
-                return Err(format!("{} is empty: its first line is the password", file.display()));
+                return Err(format!("{} is empty: its first line is the secret", file.display()));
             }
             return Ok(Some(first.into()));
         }

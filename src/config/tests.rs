@@ -41,6 +41,7 @@ fn folder_with_passwords() -> TempDir {
     for name in ["xmpp.password", "asterisk.password", "database.password"] {
         fs::write(folder.path().join(name), "from the file\nnot this line\n").unwrap();
     }
+    fs::write(folder.path().join("link.secret"), format!("{}\n", "s".repeat(64))).unwrap();
     folder
 }
 
@@ -61,7 +62,11 @@ fn the_optional_values_in_the_example_are_the_defaults() {
     // These have no default, or one that depends on other keys: the example says so.
     let without: String = example_in_full()
         .lines()
-        .filter(|line| !["address", "announce", "pubsub =", "crm", "ca_file"].iter().any(|key| line.starts_with(key)))
+        .filter(|line| {
+            !["address", "announce", "pubsub =", "crm", "ca_file", "link_secret_file"]
+                .iter()
+                .any(|key| line.starts_with(key))
+        })
         .filter(|line| *line != "password_file = \"database.password\"")
         .map(|line| format!("{line}\n"))
         .collect();
@@ -156,7 +161,10 @@ fn no_key_of_the_program_is_missing_in_the_example() {
     let example: toml::Value = toml::from_str(&example_in_full()).unwrap();
     let mut seen = BTreeMap::new();
     Config::deserialize(Fields { of: String::new(), seen: &mut seen, example: &example }).unwrap();
-    assert_eq!(seen.keys().collect::<Vec<_>>(), ["", "agi", "asterisk", "database", "floor", "service", "xmpp"]);
+    assert_eq!(
+        seen.keys().collect::<Vec<_>>(),
+        ["", "agi", "asterisk", "database", "floor", "pops", "service", "xmpp"]
+    );
     for (section, fields) in seen {
         let table = match section.as_str() {
             "" => &example,
@@ -397,6 +405,27 @@ fn a_server_s_own_password_wins_over_the_common_one() {
     let config = Config::parse(LEAST, Path::new("usher.toml"), &env).unwrap();
     let password = config.asterisk[0].password.as_ref().unwrap();
     assert_eq!(secrecy::ExposeSecret::expose_secret(password), "USHER_ASTERISK_PASSWORD_PBX");
+}
+
+#[test]
+fn private_pops_need_a_secret_that_is_long_enough() {
+    let with = |table: &str| LEAST.replacen("[[asterisk]]", &format!("[pops]\n{table}\n[[asterisk]]"), 1);
+    let given = |secret: Option<&'static str>| {
+        move |name: &str| match name {
+            "USHER_LINK_SECRET" => secret.map(str::to_owned),
+            name => env(name),
+        }
+    };
+    let path = Path::new("/etc/usher/usher.toml");
+    let message = Config::parse(&with("private = true"), path, &given(None)).unwrap_err().to_string();
+    assert!(message.contains("pops.link_secret_file") && message.contains("USHER_LINK_SECRET"), "{message}");
+    let message = Config::parse(&with("private = true"), path, &given(Some("tooshort"))).unwrap_err().to_string();
+    assert!(message.contains("32 characters") && !message.contains("tooshort"), "{message}");
+    let message = parse(&with("link_lifetime = \"1s\"")).unwrap_err().to_string();
+    assert!(message.contains("pops.link_lifetime") && message.contains("10s to 24h"), "{message}");
+    let config =
+        Config::parse(&with("private = true"), path, &given(Some("0123456789abcdef0123456789abcdef"))).unwrap();
+    assert!(config.pops.private && !format!("{config:?}").contains("0123456789"));
 }
 
 #[test]

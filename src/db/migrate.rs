@@ -16,6 +16,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("V7__callback", include_str!("../../sql/migrations/V7__callback.sql")),
     ("V8__changes", include_str!("../../sql/migrations/V8__changes.sql")),
     ("V9__back", include_str!("../../sql/migrations/V9__back.sql")),
+    ("V10__link", include_str!("../../sql/migrations/V10__link.sql")),
 ];
 
 /// Key of the advisory lock: “usher” in ASCII, so that several starting at once do not migrate at once.

@@ -14,6 +14,7 @@ use crate::{
     db::{Error, statements},
     domain::{
         id::{Extension, Interface, QueueName},
+        pop::link::{InvalidTemplate, Template},
         queue::{
             callback::CallbackPolicy,
             policy::Policy,
@@ -191,6 +192,7 @@ impl Reader {
                 recording: row.try_get("recording")?,
                 recording_prompt: row.try_get("recording_prompt")?,
             },
+            link: at.link()?,
         })
     }
 
@@ -296,6 +298,20 @@ impl Place<'_> {
             self.complain(column, &number, "a number from 1, or NULL".to_owned(), "NULL".to_owned());
             None
         }))
+    }
+
+    /// The template of a link; none if it cannot be used.
+    fn link(&mut self) -> Result<Option<Template>, tokio_postgres::Error> {
+        let text: &str = self.row.try_get("link")?;
+        if text.is_empty() {
+            return Ok(None);
+        }
+        Ok(text
+            .parse()
+            .map_err(|error: InvalidTemplate| {
+                self.complain("link", &text, format!("an address of a page ({error})"), "none".to_owned())
+            })
+            .ok())
     }
 
     fn seconds(&mut self, column: &'static str) -> Result<Duration, tokio_postgres::Error> {

@@ -16,7 +16,7 @@ macro_rules! queues {
          auto_pause_after, sticky_seconds, overflow, \
          callback_key, callback_tries, callback_retry_seconds, callback_ring_seconds, callback_keep_seconds, \
          announce_frequency_seconds, announce_position, announce_holdtime, periodic_announce, \
-         periodic_announce_frequency_seconds, member_greeting, recording, recording_prompt FROM queues"
+         periodic_announce_frequency_seconds, member_greeting, recording, recording_prompt, link FROM queues"
     };
 }
 macro_rules! memberships {

@@ -9,6 +9,7 @@
 //! One task owns all of it and never waits for the server. Routing is never held up: a publish is answered within its
 //! bound whatever the server does. What got stale while the link was down is not sent.
 
+mod links;
 mod outbox;
 pub mod payload;
 pub mod quiet;
@@ -41,7 +42,9 @@ use xmpp_parsers::{
 use crate::{
     config,
     desk::{
+        links::Links,
         outbox::{Life, NOTICE_LIFE, Note, Outbox},
+        payload::{Kind, Style},
         quiet::{Quiet, Spans},
     },
     domain::{
@@ -177,20 +180,26 @@ impl Handle {
 }
 
 /// Starts the desk, which sends nothing while the fence is closed. Its task ends well when `stop` is cancelled, and with an error that no retry cures.
-pub fn spawn(config: &config::Xmpp, fence: Fence, stop: CancellationToken) -> (Handle, JoinHandle<Result<(), Fatal>>) {
-    spawn_with(config, fence, Spans::default(), stop)
+pub fn spawn(
+    config: &config::Xmpp,
+    pops: &config::Pops,
+    fence: Fence,
+    stop: CancellationToken,
+) -> (Handle, JoinHandle<Result<(), Fatal>>) {
+    spawn_with(config, pops, fence, Spans::default(), stop)
 }
 
 /// The same, where what is not urgent stands back for so long.
 pub fn spawn_with(
     config: &config::Xmpp,
+    pops: &config::Pops,
     fence: Fence,
     spans: Spans,
     stop: CancellationToken,
 ) -> (Handle, JoinHandle<Result<(), Fatal>>) {
     let (requests, inbox) = mpsc::channel(REQUESTS);
     let (link, seen) = watch::channel(Link::Down { since: Timestamp::now(), why: "not connected yet".into() });
-    let config = config.clone();
+    let (config, style) = (config.clone(), Style::new(pops));
     let task = tokio::spawn(async move {
         let account = Account::new(&config)?;
         let service = Jid::from_str(&config.pubsub_jid()).map_err(|_| Fatal::PubsubJid(config.pubsub_jid()))?;
@@ -212,6 +221,8 @@ pub fn spawn_with(
             bounds: VecDeque::new(),
             needs: HashMap::new(),
             jids: HashMap::new(),
+            links: Links::default(),
+            style,
             quiet: Quiet::new(spans),
             quiet_until: None,
             ringing: BTreeMap::new(),
@@ -224,6 +235,14 @@ pub fn spawn_with(
 enum Report {
     Node { extension: Extension, epoch: u64, result: Done },
     Message { note: Note, delivery: Delivery },
+}
+
+/// A [`Task`] in the form of the protocol.
+enum Work {
+    Ensure(BTreeSet<String>),
+    Look,
+    Publish(String, Element),
+    Retract(String),
 }
 
 struct Desk {
@@ -242,6 +261,8 @@ struct Desk {
     bounds: VecDeque<(Instant, Ticket)>,
     needs: HashMap<Ticket, oneshot::Sender<Result<(), NodeError>>>,
     jids: HashMap<Extension, BareJid>,
+    links: Links,
+    style: Style,
     quiet: Quiet,
     /// When what stands back is looked at again.
     quiet_until: Option<Instant>,
@@ -337,6 +358,7 @@ impl Desk {
             }
             Request::Forget(call) => self.outbox.forget(call),
             Request::Roster(roster) => {
+                self.links.set(&roster);
                 let jid = |agent: &Agent| Some((agent.extension.clone(), BareJid::from_str(&agent.jid).ok()?));
                 self.jids = roster.agents.iter().filter_map(jid).collect();
                 let nodes: BTreeMap<_, _> =
@@ -344,6 +366,7 @@ impl Desk {
                 self.step(BoardEvent::Access { nodes, everywhere: self.everywhere.clone() });
             }
             Request::RosterChanged(change) => {
+                self.links.change(&change);
                 for (extension, row) in &change.agents {
                     match row.as_ref().and_then(|row| BareJid::from_str(&row.jid).ok()) {
                         Some(jid) => drop(self.jids.insert(extension.clone(), jid)),
@@ -433,8 +456,9 @@ impl Desk {
             Effect::Run { extension, epoch, task } => {
                 let pubsub = self.pubsub.clone();
                 let node = format!("{}{extension}", self.prefix);
+                let work = self.work(task);
                 self.reports.push(Box::pin(async move {
-                    let result = carry_out(&pubsub, &node, task).await;
+                    let result = carry_out(&pubsub, &node, work).await;
                     Report::Node { extension, epoch, result }
                 }));
             }
@@ -453,6 +477,19 @@ impl Desk {
                     let _gone = answer.send(result);
                 }
             }
+        }
+    }
+
+    /// A task with what it sends, as it is to be written at this moment.
+    fn work(&self, task: Task) -> Work {
+        match task {
+            Task::Ensure(readers) => Work::Ensure(readers),
+            Task::Look => Work::Look,
+            Task::Publish(pop) => Work::Publish(
+                pop.call.to_string(),
+                self.style.element(&pop, Kind::Real, self.links.of(&pop.queue), Timestamp::now()),
+            ),
+            Task::Retract(item) => Work::Retract(item),
         }
     }
 
@@ -508,20 +545,18 @@ fn message(note: &Note) -> Message {
     message.with_payloads(vec![Element::bare("no-store", HINTS), Element::bare("no-permanent-store", HINTS)])
 }
 
-async fn carry_out(pubsub: &Pubsub, node: &str, task: Task) -> Done {
-    let result = match task {
-        Task::Ensure(readers) => {
+async fn carry_out(pubsub: &Pubsub, node: &str, work: Work) -> Done {
+    let result = match work {
+        Work::Ensure(readers) => {
             let readers = readers.iter().filter_map(|jid| reader(node, jid)).collect();
             pubsub.ensure(node, &readers).await.map(|()| Done::Well)
         }
-        Task::Look => pubsub.items(node).await.map(|items| {
+        Work::Look => pubsub.items(node).await.map(|items| {
             let read = |(id, payload): (String, Option<Element>)| (id, payload.as_ref().and_then(payload::revision));
             Done::Holds(items.into_iter().map(read).collect())
         }),
-        Task::Publish(pop) => {
-            pubsub.publish(node, &pop.call.to_string(), payload::element(&pop)).await.map(|()| Done::Well)
-        }
-        Task::Retract(item) => take_away(pubsub, node, &item).await.map(|()| Done::Well),
+        Work::Publish(item, payload) => pubsub.publish(node, &item, payload).await.map(|()| Done::Well),
+        Work::Retract(item) => take_away(pubsub, node, &item).await.map(|()| Done::Well),
     };
     result.unwrap_or_else(|error| {
         match &error {

@@ -1,15 +1,19 @@
 //! The published form of a pop, version 1: see docs/screen-pop.md.
 
+mod style;
+
 use jiff::Timestamp;
-use xmpp_parsers::minidom::Element;
+use serde::Serialize;
+use xmpp_parsers::{minidom::Element, ns};
 use xso::{AsXml, FromXml};
 
-use crate::domain::pop::{Pop, PopState};
+pub use self::style::{Kind, Style};
+use crate::domain::pop::PopState;
 
 /// Namespace of the payload; another number is another contract.
 pub const NAMESPACE: &str = "urn:usher:pop:1";
 
-#[derive(Debug, FromXml, AsXml)]
+#[derive(Debug, FromXml, AsXml, Serialize)]
 #[xml(namespace = NAMESPACE, name = "pop")]
 struct Payload {
     #[xml(attribute)]
@@ -26,13 +30,23 @@ struct Payload {
     entered: String,
     #[xml(attribute)]
     changed: String,
+    /// Left out where it is not so.
+    #[xml(attribute(default))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    private: Option<bool>,
+    #[xml(attribute(default))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    test: Option<bool>,
     #[xml(child)]
     customer: CustomerPart,
     #[xml(child)]
     caller: CallerPart,
+    #[xml(child(default))]
+    #[serde(skip)]
+    json: Option<Json>,
 }
 
-#[derive(Debug, FromXml, AsXml)]
+#[derive(Debug, FromXml, AsXml, Serialize)]
 #[xml(namespace = NAMESPACE, name = "customer")]
 struct CustomerPart {
     #[xml(attribute)]
@@ -41,9 +55,12 @@ struct CustomerPart {
     code: String,
     #[xml(attribute)]
     name: String,
+    #[xml(attribute(default))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    link: Option<String>,
 }
 
-#[derive(Debug, FromXml, AsXml)]
+#[derive(Debug, FromXml, AsXml, Serialize)]
 #[xml(namespace = NAMESPACE, name = "caller")]
 struct CallerPart {
     #[xml(attribute)]
@@ -52,24 +69,49 @@ struct CallerPart {
     name: String,
 }
 
-/// The payload of one revision.
-pub fn element(pop: &Pop) -> Element {
-    Payload {
-        call: pop.call.to_string(),
-        revision: pop.revision,
-        state: pop.state.as_str().into(),
-        extension: pop.extension.to_string(),
-        queue: pop.queue.to_string(),
-        entered: time(pop.entered_at),
-        changed: time(pop.changed_at),
-        customer: CustomerPart {
-            id: pop.customer.id,
-            code: pop.customer.code.to_string(),
-            name: sendable(&pop.customer.name),
-        },
-        caller: CallerPart { number: sendable(&pop.caller.number), name: sendable(&pop.caller.name) },
+/// The same once more, for who would rather read that (XEP-0335). The library's own type keeps its field private.
+#[derive(Debug, FromXml, AsXml)]
+#[xml(namespace = ns::JSON_CONTAINERS, name = "json")]
+struct Json {
+    #[xml(text)]
+    text: String,
+}
+
+impl Payload {
+    fn as_json(&self) -> Json {
+        #[derive(Serialize)]
+        struct Object<'a> {
+            schema: &'static str,
+            #[serde(flatten)]
+            pop: &'a Payload,
+        }
+        let object = Object { schema: NAMESPACE, pop: self };
+        Json { text: serde_json::to_string(&object).expect("these types have a JSON form") }
     }
-    .into()
+}
+
+/// What is read of a payload that was found on a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Glance {
+    /// Counts up over the call.
+    pub revision: u32,
+    /// `None`: a word that is not known here.
+    pub state: Option<PopState>,
+    /// Whether it is a test.
+    pub kind: Kind,
+}
+
+/// Looks at a payload; `None`: not one of ours, or not readable.
+pub fn glance(payload: &Element) -> Option<Glance> {
+    if !payload.is("pop", NAMESPACE) {
+        return None;
+    }
+    let state = payload.attr("state")?;
+    Some(Glance {
+        revision: payload.attr("revision")?.parse().ok()?,
+        state: PopState::ALL.into_iter().find(|known| known.as_str() == state),
+        kind: if payload.attr("test") == Some("true") { Kind::Test } else { Kind::Real },
+    })
 }
 
 /// The revision of a payload that was found on a node; `None`: not one of ours, or not readable.
@@ -90,6 +132,7 @@ pub fn withdrawn(payload: Element, at: Timestamp) -> Option<Element> {
     last.state = PopState::Withdrawn.as_str().into();
     last.revision = last.revision.saturating_add(1);
     last.changed = time(at);
+    last.json = last.json.is_some().then(|| last.as_json());
     Some(last.into())
 }
 
@@ -105,78 +148,4 @@ fn time(at: Timestamp) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::{
-        id::{CallId, CustomerCode, Extension, QueueName},
-        queue::roster::{CallerId, Customer},
-    };
-    use uuid::Uuid;
-
-    fn pop(name: &str) -> Pop {
-        Pop {
-            call: CallId(Uuid::from_u128(7)),
-            revision: 2,
-            state: PopState::Ringing,
-            extension: Extension::new("1000"),
-            queue: QueueName::new("support"),
-            customer: Customer { id: 1, code: CustomerCode::new("0071"), name: name.into() },
-            caller: CallerId { number: "2000".into(), name: "\u{b}x".into() },
-            entered_at: "2026-11-21T03:00:00.123456Z".parse().unwrap(),
-            changed_at: "2026-11-21T03:00:00Z".parse().unwrap(),
-        }
-    }
-
-    fn written(pop: &Pop) -> String {
-        let mut text = Vec::new();
-        element(pop).write_to(&mut text).unwrap();
-        String::from_utf8(text).unwrap()
-    }
-
-    #[test]
-    fn the_payload_has_the_promised_form() {
-        let text = written(&pop("Customer & Co"));
-        for part in [
-            "urn:usher:pop:1",
-            "call='00000000-0000-0000-0000-000000000007'",
-            "revision='2'",
-            "state='ringing'",
-            "entered='2026-11-21T03:00:00.123Z'",
-            "changed='2026-11-21T03:00:00.000Z'",
-            "code='0071'",
-            "Customer &amp; Co",
-        ] {
-            assert!(text.replace('"', "'").contains(part), "{part} in {text}");
-        }
-    }
-
-    #[test]
-    fn a_name_with_commas_ampersands_quotes_and_utf8_comes_back_as_it_was() {
-        let name = "X, Y & <Z> \"q\" 'a' é 日本 🙂\n\t";
-        let back: Element = written(&pop(name)).parse().unwrap();
-        assert_eq!(back.get_child("customer", NAMESPACE).unwrap().attr("name"), Some(name));
-        assert_eq!(revision(&back), Some(2));
-    }
-
-    #[test]
-    fn a_caller_id_with_a_control_character_cannot_end_the_stream() {
-        let back: Element = written(&pop("C")).parse().unwrap();
-        assert_eq!(back.get_child("caller", NAMESPACE).unwrap().attr("name"), Some("\u{fffd}x"));
-    }
-
-    #[test]
-    fn an_item_that_stays_becomes_withdrawn_once_and_keeps_everything_else() {
-        let at = "2026-11-21T04:00:00Z".parse().unwrap();
-        let last = withdrawn(element(&pop("C")), at).unwrap();
-        let expected = Pop { revision: 3, state: PopState::Withdrawn, changed_at: at, ..pop("C") };
-        assert_eq!(last, element(&expected));
-        assert_eq!(withdrawn(last, at), None);
-        assert_eq!(withdrawn("<pop xmlns='urn:usher:pop:2' revision='3'/>".parse().unwrap(), at), None);
-    }
-
-    #[test]
-    fn the_payload_of_another_version_has_no_revision_for_us() {
-        let other: Element = "<pop xmlns='urn:usher:pop:2' revision='3'/>".parse().unwrap();
-        assert_eq!(revision(&other), None);
-    }
-}
+mod tests;

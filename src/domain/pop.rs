@@ -1,5 +1,9 @@
 //! The screen pop: what is published on an extension's node, and the states of its life.
 
+pub mod access;
+pub mod link;
+pub mod token;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +29,9 @@ pub enum PopState {
 }
 
 impl PopState {
+    /// All of them, in their order.
+    pub const ALL: [Self; 5] = [Self::Offered, Self::Ringing, Self::Answered, Self::Ended, Self::Withdrawn];
+
     /// The word in the published payload.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -21,7 +21,12 @@ use xmpp_parsers::{
 };
 use xso::{AsXml, FromXml};
 
-use crate::xmpp::session::{RequestError, Session, describe};
+mod access;
+
+use crate::{
+    domain::pop::access::same_value,
+    xmpp::session::{RequestError, Session, describe},
+};
 
 /// The longest wait for one answer.
 pub const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -149,6 +154,7 @@ impl Pubsub {
         };
         if before == Before::Node {
             self.repair_settings(node).await?;
+            self.end_other_subscriptions(node, readers).await?;
         }
         self.repair_affiliations(node, readers, before).await
     }
@@ -209,9 +215,6 @@ impl Pubsub {
                 tracing::info!(node.name = node, ?changes, "the node's access is not as it should be: setting it anew");
             }
         }
-        for change in changes.iter().filter(|change| change.affiliation == AffiliationAttribute::None) {
-            self.unsubscribe(node, &change.jid.to_bare()).await?;
-        }
         let submit = OwnerAffiliations { affiliations: Affiliations { node: node.into(), list: changes } };
         self.session.request(self.service.clone(), IqPayload::Set(submit.into()), ANSWER_WITHIN).await?;
         Ok(())
@@ -232,23 +235,26 @@ impl Pubsub {
         }
     }
 
-    /// Ends the subscriptions of somebody who loses access: servers differ in whether taking the affiliation does (with
-    /// Prosody 0.12 it does not, and is refused).
-    async fn unsubscribe(&self, node: &str, reader: &BareJid) -> Result<(), Error> {
+    /// Ends the subscriptions of all but these and ourselves: servers differ in whether taking the affiliation does (with
+    /// Prosody 0.12 it does not, and is refused), and whoever came in while a node was open stays in where ejabberd 23.01 closes it.
+    async fn end_other_subscriptions(&self, node: &str, readers: &BTreeSet<BareJid>) -> Result<(), Error> {
         let ask = OwnerSubscriptions { subscriptions: Subscriptions { node: Some(node.into()), list: vec![] } };
         let answer = self.ask(IqPayload::Get(ask.into())).await?;
         let found = OwnerSubscriptions::try_from(answer)
             .map_err(|_| Error::Refused("the node's subscriptions came in an unknown form".into()))?;
+        let is_due = |who: &BareJid| readers.contains(who) || *who == self.owner;
         let ended: Vec<_> = found
             .subscriptions
             .list
             .into_iter()
-            .filter(|one| one.jid.to_bare() == *reader && one.subscription != "none")
+            .filter(|one| !is_due(&one.jid.to_bare()) && one.subscription != "none")
             .map(|one| SubscriptionOf { subscription: "none".into(), ..one })
             .collect();
         if ended.is_empty() {
             return Ok(());
         }
+        let who: Vec<_> = ended.iter().map(|one| one.jid.as_str()).collect();
+        tracing::info!(node.name = node, ?who, "subscribed without a right to it: the subscription is ended");
         let submit = OwnerSubscriptions { subscriptions: Subscriptions { node: Some(node.into()), list: ended } };
         self.session.request(self.service.clone(), IqPayload::Set(submit.into()), ANSWER_WITHIN).await?;
         Ok(())
@@ -314,15 +320,6 @@ fn wanted_settings() -> Vec<(&'static str, String)> {
     .into_iter()
     .chain([("pubsub#max_items", MAX_ITEMS.to_string())])
     .collect()
-}
-
-fn same_value(found: &str, wanted: &str) -> bool {
-    let plain = |value: &str| match value {
-        "true" => "1".to_owned(),
-        "false" => "0".to_owned(),
-        other => other.to_owned(),
-    };
-    plain(found) == plain(wanted)
 }
 
 fn form(settings: &[(&str, String)]) -> DataForm {

@@ -138,6 +138,24 @@ impl Session {
         fence: Fence,
         stop: CancellationToken,
     ) -> Result<(Self, mpsc::Receiver<Event>), Fatal> {
+        Self::begin(account, fence, stop, Standing::Available)
+    }
+
+    /// The same beside a session of the service, which may be logged on with the same account: under a resource of its own, which
+    /// the server gives, and without presence, so that nothing that is written to the account comes here instead.
+    ///
+    /// # Errors
+    /// As [`Session::start`].
+    pub fn aside(account: Account, stop: CancellationToken) -> Result<(Self, mpsc::Receiver<Event>), Fatal> {
+        Self::begin(account, Fence::open(), stop, Standing::Aside)
+    }
+
+    fn begin(
+        account: Account,
+        fence: Fence,
+        stop: CancellationToken,
+        standing: Standing,
+    ) -> Result<(Self, mpsc::Receiver<Event>), Fatal> {
         let timeouts = Timeouts { read_timeout: SILENCE, response_timeout: PATIENCE };
         let connector = Connector::new(&account, timeouts)?;
         let (commands, inbox) = mpsc::channel(COMMANDS);
@@ -160,6 +178,7 @@ impl Session {
             abandoned,
             reconnect,
             fence,
+            standing,
             held: None,
             inbox,
             events,
@@ -283,6 +302,13 @@ enum Up {
     },
 }
 
+/// Whether a session gets what is written to the account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Available,
+    Aside,
+}
+
 struct Pending {
     to: Jid,
     answer: oneshot::Sender<Result<Option<Element>, RequestError>>,
@@ -293,6 +319,7 @@ struct Actor {
     abandoned: CancellationToken,
     reconnect: Arc<Reconnect>,
     fence: Fence,
+    standing: Standing,
     /// Was about to be sent when the fence was found closed.
     held: Option<Command>,
     inbox: mpsc::Receiver<Command>,
@@ -371,8 +398,10 @@ impl Actor {
                 self.link = Up::Yes { enough };
                 self.reconnect.failures.store(0, Ordering::Relaxed);
                 // Whoever writes to the account reaches us, instead of a store that grows until the next log-in.
-                let presence = Presence::new(PresenceType::None);
-                self.stream.send(Box::new(presence.into())).await;
+                if self.standing == Standing::Available {
+                    let presence = Presence::new(PresenceType::None);
+                    self.stream.send(Box::new(presence.into())).await;
+                }
                 self.tell(Event::Online { jid: bound_jid }).await;
             }
             stanzastream::Event::Stream(StreamEvent::Suspended) => {

@@ -295,7 +295,7 @@ async fn every_setting_of_a_queue_can_be_set_shown_and_taken_back() {
         --ring-time 20s --retry 5s --wrap-up 90s --auto-pause-after 3 --weight 2 --sticky 24h \
         --queue-timeout 5m --max-waiting 10 --join-empty paused,wrapup --leave-empty never --overflow queue/sales \
         --announce-frequency 30s --announce-position no --announce-holdtime yes --periodic-announce usher/a&usher/b \
-        --periodic-announce-frequency 2m --member-greeting usher/c --recording yes --recording-prompt usher/d --service-level 10s";
+        --periodic-announce-frequency 2m --member-greeting usher/c --recording yes --recording-prompt usher/d --link https://crm.example/{code} --service-level 10s";
     admin.done(&set.split_whitespace().collect::<Vec<_>>());
     let shown = admin.done(&["queue", "show", "support"]);
     for (option, value) in [
@@ -318,6 +318,7 @@ async fn every_setting_of_a_queue_can_be_set_shown_and_taken_back() {
         ("--member-greeting", "usher/c"),
         ("--recording", "yes"),
         ("--recording-prompt", "usher/d"),
+        ("--link", "https://crm.example/{code}"),
     ] {
         let line =
             shown.lines().find(|line| line.contains(&format!(" {option} "))).unwrap_or_else(|| panic!("{shown}"));
@@ -388,6 +389,8 @@ async fn a_wrong_setting_among_good_ones_changes_nothing_and_says_what_is_expect
         (2, &["--announce-position", "maybe"], "yes or no"),
         (1, &["--periodic-announce", "a&"], "joined by '&'"),
         (1, &["--periodic-announce-frequency", "25h"], "5s to 24h"),
+        (2, &["--link", "https://crm.example/{customer}"], "use {code}, {id}"),
+        (2, &["--link", "javascript:alert({code})"], "begins with https:// or http://"),
     ] {
         let complaint =
             admin.failed(status, &[&["queue", "change", "support", "--label", "Other"], arguments].concat());

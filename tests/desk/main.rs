@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
 mod ejabberd;
+mod forms;
 mod patience;
 mod prosody;
 
@@ -22,12 +23,16 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use usher::{
-    config::{Xmpp, XmppTls},
-    desk::{self, Handle, quiet::Spans},
+    config::{Pops, Xmpp, XmppTls},
+    desk::{
+        self, Handle,
+        payload::{Kind, Style},
+        quiet::Spans,
+    },
     domain::{
         id::{CallId, CustomerCode, Extension, Interface, QueueName},
         pop::{Pop, PopOutcome, PopState},
-        queue::roster::{Agent, CallerId, Customer, Roster, RosterChange},
+        queue::roster::{Agent, CallerId, Customer, Queue, Roster, RosterChange},
     },
     fence::{Fence, Gate},
     link::Link,
@@ -38,6 +43,7 @@ use usher::{
     },
 };
 use uuid::Uuid;
+use xmpp_parsers::minidom::Element;
 
 struct Desk {
     handle: Handle,
@@ -66,13 +72,13 @@ fn start(config: &Xmpp) -> Desk {
 }
 
 fn start_behind(config: &Xmpp, fence: Fence) -> Desk {
-    start_with(config, fence, Spans::default())
+    start_with(config, &Pops::default(), fence, Spans::default())
 }
 
-fn start_with(config: &Xmpp, fence: Fence, spans: Spans) -> Desk {
+fn start_with(config: &Xmpp, pops: &Pops, fence: Fence, spans: Spans) -> Desk {
     let _already = tracing_subscriber::fmt().with_env_filter("usher=debug").with_test_writer().try_init();
     let stop = CancellationToken::new();
-    let (handle, task) = desk::spawn_with(config, fence, spans, stop.clone());
+    let (handle, task) = desk::spawn_with(config, pops, fence, spans, stop.clone());
     Desk { handle, task, stop }
 }
 
@@ -118,6 +124,25 @@ fn roster(extensions: &[&str]) -> Roster {
     Roster { agents: extensions.iter().map(agent).collect(), queues: vec![], memberships: vec![] }
 }
 
+/// The queue of every pop here.
+fn queue(link: &str) -> Queue {
+    Queue {
+        name: QueueName::new("support"),
+        label: "Support".into(),
+        number: None,
+        announcement: String::new(),
+        greeting: String::new(),
+        moh_class: String::new(),
+        ring_time: Duration::ZERO,
+        queue_timeout: Duration::ZERO,
+        policy: Default::default(),
+        callback: Default::default(),
+        announcements: Default::default(),
+        talk: Default::default(),
+        link: Some(link.parse().unwrap()),
+    }
+}
+
 fn pop(call: u128, revision: u32, state: PopState, name: &str) -> Pop {
     Pop {
         call: CallId(Uuid::from_u128(call)),
@@ -130,6 +155,11 @@ fn pop(call: u128, revision: u32, state: PopState, name: &str) -> Pop {
         entered_at: Timestamp::now(),
         changed_at: Timestamp::now(),
     }
+}
+
+/// As the service writes it.
+fn written(pop: &Pop) -> Element {
+    Style::new(&Pops::default()).element(pop, Kind::Real, None, Timestamp::now())
 }
 
 type Events = mpsc::Receiver<Result<Event, String>>;
@@ -221,7 +251,7 @@ async fn that_a_phone_rings_stands_back_and_is_shown_unless_it_was_answered_alre
     let prosody = Prosody::start().await;
     // Long enough for the answer to come meanwhile, however slow the machine is.
     let spans = Spans { at_most: PATIENCE, after_pop: BOUND };
-    let desk = start_with(&config(&prosody, prosody.address()), Fence::open(), spans).once_ready().await;
+    let desk = start_with(&config(&prosody, prosody.address()), &Pops::default(), Fence::open(), spans).once_ready().await;
     let mut crm = crm(&prosody, prosody.address(), "1000");
     until(&mut crm, |event| *event == Event::Subscribed).await;
     assert_eq!(desk.publish(&pop(1, 1, PopState::Offered, "one")).await, PopOutcome::Confirmed);
@@ -367,7 +397,7 @@ async fn a_stranger_on_the_same_server_can_neither_see_nor_publish() {
     let prosody = Prosody::start().await;
     let desk = Desk::up(&prosody, prosody.address()).await;
     assert_eq!(desk.publish(&pop(1, 1, PopState::Offered, "one")).await, PopOutcome::Confirmed);
-    let element = || desk::payload::element(&pop(9, 1, PopState::Offered, "forged"));
+    let element = || written(&pop(9, 1, PopState::Offered, "forged"));
     let mut watching = watcher(&prosody, prosody.address(), "1000", "stranger");
     let Event::Waiting { why } = until(&mut watching, |event| matches!(event, Event::Waiting { .. })).await else {
         panic!()
@@ -443,7 +473,7 @@ async fn a_subscriber_who_comes_late_gets_the_current_pop_once() {
     until(&mut crm, |event| matches!(event, Event::Pop(pop) if pop.revision == 2)).await;
     // The server repeats it; the reader does not.
     let (_, owner, _events) = session(&prosody, "usher").await;
-    let again = desk::payload::element(&pop(1, 2, PopState::Ringing, "one"));
+    let again = written(&pop(1, 2, PopState::Ringing, "one"));
     owner.publish("extension1000", &Uuid::from_u128(1).to_string(), again).await.unwrap();
     assert_eq!(desk.publish(&pop(1, 3, PopState::Answered, "one")).await, PopOutcome::Confirmed);
     assert_eq!(story(&mut crm, "answered").await, ["answered"]);

@@ -28,6 +28,7 @@ mod outages;
 mod outbox;
 mod over;
 mod overflow;
+mod pages;
 mod policies;
 mod pops;
 mod rehearsal;

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::domain::{
     name,
+    pop::link::{self, InvalidTemplate},
     queue::{
         announce::Template,
         policy::{Emptiness, Overflow, Strategy},
@@ -14,7 +15,7 @@ use crate::domain::{
 };
 
 /// The names of all options.
-pub(super) const WORDS: [&str; 31] = [
+pub(super) const WORDS: [&str; 32] = [
     "label",
     "number",
     "announcement",
@@ -45,6 +46,7 @@ pub(super) const WORDS: [&str; 31] = [
     "member_greeting",
     "recording",
     "recording_prompt",
+    "link",
     "service_level",
 ];
 
@@ -159,6 +161,12 @@ pub(in crate::cli) struct Settings {
     #[arg(long, help_heading = "Talks", value_name = "SOUND", value_parser = sounds)]
     recording_prompt: Option<String>,
 
+    /// Address of a customer's page, sent with each screen pop: {code}, {id}, {name} and {number} are filled in, as in
+    /// https://crm.example/customers/{code}, or {token} alone, which with pops.private stands for all of them; '' for none
+    /// [default of a new queue: ''].
+    #[arg(long, help_heading = "Screen pops", value_name = "URL", value_parser = link)]
+    link: Option<String>,
+
     /// An answer within this time counts as in time in reports [default of a new queue: 20s].
     #[arg(long, help_heading = "Record", value_name = "DURATION", value_parser = parse_duration)]
     service_level: Option<Duration>,
@@ -240,6 +248,7 @@ impl Settings {
         put("member_greeting", self.member_greeting.map(Value::from));
         put("recording", self.recording.map(Value::from));
         put("recording_prompt", self.recording_prompt.map(Value::from));
+        put("link", self.link.map(Value::from));
         put("service_level_seconds", seconds("--service-level", self.service_level)?);
         Ok(Value::Object(object))
     }
@@ -251,6 +260,14 @@ fn sounds(text: &str) -> Result<String, String> {
         Some(name) => Err(format!("{name:?} leads out of the folder of sounds: expected a name without '..'")),
         None => Ok(text.into()),
     }
+}
+
+/// A template of links, or nothing.
+fn link(text: &str) -> Result<String, InvalidTemplate> {
+    if !text.is_empty() {
+        text.parse::<link::Template>()?;
+    }
+    Ok(text.into())
 }
 
 fn seconds(option: &str, time: Option<Duration>) -> Result<Option<Value>> {

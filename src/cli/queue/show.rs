@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::cli::table::cell;
 
 /// Option, column, what it says when there is no value, and the meaning.
-const SETTINGS: [(&str, &str, &str, &str); 31] = [
+const SETTINGS: [(&str, &str, &str, &str); 32] = [
     ("--label", "label", "", "name as people read it"),
     ("--number", "number", "''", "what an agent dials to transfer a caller here"),
     ("--announcement", "announcement", "", "message to every logged-on member"),
@@ -47,6 +47,7 @@ const SETTINGS: [(&str, &str, &str, &str); 31] = [
     ("--member-greeting", "member_greeting", "", "sound that a member hears before the caller"),
     ("--recording", "recording", "", "whether the talks of callers who enter are recorded"),
     ("--recording-prompt", "recording_prompt", "", "sound that tells callers so on entering"),
+    ("--link", "link", "", "address of a customer's page, sent with each screen pop"),
     ("--service-level", "service_level_seconds", "", "an answer within this time counts as in time"),
 ];
 

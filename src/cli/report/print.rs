@@ -16,7 +16,7 @@ use crate::cli::table;
 
 /// What to print.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Format {
+pub(in crate::cli) enum Format {
     Table,
     Csv,
     Json,
@@ -24,7 +24,7 @@ pub(super) enum Format {
 
 /// How a table is laid out.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Shape {
+pub(in crate::cli) enum Shape {
     /// As wide as its content: few lines.
     Table,
     /// Columns of these widths, each line printed as it comes: any number of lines.
@@ -33,7 +33,7 @@ pub(super) enum Shape {
 
 /// One value of a line.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Cell {
+pub(in crate::cli) enum Cell {
     Nothing,
     Text(String),
     Truth(bool),
@@ -44,7 +44,7 @@ pub(super) enum Cell {
 }
 
 /// Prints line by line.
-pub(super) struct Printer {
+pub(in crate::cli) struct Printer {
     headings: Vec<&'static str>,
     zone: TimeZone,
     out: Out,
@@ -59,7 +59,7 @@ enum Out {
 }
 
 impl Printer {
-    pub(super) fn new(format: Format, shape: Shape, headings: &[&'static str]) -> Self {
+    pub(in crate::cli) fn new(format: Format, shape: Shape, headings: &[&'static str]) -> Self {
         let out = match (format, shape) {
             (Format::Table, Shape::Table) => {
                 let mut table = Table::new();
@@ -78,7 +78,7 @@ impl Printer {
     }
 
     /// Prints a line.
-    pub(super) fn row(&mut self, cells: &[Cell]) -> Result<()> {
+    pub(in crate::cli) fn row(&mut self, cells: &[Cell]) -> Result<()> {
         self.begin()?;
         self.lines += 1;
         let zone = &self.zone;
@@ -101,7 +101,7 @@ impl Printer {
     }
 
     /// Prints what belongs to the end; the total only in a table with several lines.
-    pub(super) fn end(mut self, total: Option<&[Cell]>) -> Result<()> {
+    pub(in crate::cli) fn end(mut self, total: Option<&[Cell]>) -> Result<()> {
         self.begin()?;
         match (&mut self.out, total) {
             (Out::Table(table), total) => {
@@ -158,7 +158,7 @@ fn fixed(out: &mut impl Write, widths: &[usize], cells: impl Iterator<Item = Str
 }
 
 impl Cell {
-    pub(super) fn time(time: Option<Duration>) -> Self {
+    pub(in crate::cli) fn time(time: Option<Duration>) -> Self {
         time.map_or(Self::Nothing, Self::Time)
     }
 

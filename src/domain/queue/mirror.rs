@@ -151,6 +151,7 @@ mod tests {
             callback: CallbackPolicy::default(),
             announcements: Default::default(),
             talk: Default::default(),
+            link: None,
         }
     }
 

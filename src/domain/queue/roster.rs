@@ -14,6 +14,7 @@ pub use self::{
 };
 use crate::domain::{
     id::{CustomerCode, Extension, Interface, QueueName},
+    pop::link::Template,
     queue::{callback::CallbackPolicy, policy::Policy, talk::TalkPolicy, waiting::Announcements},
 };
 
@@ -94,6 +95,8 @@ pub struct Queue {
     pub announcements: Announcements,
     /// What belongs to their talks.
     pub talk: TalkPolicy,
+    /// Where a customer's page is, for whoever shows a pop; `None`: nowhere.
+    pub link: Option<Template>,
 }
 
 impl Queue {

@@ -48,6 +48,7 @@ pub(super) fn queue(name: &str) -> Queue {
         callback: CallbackPolicy::default(),
         announcements: Default::default(),
         talk: Default::default(),
+        link: None,
     }
 }
 

@@ -37,6 +37,7 @@ fn queue(number: u32, version: u32) -> Queue {
         callback: CallbackPolicy::default(),
         announcements: Default::default(),
         talk: Default::default(),
+        link: None,
     }
 }
 
