@@ -1,14 +1,14 @@
 //! The payload of a pop, read as docs/screen-pop.md promises it: unknown attributes and children are passed over.
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use xmpp_parsers::minidom::Element;
 
 /// Namespace of the version that is understood here.
 pub const NAMESPACE: &str = "urn:usher:pop:1";
 
 /// One revision of one pop.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pop {
     /// `offered`, `ringing`, `answered`, `ended` or `withdrawn`; a word of the future is shown as it is.
     pub state: String,
@@ -31,7 +31,7 @@ pub struct Pop {
 }
 
 /// Whose file to open.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Customer {
     /// Key in the database.
     pub id: i64,
@@ -42,7 +42,7 @@ pub struct Customer {
 }
 
 /// Who calls; empty where withheld.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Caller {
     /// Number.
     pub number: String,
