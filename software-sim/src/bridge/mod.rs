@@ -253,20 +253,22 @@ impl Bridge {
         let Some(head) = self.outbox.flown(key) else { return Ok(()) };
         let decision = retry::decide(&outcome, head.history(now), &self.policy, rand::random());
         let (id, delivery) = (head.delivery.id.clone(), head.delivery.to_string());
+        if let Decision::Again { after, why } = decision {
+            tracing::warn!(event.id = id, "{delivery} is tried again in {after:.1?}: {why}");
+            self.outbox.again(key, now + after, outcome.may_have_arrived());
+            return Ok(());
+        }
+        if let Some(number) = self.outbox.settle(key) {
+            self.settled(number).await?;
+        }
+        // Only now: what the log calls delivered is not sent again.
         match decision {
             Decision::Done => tracing::info!(event.id = id, "{delivery} is delivered"),
             Decision::TakenBefore { status } => {
                 tracing::info!(event.id = id, "{delivery} is answered {status}: an earlier try must have arrived");
             }
             Decision::GiveUp { why } => tracing::error!(event.id = id, "{delivery} is dropped: {why}"),
-            Decision::Again { after, why } => {
-                tracing::warn!(event.id = id, "{delivery} is tried again in {after:.1?}: {why}");
-                self.outbox.again(key, now + after, outcome.may_have_arrived());
-                return Ok(());
-            }
-        }
-        if let Some(number) = self.outbox.settle(key) {
-            self.settled(number).await?;
+            Decision::Again { .. } => {}
         }
         Ok(())
     }

@@ -97,6 +97,7 @@ async fn calls_are_told_once_over_a_cut_link_a_killed_bridge_and_a_killed_server
     let pop = receiver.requests().remove(2).json();
     assert_eq!((&pop["pop"]["state"], &pop["pop"]["customer"]["name"]), (&"answered".into(), &"Zoë <b>& Søn's".into()));
 
+    bridge.says(" is delivered", 3).await;
     process.signal(Signal::KILL);
     process.end(SOON).await.unwrap();
     pops.publish(ONE, 4, "ended").await.unwrap();
@@ -163,6 +164,7 @@ async fn zammad_is_told_in_its_own_words_and_its_token_stays_secret() {
     assert_eq!(fields("user[]"), ["Emma Taylor"; 4]);
     assert_eq!(fields("callId"), [const { "0192f3a1-7a4e-7c1b-9d55-000000000001-1000-1" }; 4]);
     assert_eq!(requests[0].path, "/api/v1/cti/THETOKEN");
+    bridge.says("hangup of call 0192f3a1-7a4e-7c1b-9d55-000000000001 at 1000 is delivered", 1).await;
     let status = process.stop(Signal::TERM, SOON).await.unwrap();
     let log = bridge.log();
     assert!(status.success() && log.contains("an earlier try must have arrived"), "{log}");
