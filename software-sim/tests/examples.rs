@@ -11,7 +11,7 @@ use std::{
 
 use axum::{Router, routing::get};
 use serde_json::json;
-use software_sim::bridge::config::Config;
+use software_sim::bridge::{config::Config, sign::Key};
 use usher_rig::{
     browser::{self, Browser},
     instance::Instance,
@@ -22,6 +22,7 @@ use usher_rig::{
 
 const ONE: &str = "0192f3a1-7a4e-7c1b-9d55-000000000001";
 const TWO: &str = "0192f3a1-7a4e-7c1b-9d55-000000000002";
+const THREE: &str = "0192f3a1-7a4e-7c1b-9d55-000000000003";
 const SOON: Duration = Duration::from_secs(30);
 /// From Debian's package `libjs-strophe`.
 const STROPHE: &str = "/usr/share/javascript/strophe/strophe.min.js";
@@ -59,10 +60,14 @@ impl Subscriber {
     }
 
     async fn says(&self, text: &str) {
+        self.counts(text, 1).await;
+    }
+
+    async fn counts(&self, text: &str, count: usize) {
         self.0
             .ready(&format!("it says {text:?}"), SOON, || async {
                 let log = fs::read_to_string(self.0.log())?;
-                anyhow::ensure!(log.lines().any(|line| line.starts_with(text)), "{log}");
+                anyhow::ensure!(log.lines().filter(|line| line.starts_with(text)).count() >= count, "{log}");
                 Ok(())
             })
             .await
@@ -92,6 +97,13 @@ async fn is_told_once(line: &[&OsStr], address: impl Fn(&Prosody) -> Vec<String>
     let lines: Vec<_> = subscriber.lines().into_iter().filter(|line| *line != format!("closed: {ONE}")).collect();
     assert_eq!(lines[..4], told);
     assert_eq!(lines[4..], [format!("closed: {TWO}")]);
+
+    // The server dies and comes back: so does the subscriber.
+    prosody.kill().await.unwrap();
+    prosody.start_again().await.unwrap();
+    let pops = Pops::on(&prosody, "1000").await.unwrap();
+    pops.publish(THREE, 1, "offered").await.unwrap();
+    subscriber.counts("offered: ", 2).await;
 }
 
 #[tokio::test]
@@ -178,6 +190,28 @@ async fn serve() -> String {
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move { axum::serve(listener, router).await });
     format!("http://{address}/")
+}
+
+#[test]
+fn the_check_of_a_signature_in_the_documentation_takes_ours_and_nothing_else() {
+    if !Path::new(PYTHON).exists() {
+        tracing::warn!("not tested: python3 is not installed here");
+        return;
+    }
+    let page = include_str!("../../docs/webhooks.md");
+    let code = page.split("```python").nth(1).unwrap().split("```").next().unwrap();
+    let script = format!("import sys\n{code}\nprint(is_genuine(sys.argv[1], sys.argv[2].encode(), sys.argv[3]))");
+    let genuine = |header: &str, body: &str, key: &str| {
+        let out = std::process::Command::new(PYTHON).args(["-c", &script, header, body, key]).output().unwrap();
+        String::from_utf8(out.stdout).unwrap().trim() == "True"
+    };
+    let (key, body, now) =
+        ("a key that nobody can guess, 123", "{\"name\":\"Zoë\"}", jiff::Timestamp::now().as_second());
+    let header = Key::new(key).unwrap().sign(now, body.as_bytes());
+    assert!(genuine(&header, body, key), "{header}");
+    assert!(!genuine(&header, "{\"name\":\"Zoe\"}", key));
+    assert!(!genuine(&header, body, "another key that nobody can guess"));
+    assert!(!genuine(&Key::new(key).unwrap().sign(now - 400, body.as_bytes()), body, key));
 }
 
 #[test]
