@@ -196,7 +196,7 @@ impl ReceiverSection {
         let (format, key) = match (self.format, self.key_file, self.agents) {
             (FormatName::Json, Some(file), None) => {
                 let file = folder.join(file);
-                let key = secret::first_line(&file).and_then(|text| Key::new(&text));
+                let key = Key::new(&secret::first_line(&file)?);
                 (Format::Json, Some(key.map_err(|why| format!("{}: {why}", file.display()))?))
             }
             (FormatName::Json, None, _) => {
