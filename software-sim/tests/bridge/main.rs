@@ -5,20 +5,20 @@
 mod receiver;
 mod whole;
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
 
 use hmac::{Hmac, KeyInit, Mac};
 use jiff::Timestamp;
 use receiver::{Manner, Receiver};
 use sha2::Sha256;
 use software_sim::{
-    bridge::{Bridge, config::Config},
+    bridge::{Bridge, config::Config, store::Store},
     client::{Event, Told},
     pop::{Caller, Customer, Pop},
 };
 use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
-use usher_rig::{certificate::Certificate, instance::Instance};
+use usher_rig::{certificate::Certificate, instance::Instance, wait};
 
 const KEY: &str = "a key that nobody can guess, 123";
 const NODE: &str = "extension1000";
@@ -73,10 +73,13 @@ impl Running {
         self.task.await.unwrap();
     }
 
-    /// As if the process were killed.
-    async fn kill(self) {
+    /// As if the process were killed. What it was writing at that moment, on another thread, is let through: a killed
+    /// process has no such thread, and the file is nobody's at once.
+    async fn kill(self, folder: &Path) {
         self.task.abort();
         let _cancelled = self.task.await;
+        let is_free = || async { Ok(Store::open(&folder.join("state"), "json").map(drop)?) };
+        wait::until("the file is nobody's", Duration::from_secs(20), is_free).await.unwrap();
     }
 }
 
@@ -236,7 +239,7 @@ async fn after_a_kill_what_was_not_answered_is_sent_and_what_was_is_not() {
     }
     // Of a call, the next goes out when the last is answered and that is kept.
     receiver.count(5).await;
-    bridge.kill().await;
+    bridge.kill(folder.path()).await;
     let bridge = Running::start(folder.path(), &receiver, "").await;
     // A server repeats what it has.
     bridge.pop("a", 2, "withdrawn").await;
