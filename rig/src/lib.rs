@@ -29,6 +29,8 @@ pub mod prosody;
 pub mod usher;
 
 pub mod ari;
+pub mod browser;
+pub mod pops;
 pub mod proxy;
 pub mod sound;
 pub mod xmpp;

@@ -38,6 +38,7 @@ pub struct Prosody {
     certificate: Certificate,
     port: u16,
     direct_port: u16,
+    websocket_port: Option<u16>,
 }
 
 /// The line of dist/prosody that sets `name`: what is shipped is what is tested and measured.
@@ -60,6 +61,18 @@ impl Prosody {
     /// # Errors
     /// When the package is missing or the server does not answer.
     pub async fn start(instance: &Instance) -> Result<Self> {
+        Self::start_with(instance, None).await
+    }
+
+    /// The same, and browsers reach it as well: unencrypted, which this machine's own are trusted to use.
+    ///
+    /// # Errors
+    /// As [`Prosody::start`].
+    pub async fn start_for_browsers(instance: &Instance) -> Result<Self> {
+        Self::start_with(instance, Some(instance.port()?)).await
+    }
+
+    async fn start_with(instance: &Instance, websocket_port: Option<u16>) -> Result<Self> {
         let folder = instance.subfolder("prosody")?;
         let data = instance.subfolder("prosody/data")?;
         let certificate = Certificate::make(&folder, &[DOMAIN, PUBSUB, ROOMS])?;
@@ -78,10 +91,11 @@ interfaces = {{ "127.0.0.1" }}
 c2s_ports = {{ {port} }}
 c2s_direct_tls_ports = {{ {direct_port} }}
 s2s_ports = {{}}
-modules_enabled = {{ "disco", "roster", "saslauth", "tls", "smacks", "ping", "pep", "carbons", "posix" }}
+modules_enabled = {{ "disco", "roster", "saslauth", "tls", "smacks", "ping", "pep", "carbons", "posix"{websocket_module} }}
 modules_disabled = {{ "s2s", "limits", "offline" }}
 authentication = "internal_plain"
 allow_unencrypted_plain_auth = false
+{websocket}
 c2s_require_encryption = true
 storage = {{ accounts = "internal"; roster = "memory"; pep = "memory"; pep_data = "memory"; smacks_h = "memory" }}
 default_storage = "internal"
@@ -103,6 +117,8 @@ Component "{ROOMS}" "muc"
                 data = data.display(),
                 certificate = certificate.certificate.display(),
                 key = certificate.key.display(),
+                websocket_module = websocket_port.map_or("", |_| ", \"websocket\""),
+                websocket = websocket_port.map(websocket).unwrap_or_default(),
                 network = shipped("network_settings"),
                 gc = shipped("gc"),
             ),
@@ -118,6 +134,7 @@ Component "{ROOMS}" "muc"
             certificate,
             port,
             direct_port,
+            websocket_port,
         };
         for name in ["usher", "crm", "user1", "user2", "user3"] {
             prosody.write_account(name)?;
@@ -168,6 +185,11 @@ Component "{ROOMS}" "muc"
         format!("127.0.0.1:{}", self.direct_port)
     }
 
+    /// Where browsers connect to, if they may: `ws://…`.
+    pub fn websocket(&self) -> Option<String> {
+        self.websocket_port.map(|port| format!("ws://127.0.0.1:{port}/xmpp-websocket"))
+    }
+
     /// The authority and the server's certificate.
     pub fn certificate(&self) -> &Certificate {
         &self.certificate
@@ -180,6 +202,14 @@ Component "{ROOMS}" "muc"
     pub async fn start_again(&self) -> Result<()> {
         self.spawn()?.ready("answers a stream header", START, || greet(self.port)).await
     }
+}
+
+/// Lines of the configuration that open the port for browsers.
+fn websocket(port: u16) -> String {
+    format!(
+        "http_ports = {{ {port} }}\nhttps_ports = {{}}\nhttp_default_host = \"{DOMAIN}\"\n\
+         consider_websocket_secure = true"
+    )
 }
 
 async fn greet(port: u16) -> Result<()> {

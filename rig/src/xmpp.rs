@@ -192,6 +192,29 @@ impl Client {
         Ok(items.children().filter(|child| child.is("item", ns::PUBSUB)).cloned().collect())
     }
 
+    /// Makes a node that keeps its items and that everybody may read; only administrators of the service may.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub async fn create(&self, node: &str) -> Result<()> {
+        let create = element("create").attr(name("node"), node).build();
+        let form = "<configure xmlns='http://jabber.org/protocol/pubsub'><x xmlns='jabber:x:data' type='submit'>\
+            <field var='FORM_TYPE' type='hidden'><value>http://jabber.org/protocol/pubsub#node_config</value></field>\
+            <field var='pubsub#persist_items'><value>1</value></field></x></configure>";
+        let request = element("pubsub").append(create).append(form.parse::<Element>()?).build();
+        self.request(PUBSUB, IqPayload::Set(request)).await.map(drop)
+    }
+
+    /// Takes an item away, and those who subscribed are told.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub async fn retract(&self, node: &str, id: &str) -> Result<()> {
+        let item = element("item").attr(name("id"), id).build();
+        let retract = element("retract").attr(name("node"), node).attr(name("notify"), "1").append(item).build();
+        self.request(PUBSUB, IqPayload::Set(pubsub(retract))).await.map(drop)
+    }
+
     /// Tries to publish an item.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! Subscribes to one node and tells what happens there, over reconnects, restarts and repetitions.
+//! Subscribes to nodes and tells what happens there, over reconnects, restarts and repetitions.
 //!
 //! Whenever the session is fresh or goes on after a break it subscribes and fetches what the node holds: what a server
 //! sends by itself to a new subscriber is not relied upon.
@@ -47,6 +47,11 @@ const DEPTH: usize = 64;
 const ANSWER: Duration = Duration::from_secs(10);
 /// How often the subscription and the items are looked at, whatever was heard.
 const REFRESH: Duration = Duration::from_secs(60);
+/// How long a node may be away before what it held counts as over: a server that keeps its nodes in memory has none after
+/// a restart, until the service makes them again and shows its live pops once more, under the same revisions.
+const ABSENCE: Duration = Duration::from_secs(20);
+/// Requests on their way at once: no more than the stream takes while it has something for us.
+const ASKED_AT_ONCE: usize = 16;
 const RETRY_FIRST: Duration = Duration::from_millis(500);
 const RETRY_CAP: Duration = Duration::from_secs(10);
 
@@ -61,7 +66,26 @@ pub struct Settings {
     pub node: String,
 }
 
+/// A node to watch, and what of it was told in an earlier run.
+#[derive(Debug, Default)]
+pub struct Node {
+    /// Its name.
+    pub name: String,
+    /// What was told.
+    pub seen: Seen,
+}
+
+/// What happened, and on which node; `None`: to the connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// The node's name.
+    pub node: Option<String>,
+    /// What.
+    pub event: Event,
+}
+
 /// What happened.
+#[expect(clippy::large_enum_variant, reason = "each is handled as it comes, and most are pops")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// The connection stands.
@@ -94,11 +118,29 @@ pub enum Event {
     },
 }
 
-/// Starts watching. The channel's last value is an error where no retry helps; dropping the receiver ends it.
+/// Starts watching one node. The channel's last value is an error where no retry helps; dropping the receiver ends it.
 pub fn watch(settings: Settings) -> mpsc::Receiver<Result<Event, String>> {
+    let node = Node { name: settings.node, seen: Seen::default() };
+    let mut told = watch_all(settings.account, settings.pubsub, vec![node]);
     let (out, events) = mpsc::channel(EVENTS);
     tokio::spawn(async move {
-        let trust = match login::trust(&settings.account) {
+        loop {
+            let told = tokio::select! {
+                () = out.closed() => return,
+                told = told.recv() => told,
+            };
+            let Some(told) = told else { return };
+            let _gone = out.send(told.map(|told| told.event)).await;
+        }
+    });
+    events
+}
+
+/// The same for several nodes, in one session.
+pub fn watch_all(account: Account, pubsub: Jid, nodes: Vec<Node>) -> mpsc::Receiver<Result<Told, String>> {
+    let (out, events) = mpsc::channel(EVENTS);
+    tokio::spawn(async move {
+        let trust = match login::trust(account.ca_file.as_deref()) {
             Ok(trust) => trust,
             Err(failure) => {
                 let _gone = out.send(Err(failure.to_string())).await;
@@ -107,8 +149,7 @@ pub fn watch(settings: Settings) -> mpsc::Receiver<Result<Event, String>> {
         };
         let attempts = Arc::new(AtomicU32::new(0));
         let current = Arc::new(AtomicU32::new(0));
-        let login =
-            Login { account: settings.account.clone(), trust, out: out.clone(), attempts: attempts.clone(), current };
+        let login = Login { account: account.clone(), trust, out: out.clone(), attempts: attempts.clone(), current };
         let make: Box<dyn Fn() -> StanzaStream + Send + Sync> = Box::new(move || {
             let (login, stream) = (login.clone(), login.current.fetch_add(1, Ordering::Relaxed) + 1);
             let feed = move |_location, slot| {
@@ -117,21 +158,9 @@ pub fn watch(settings: Settings) -> mpsc::Receiver<Result<Event, String>> {
             StanzaStream::new(Box::new(feed), DEPTH)
         });
         let stream = make();
-        let seen = Seen::default();
-        Watch {
-            settings,
-            stream,
-            make,
-            out,
-            attempts,
-            seen,
-            link: Link::Down,
-            step: Step::Offline,
-            serial: 0,
-            refusals: 0,
-        }
-        .run()
-        .await;
+        let own = account.jid.into();
+        let nodes = nodes.into_iter().map(Place::from).collect();
+        Watch { own, pubsub, nodes, stream, make, out, attempts, link: Link::Down, serial: 0 }.run().await;
     });
     events
 }
@@ -141,7 +170,7 @@ pub fn watch(settings: Settings) -> mpsc::Receiver<Result<Event, String>> {
 struct Login {
     account: Account,
     trust: Arc<rustls::ClientConfig>,
-    out: mpsc::Sender<Result<Event, String>>,
+    out: mpsc::Sender<Result<Told, String>>,
     attempts: Arc<AtomicU32>,
     /// Number of the stream in use: the ones before it get no connection any more.
     current: Arc<AtomicU32>,
@@ -168,7 +197,7 @@ impl Login {
                     return;
                 }
                 Err(Failure::Passing(why)) => {
-                    let _full = self.out.try_send(Ok(Event::LinkDown { why }));
+                    let _full = self.out.try_send(Ok(Told { node: None, event: Event::LinkDown { why } }));
                 }
                 Err(Failure::Final(why)) => {
                     let _gone = self.out.send(Err(why)).await;
@@ -185,10 +214,12 @@ fn pause(failures: u32) -> Duration {
     RETRY_FIRST.saturating_mul(1 << failures.min(6)).min(RETRY_CAP)
 }
 
-/// Where the watch stands.
+/// Where the watch of a node stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Step {
     Offline,
+    /// To be subscribed to as soon as there is room.
+    Due,
     /// Until the answer, or until it is asked for again.
     Subscribing {
         id: String,
@@ -205,34 +236,62 @@ enum Step {
     },
 }
 
+impl Step {
+    fn until(&self) -> Option<Instant> {
+        match self {
+            Self::Resting { until } | Self::Subscribing { until, .. } | Self::Fetching { until, .. } => Some(*until),
+            Self::Offline | Self::Due => None,
+        }
+    }
+
+    fn is_asked(&self, asked: &str) -> bool {
+        match self {
+            Self::Subscribing { id, .. } | Self::Fetching { id, .. } => id == asked,
+            Self::Offline | Self::Due | Self::Resting { .. } => false,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Link {
     Up,
     Down,
 }
 
+/// One node.
+#[derive(Debug)]
+struct Place {
+    name: String,
+    seen: Seen,
+    step: Step,
+    /// How often in a row it was refused; `None` while it is subscribed to.
+    refusals: Option<u32>,
+    /// Since when it is not there.
+    absent: Option<Instant>,
+}
+
+impl From<Node> for Place {
+    fn from(node: Node) -> Self {
+        Self { name: node.name, seen: node.seen, step: Step::Offline, refusals: Some(0), absent: None }
+    }
+}
+
 struct Watch {
-    settings: Settings,
+    own: Jid,
+    pubsub: Jid,
+    nodes: Vec<Place>,
     stream: StanzaStream,
     make: Box<dyn Fn() -> StanzaStream + Send + Sync>,
     link: Link,
-    out: mpsc::Sender<Result<Event, String>>,
+    out: mpsc::Sender<Result<Told, String>>,
     attempts: Arc<AtomicU32>,
-    seen: Seen,
-    step: Step,
     serial: u64,
-    refusals: u32,
 }
 
 impl Watch {
     async fn run(mut self) {
         loop {
-            let rest = match &self.step {
-                Step::Resting { until } | Step::Subscribing { until, .. } | Step::Fetching { until, .. } => {
-                    Some(*until)
-                }
-                Step::Offline => None,
-            };
+            let rest = self.nodes.iter().filter_map(|place| place.step.until()).min();
             tokio::select! {
                 () = self.out.closed() => break,
                 event = self.stream.next() => match event {
@@ -240,35 +299,37 @@ impl Watch {
                     None => self.stream = (self.make)(),
                 },
                 () = async { tokio::time::sleep_until(rest.unwrap_or_else(Instant::now)).await }, if rest.is_some() => {
-                    self.subscribe().await;
+                    let now = Instant::now();
+                    for place in self.nodes.iter_mut().filter(|place| place.step.until().is_some_and(|until| until <= now)) {
+                        place.step = Step::Due;
+                    }
                 }
             }
+            self.ask().await;
         }
         let _late = tokio::time::timeout(Duration::from_secs(2), self.stream.close()).await;
     }
 
     async fn tell(&self, event: Event) {
-        let _gone = self.out.send(Ok(event)).await;
+        let _gone = self.out.send(Ok(Told { node: None, event })).await;
+    }
+
+    async fn tell_of(&self, at: usize, event: Event) {
+        let _gone = self.out.send(Ok(Told { node: Some(self.nodes[at].name.clone()), event })).await;
     }
 
     async fn handle(&mut self, event: stanzastream::Event) {
         match event {
             stanzastream::Event::Stream(StreamEvent::Reset { .. }) => {
-                self.attempts.store(0, Ordering::Relaxed);
-                self.link = Link::Up;
                 // Notifications go to the bare address, and so to those who have said that they are there.
                 self.stream.send(Box::new(Presence::new(PresenceType::None).into())).await;
-                self.tell(Event::LinkUp).await;
-                self.subscribe().await;
+                self.up().await;
             }
-            stanzastream::Event::Stream(StreamEvent::Resumed) => {
-                self.attempts.store(0, Ordering::Relaxed);
-                self.link = Link::Up;
-                self.tell(Event::LinkUp).await;
-                self.subscribe().await;
-            }
+            stanzastream::Event::Stream(StreamEvent::Resumed) => self.up().await,
             stanzastream::Event::Stream(StreamEvent::Suspended) => {
-                self.step = Step::Offline;
+                for place in &mut self.nodes {
+                    place.step = Step::Offline;
+                }
                 if self.link == Link::Up {
                     self.link = Link::Down;
                     self.tell(Event::LinkDown { why: "the connection broke".into() }).await;
@@ -284,18 +345,35 @@ impl Watch {
         }
     }
 
-    async fn subscribe(&mut self) {
-        let own = Jid::from(self.settings.account.jid.clone());
-        let subscribe = Subscribe { jid: own, node: Some(NodeName(self.settings.node.clone())) };
-        let request = PubSub::Subscribe { subscribe: Some(subscribe), options: None };
-        let id = self.request(IqPayload::Set(request.into())).await;
-        self.step = Step::Subscribing { id, until: Instant::now() + ANSWER };
+    async fn up(&mut self) {
+        self.attempts.store(0, Ordering::Relaxed);
+        self.link = Link::Up;
+        self.tell(Event::LinkUp).await;
+        for place in &mut self.nodes {
+            place.step = Step::Due;
+            // What is not there may come with the server, which may just have started.
+            place.absent = None;
+        }
+    }
+
+    /// Asks for the nodes that are due, as many as there is room for.
+    async fn ask(&mut self) {
+        let is_asked = |place: &&Place| matches!(place.step, Step::Subscribing { .. } | Step::Fetching { .. });
+        let room = ASKED_AT_ONCE.saturating_sub(self.nodes.iter().filter(is_asked).count());
+        let due: Vec<usize> = (0..self.nodes.len()).filter(|at| self.nodes[*at].step == Step::Due).take(room).collect();
+        for at in due {
+            let node = Some(NodeName(self.nodes[at].name.clone()));
+            let subscribe = Subscribe { jid: self.own.clone(), node };
+            let request = PubSub::Subscribe { subscribe: Some(subscribe), options: None };
+            let id = self.request(IqPayload::Set(request.into())).await;
+            self.nodes[at].step = Step::Subscribing { id, until: Instant::now() + ANSWER };
+        }
     }
 
     async fn request(&mut self, payload: IqPayload) -> String {
         self.serial += 1;
         let id = format!("sim{}", self.serial);
-        let to = Some(self.settings.pubsub.clone());
+        let to = Some(self.pubsub.clone());
         let iq = Iq::assemble(IqHeader { from: None, to, id: id.clone() }, payload);
         self.stream.send(Box::new(iq.into())).await;
         id
@@ -303,20 +381,20 @@ impl Watch {
 
     async fn iq(&mut self, iq: Iq) {
         let (header, payload) = iq.split();
-        let is_from_service = header.from.as_ref() == Some(&self.settings.pubsub);
-        match (payload, &self.step) {
+        let is_from_service = header.from.as_ref() == Some(&self.pubsub);
+        let asked = self.nodes.iter().position(|place| place.step.is_asked(&header.id));
+        match (payload, asked) {
             (IqPayload::Get(_) | IqPayload::Set(_), _) => self.refuse(header).await,
-            (IqPayload::Result(_), Step::Subscribing { id, .. }) if is_from_service && *id == header.id => {
-                let items = PubSub::Items(Items::new(&self.settings.node));
-                let id = self.request(IqPayload::Get(items.into())).await;
-                self.step = Step::Fetching { id, until: Instant::now() + ANSWER };
+            (IqPayload::Result(answer), Some(at)) if is_from_service => {
+                if matches!(self.nodes[at].step, Step::Fetching { .. }) {
+                    self.fetched(at, answer).await;
+                } else {
+                    let items = PubSub::Items(Items::new(&self.nodes[at].name));
+                    let id = self.request(IqPayload::Get(items.into())).await;
+                    self.nodes[at].step = Step::Fetching { id, until: Instant::now() + ANSWER };
+                }
             }
-            (IqPayload::Result(answer), Step::Fetching { id, .. }) if is_from_service && *id == header.id => {
-                self.fetched(answer).await;
-            }
-            (IqPayload::Error(error), Step::Subscribing { id, .. } | Step::Fetching { id, .. }) if *id == header.id => {
-                self.refused(&error).await;
-            }
+            (IqPayload::Error(error), Some(at)) => self.refused(at, &error).await,
             (IqPayload::Result(_) | IqPayload::Error(_), _) => {}
         }
     }
@@ -327,7 +405,7 @@ impl Watch {
         self.stream.send(Box::new(iq.into())).await;
     }
 
-    async fn fetched(&mut self, answer: Option<Element>) {
+    async fn fetched(&mut self, at: usize, answer: Option<Element>) {
         let items: Vec<Element> = answer
             .iter()
             .filter_map(|answer| answer.get_child("items", ns::PUBSUB))
@@ -341,88 +419,102 @@ impl Watch {
         let (over, live): (Vec<&Element>, Vec<&Element>) = items.iter().partition(is_over);
         for item in over {
             let id = item.attr("id").unwrap_or_default();
-            if self.seen.is_open(id) {
-                self.item(id, item.children().next()).await;
+            if self.nodes[at].seen.is_open(id) {
+                self.item(at, id, item.children().next()).await;
             }
         }
         let held: BTreeSet<String> = live.iter().filter_map(|item| item.attr("id").map(str::to_owned)).collect();
-        for call in self.seen.missing_from(&held) {
-            self.closed(&call).await;
-        }
-        let is_first = self.refusals != u32::MAX;
-        self.refusals = u32::MAX;
-        if is_first {
-            self.tell(Event::Subscribed).await;
+        self.close_all_but(at, &held).await;
+        self.nodes[at].absent = None;
+        if self.nodes[at].refusals.take().is_some() {
+            self.tell_of(at, Event::Subscribed).await;
         }
         for item in live {
-            self.item(item.attr("id").unwrap_or_default(), item.children().next()).await;
+            self.item(at, item.attr("id").unwrap_or_default(), item.children().next()).await;
         }
-        self.step = Step::Resting { until: Instant::now() + REFRESH };
+        self.nodes[at].step = Step::Resting { until: Instant::now() + REFRESH };
     }
 
-    async fn refused(&mut self, error: &StanzaError) {
-        self.refusals = if self.refusals == u32::MAX { 0 } else { self.refusals.saturating_add(1) };
-        let node = &self.settings.node;
+    async fn refused(&mut self, at: usize, error: &StanzaError) {
+        let now = Instant::now();
+        let place = &mut self.nodes[at];
+        let refusals = place.refusals.map_or(0, |refusals| refusals.saturating_add(1));
+        place.refusals = Some(refusals);
+        place.step = Step::Resting { until: now + pause(refusals) };
+        let node = &place.name;
         let condition = &error.defined_condition;
         let closed_to_us = [DefinedCondition::Forbidden, DefinedCondition::NotAllowed, DefinedCondition::NotAuthorized];
-        let why = if *condition == DefinedCondition::ItemNotFound {
-            format!("node {node} is not there: is the service up, and are extension and node prefix right?")
+        let (why, is_over) = if *condition == DefinedCondition::ItemNotFound {
+            let since = *place.absent.get_or_insert(now);
+            let why = format!("node {node} is not there: is the service up, and are extension and node prefix right?");
+            (why, now.duration_since(since) >= ABSENCE)
         } else if closed_to_us.contains(condition) {
-            format!("{} may not see node {node}", self.settings.account.jid)
+            (format!("{} may not see node {node}", self.own), true)
         } else {
-            format!("cannot subscribe to node {node}: {condition:?}")
+            (format!("cannot subscribe to node {node}: {condition:?}"), true)
         };
-        for call in self.seen.missing_from(&BTreeSet::new()) {
-            self.closed(&call).await;
+        if is_over {
+            self.close_all_but(at, &BTreeSet::new()).await;
         }
-        self.tell(Event::Waiting { why }).await;
-        self.step = Step::Resting { until: Instant::now() + pause(self.refusals) };
+        self.tell_of(at, Event::Waiting { why }).await;
     }
 
     async fn message(&mut self, message: Message) {
-        if message.from.as_ref() != Some(&self.settings.pubsub) {
+        if message.from.as_ref() != Some(&self.pubsub) {
             return;
         }
         let Some(event) = message.payloads.into_iter().find(|payload| payload.is("event", ns::PUBSUB_EVENT)) else {
             return;
         };
-        match PubsubEvent::try_from(event).map(|event| event.payload) {
-            Ok(Happening::Items { node, published, retracted }) if node.0 == self.settings.node => {
+        let happening = match PubsubEvent::try_from(event) {
+            Ok(event) => event.payload,
+            Err(error) => {
+                let why = error.to_string();
+                return self.tell(Event::Malformed { item: "?".into(), why }).await;
+            }
+        };
+        let place = |node: &NodeName| self.nodes.iter().position(|place| place.name == node.0);
+        match happening {
+            Happening::Items { node, published, retracted } => {
+                let Some(at) = place(&node) else { return };
                 for item in published {
                     let id = item.id.map(|id| id.0).unwrap_or_default();
-                    self.item(&id, item.payload.as_ref()).await;
+                    self.item(at, &id, item.payload.as_ref()).await;
                 }
                 for id in retracted {
-                    self.closed(&id.0).await;
+                    self.closed(at, &id.0).await;
                 }
             }
-            Ok(Happening::Delete { node, .. } | Happening::Purge { node }) if node.0 == self.settings.node => {
-                for call in self.seen.missing_from(&BTreeSet::new()) {
-                    self.closed(&call).await;
-                }
-                self.subscribe().await;
+            Happening::Delete { node, .. } | Happening::Purge { node } => {
+                let Some(at) = place(&node) else { return };
+                self.close_all_but(at, &BTreeSet::new()).await;
+                self.nodes[at].step = Step::Due;
             }
-            Ok(_) => {}
-            Err(error) => {
-                self.tell(Event::Malformed { item: "?".into(), why: error.to_string() }).await;
-            }
+            Happening::Configuration { .. } | Happening::Subscription { .. } => {}
         }
     }
 
-    async fn item(&mut self, id: &str, payload: Option<&Element>) {
+    async fn item(&mut self, at: usize, id: &str, payload: Option<&Element>) {
+        let malformed = |why: String| Event::Malformed { item: id.into(), why };
         let pop = match payload.map(Pop::read) {
             Some(Ok(pop)) => pop,
-            Some(Err(why)) => return self.tell(Event::Malformed { item: id.into(), why: why.to_string() }).await,
-            None => return self.tell(Event::Malformed { item: id.into(), why: "it has no payload".into() }).await,
+            Some(Err(why)) => return self.tell_of(at, malformed(why.to_string())).await,
+            None => return self.tell_of(at, malformed("it has no payload".into())).await,
         };
-        if self.seen.revision(&pop.call, pop.revision) == News::New {
-            self.tell(Event::Pop(pop)).await;
+        if self.nodes[at].seen.revision(&pop.call, pop.revision) == News::New {
+            self.tell_of(at, Event::Pop(pop)).await;
         }
     }
 
-    async fn closed(&mut self, call: &str) {
-        if self.seen.closed(call) == News::New {
-            self.tell(Event::Closed { call: call.into() }).await;
+    async fn closed(&mut self, at: usize, call: &str) {
+        if self.nodes[at].seen.closed(call) == News::New {
+            self.tell_of(at, Event::Closed { call: call.into() }).await;
+        }
+    }
+
+    async fn close_all_but(&mut self, at: usize, held: &BTreeSet<String>) {
+        for call in self.nodes[at].seen.missing_from(held) {
+            self.closed(at, &call).await;
         }
     }
 }

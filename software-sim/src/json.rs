@@ -62,10 +62,12 @@ mod tests {
             revision: 1,
             extension: "1000".into(),
             queue: "support".into(),
-            customer: Customer { id: 1, code: "1111".into(), name: "A, \"B\"".into() },
+            customer: Customer { id: 1, code: "1111".into(), name: "A, \"B\"".into(), link: None },
             caller: Caller { number: "2000".into(), name: String::new() },
             entered: at,
             changed: at,
+            private: false,
+            test: false,
         };
         assert_eq!(
             line(at, &Event::Pop(pop)),

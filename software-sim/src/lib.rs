@@ -7,10 +7,13 @@
 //! * [`seen`]: what is new and what was shown already.
 //! * [`login`], [`client`]: the XMPP side.
 //! * [`json`], [`screen`]: the output.
+//! * [`bridge`]: the pops as HTTP requests, for software that speaks no XMPP.
 
+pub mod bridge;
 pub mod client;
 pub mod json;
 pub mod login;
 pub mod pop;
 pub mod screen;
+pub mod secret;
 pub mod seen;

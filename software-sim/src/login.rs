@@ -1,6 +1,13 @@
 //! Connecting and logging in with STARTTLS or direct TLS; SCRAM, and PLAIN only where nothing better is offered.
 
-use std::{borrow::Cow, collections::BTreeSet, io, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    borrow::Cow,
+    collections::BTreeSet,
+    fmt, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::{SinkExt, StreamExt};
 use rustls::{
@@ -30,7 +37,7 @@ const DEADLINE: Duration = Duration::from_secs(15);
 const TIMEOUTS: Timeouts = Timeouts { read_timeout: Duration::from_secs(10), response_timeout: Duration::from_secs(5) };
 
 /// Who to log in as, and where.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Account {
     /// The account.
     pub jid: BareJid,
@@ -44,8 +51,15 @@ pub struct Account {
     pub ca_file: Option<PathBuf>,
 }
 
+impl fmt::Debug for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Account").field("jid", &self.jid).field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
 /// How TLS begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Tls {
     /// In the clear first, then STARTTLS.
     Starttls,
@@ -94,13 +108,13 @@ pub fn host_port(text: &str) -> Result<String, String> {
     }
 }
 
-/// Reads the authorities to trust.
+/// Reads the authorities to trust: those of a PEM file, or the system's.
 ///
 /// # Errors
 /// When there is none.
-pub fn trust(account: &Account) -> Result<Arc<ClientConfig>, Failure> {
+pub fn trust(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, Failure> {
     let mut roots = RootCertStore::empty();
-    if let Some(file) = &account.ca_file {
+    if let Some(file) = ca_file {
         let wrong = |problem: String| Failure::Final(format!("cannot use {}: {problem}", file.display()));
         for certificate in CertificateDer::pem_file_iter(file).map_err(|e| wrong(e.to_string()))? {
             let certificate = certificate.map_err(|e| wrong(e.to_string()))?;

@@ -2,26 +2,48 @@
 
 use std::{
     io::{IsTerminal, Write, stderr, stdout},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::ExitCode,
 };
 
 use anyhow::{Context, bail};
-use clap::Parser;
+use clap::{Args, Parser, Subcommand};
 use jiff::{Timestamp, tz::TimeZone};
 use software_sim::{
+    bridge::{self, config::Config},
     client::{Event, Settings, watch},
     json,
     login::{self, Account, Tls},
     screen::{Colours, Screen},
+    secret,
 };
 use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
 use xmpp_parsers::jid::{BareJid, Jid};
 
 /// Shows the screen pops of one extension, as a CRM would.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    watch: Option<Watch>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Sends the screen pops of many extensions to a web address, for software without XMPP (see docs/webhooks.md)
+    Bridge {
+        /// The configuration; software-sim/examples/bridge.toml shows all of it
+        #[arg(long)]
+        config: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Watch {
     /// Account to log in with: name@domain
     #[arg(long, value_parser = login::account_jid)]
     jid: BareJid,
@@ -53,7 +75,13 @@ struct Arguments {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    match run().await {
+    let arguments = Arguments::parse();
+    let result = match (arguments.command, arguments.watch) {
+        (Some(Command::Bridge { config }), _) => run_bridge(&config).await,
+        (None, Some(watch)) => show(watch).await,
+        (None, None) => Err(anyhow::anyhow!("nothing to do: see --help")),
+    };
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Nobody is left to tell when this fails.
@@ -63,14 +91,30 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run() -> anyhow::Result<()> {
-    let arguments = Arguments::parse();
+async fn run_bridge(config: &std::path::Path) -> anyhow::Result<()> {
+    let config = Config::load(config).map_err(anyhow::Error::msg)?;
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,software_sim=info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr).with_ansi(stderr().is_terminal()).init();
+    let stop = CancellationToken::new();
+    let mut terminated = signal(SignalKind::terminate())?;
+    let stopping = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminated.recv() => {}
+        }
+        stopping.cancel();
+    });
+    Ok(bridge::run(config, stop).await?)
+}
+
+async fn show(arguments: Watch) -> anyhow::Result<()> {
     let pubsub = match arguments.pubsub {
         Some(pubsub) => pubsub,
-        None => format!("pubsub.{}", arguments.jid.domain()).parse()?,
+        None => format!("pubsub.{}", arguments.jid.domain()).parse().context("the account's domain")?,
     };
     let account = Account {
-        password: password(arguments.password_file.as_deref())?,
+        password: secret::password(arguments.password_file.as_deref()).map_err(anyhow::Error::msg)?,
         jid: arguments.jid,
         address: arguments.address,
         tls: arguments.tls,
@@ -99,17 +143,4 @@ async fn run() -> anyhow::Result<()> {
             _ = terminated.recv() => return Ok(()),
         }
     }
-}
-
-fn password(file: Option<&Path>) -> anyhow::Result<String> {
-    let Some(file) = file else {
-        return std::env::var("SOFTWARE_SIM_PASSWORD")
-            .context("no password: give --password-file or set SOFTWARE_SIM_PASSWORD");
-    };
-    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-    let first = text.lines().next().unwrap_or_default();
-    if first.is_empty() {
-        bail!("{} is empty: its first line is the password", file.display());
-    }
-    Ok(first.into())
 }

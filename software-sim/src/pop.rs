@@ -1,14 +1,14 @@
 //! The payload of a pop, read as docs/screen-pop.md promises it: unknown attributes and children are passed over.
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use xmpp_parsers::minidom::Element;
 
 /// Namespace of the version that is understood here.
 pub const NAMESPACE: &str = "urn:usher:pop:1";
 
 /// One revision of one pop.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pop {
     /// `offered`, `ringing`, `answered`, `ended` or `withdrawn`; a word of the future is shown as it is.
     pub state: String,
@@ -28,10 +28,21 @@ pub struct Pop {
     pub entered: Timestamp,
     /// When this revision was made.
     pub changed: Timestamp,
+    /// What tells the person is left out; the link leads to it.
+    #[serde(default, skip_serializing_if = "is_not")]
+    pub private: bool,
+    /// Nobody calls: somebody tries their software.
+    #[serde(default, skip_serializing_if = "is_not")]
+    pub test: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_not(value: &bool) -> bool {
+    !value
 }
 
 /// Whose file to open.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Customer {
     /// Key in the database.
     pub id: i64,
@@ -39,10 +50,13 @@ pub struct Customer {
     pub code: String,
     /// Name.
     pub name: String,
+    /// Address of the customer's page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<String>,
 }
 
 /// Who calls; empty where withheld.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Caller {
     /// Number.
     pub number: String,
@@ -96,10 +110,13 @@ impl Pop {
                 id: value(customer, "id")?,
                 code: text(customer, "code")?,
                 name: text(customer, "name")?,
+                link: customer.attr("link").map(str::to_owned),
             },
             caller: Caller { number: of_caller("number"), name: of_caller("name") },
             entered: value(payload, "entered")?,
             changed: value(payload, "changed")?,
+            private: flag(payload, "private"),
+            test: flag(payload, "test"),
         })
     }
 
@@ -111,6 +128,11 @@ impl Pop {
 
 fn text(element: &Element, name: &'static str) -> Result<String, Malformed> {
     element.attr(name).map(str::to_owned).ok_or(Malformed::Missing(name))
+}
+
+/// A flag of XML Schema; one that is not there is not set.
+fn flag(element: &Element, name: &str) -> bool {
+    matches!(element.attr(name), Some("true" | "1"))
 }
 
 fn value<T: std::str::FromStr>(element: &Element, name: &'static str) -> Result<T, Malformed> {
@@ -135,6 +157,11 @@ mod tests {
         let pop = read(FULL).unwrap();
         assert_eq!((pop.revision, pop.state.as_str(), pop.customer.code.as_str()), (2, "ringing", "0071"));
         assert_eq!(pop.customer.name, "Customer & Co");
+        assert_eq!((pop.private, pop.test, pop.customer.link), (false, false, None));
+        let marked =
+            FULL.replace("colour='red'", "private='true' test='true'").replace("tier='gold'", "link='https://c/1'");
+        let marked = read(&marked).unwrap();
+        assert_eq!((marked.private, marked.test, marked.customer.link.as_deref()), (true, true, Some("https://c/1")));
     }
 
     #[test]

@@ -56,8 +56,18 @@ impl Screen {
             if !is_known {
                 out += &self.row(
                     "customer",
-                    &format!("{}  (code {}, id {})", pop.customer.name, pop.customer.code, pop.customer.id),
+                    &if pop.private {
+                        "not told".to_owned()
+                    } else {
+                        format!("{}  (code {}, id {})", pop.customer.name, pop.customer.code, pop.customer.id)
+                    },
                 );
+                if pop.test {
+                    out += &self.row("test", "nobody calls: somebody tries their software");
+                }
+                if let Some(link) = &pop.customer.link {
+                    out += &self.row("page", link);
+                }
                 out += &self.row("caller", &caller(pop));
                 out += &self.row("waiting in", &format!("{} since {}", pop.queue, self.time(pop.entered)));
             }
@@ -167,10 +177,12 @@ mod tests {
             revision: 1,
             extension: "1000".into(),
             queue: "support".into(),
-            customer: Customer { id: 1, code: "0071".into(), name: format!("Company {call}") },
+            customer: Customer { id: 1, code: "0071".into(), name: format!("Company {call}"), link: None },
             caller: Caller { number: "2000".into(), name: "\u{1b}[2J".into() },
             entered: at,
             changed: at,
+            private: false,
+            test: false,
         })
     }
 

@@ -23,6 +23,18 @@ pub enum News {
 }
 
 impl Seen {
+    /// What an earlier run had told: open calls and closed ones, each with its highest revision.
+    pub fn resumed(
+        open: impl IntoIterator<Item = (String, u32)>,
+        closed: impl IntoIterator<Item = (String, u32)>,
+    ) -> Self {
+        let mut seen = Self { open: open.into_iter().collect(), closed: VecDeque::new() };
+        for (call, last) in closed {
+            seen.remember(call, last);
+        }
+        seen
+    }
+
     /// A revision has come in.
     pub fn revision(&mut self, call: &str, revision: u32) -> News {
         let closed = self.closed.iter().find(|(other, _)| other == call).map(|(_, last)| *last);
@@ -37,12 +49,16 @@ impl Seen {
     /// An item was taken away.
     pub fn closed(&mut self, call: &str) -> News {
         let Some(last) = self.open.remove(call) else { return News::Old };
-        self.closed.retain(|(other, _)| other != call);
+        self.remember(call.into(), last);
+        News::New
+    }
+
+    fn remember(&mut self, call: String, last: u32) {
+        self.closed.retain(|(other, _)| *other != call);
         if self.closed.len() >= REMEMBERED {
             self.closed.pop_front();
         }
-        self.closed.push_back((call.into(), last));
-        News::New
+        self.closed.push_back((call, last));
     }
 
     /// Whether a call is on the screen.
@@ -83,6 +99,14 @@ mod tests {
         assert_eq!(seen.closed("a"), News::Old);
         assert_eq!(seen.revision("a", 2), News::Old);
         assert_eq!(seen.revision("a", 3), News::New);
+    }
+
+    #[test]
+    fn a_later_run_knows_what_an_earlier_one_told() {
+        let mut seen = Seen::resumed([("a".into(), 2)], [("b".into(), 4)]);
+        assert_eq!((seen.revision("a", 2), seen.revision("b", 4)), (News::Old, News::Old));
+        assert_eq!((seen.closed("a"), seen.closed("b")), (News::New, News::Old));
+        assert_eq!(seen.revision("b", 5), News::New);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use software_sim::client::Event;
 use usher::{
     config::Pops,
+    desk::quiet::Spans,
     domain::{
         id::{CallId, CustomerCode},
         pop::{

@@ -251,7 +251,8 @@ async fn that_a_phone_rings_stands_back_and_is_shown_unless_it_was_answered_alre
     let prosody = Prosody::start().await;
     // Long enough for the answer to come meanwhile, however slow the machine is.
     let spans = Spans { at_most: PATIENCE, after_pop: BOUND };
-    let desk = start_with(&config(&prosody, prosody.address()), &Pops::default(), Fence::open(), spans).once_ready().await;
+    let desk =
+        start_with(&config(&prosody, prosody.address()), &Pops::default(), Fence::open(), spans).once_ready().await;
     let mut crm = crm(&prosody, prosody.address(), "1000");
     until(&mut crm, |event| *event == Event::Subscribed).await;
     assert_eq!(desk.publish(&pop(1, 1, PopState::Offered, "one")).await, PopOutcome::Confirmed);

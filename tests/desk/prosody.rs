@@ -135,7 +135,7 @@ impl Prosody {
         };
         self.child = Some(child);
         let deadline = Instant::now() + Duration::from_secs(60);
-        while !self.once_ready().await {
+        while !self.is_ready().await {
             assert!(Instant::now() < deadline, "the server does not listen: {}", self.log());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
