@@ -82,10 +82,10 @@ impl Desk {
     }
 
     async fn up_with(config: &Xmpp) -> Self {
-        start(config).is_ready().await
+        start(config).made_ready().await
     }
 
-    async fn is_ready(self) -> Self {
+    async fn made_ready(self) -> Self {
         let desk = self;
         desk.handle.roster(Arc::new(roster(&["1000", "2000"])));
         desk.link_is(|link| matches!(link, Link::Up { .. })).await;
@@ -221,7 +221,7 @@ async fn that_a_phone_rings_stands_back_and_is_shown_unless_it_was_answered_alre
     let prosody = Prosody::start().await;
     // Long enough for the answer to come meanwhile, however slow the machine is.
     let spans = Spans { at_most: PATIENCE, after_pop: BOUND };
-    let desk = start_with(&config(&prosody, prosody.address()), Fence::open(), spans).is_ready().await;
+    let desk = start_with(&config(&prosody, prosody.address()), Fence::open(), spans).made_ready().await;
     let mut crm = crm(&prosody, prosody.address(), "1000");
     until(&mut crm, |event| *event == Event::Subscribed).await;
     assert_eq!(desk.publish(&pop(1, 1, PopState::Offered, "one")).await, PopOutcome::Confirmed);
