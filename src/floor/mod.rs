@@ -45,7 +45,7 @@ use crate::{
             caller::{Arrival, parse_leg_channel},
             effect::{Event, LegEnd},
             floor::Floor,
-            keys::Codes,
+            keys::{Codes, Told},
             member::Device,
             roster::{Register, Roster},
         },
@@ -143,7 +143,7 @@ pub fn spawn(outlets: Outlets) -> Handle {
         unsure: HashSet::new(),
         bounds: HashMap::new(),
         leg_names: HashMap::new(),
-        last_keys: HashMap::new(),
+        keys_told: HashMap::new(),
         paused: HashSet::new(),
         agent_hears: HashMap::new(),
         stands_in: HashMap::new(),
@@ -187,8 +187,8 @@ struct Service {
     bounds: HashMap<ServerId, u64>,
     /// Asterisk's names of the legs that were answered.
     leg_names: HashMap<(CallId, OfferNo), String>,
-    /// The last key that was pressed on a leg, and when.
-    last_keys: HashMap<(CallId, OfferNo), (Timestamp, char)>,
+    /// The keys that were told of a leg.
+    keys_told: HashMap<(CallId, OfferNo), Told>,
     /// Calls whose recording pauses for a consultation.
     paused: HashSet<CallId>,
     /// The playback that an agent hears, or heard last, who asks somebody else.
@@ -412,7 +412,7 @@ impl Service {
         if let Some((call, offer)) = self.leg_of(server, &id) {
             self.leg_names.remove(&(call, offer));
             self.stands_in.remove(&(call, offer));
-            self.last_keys.remove(&(call, offer));
+            self.keys_told.remove(&(call, offer));
             let end = match (self.unsure.remove(&(call, offer)), leg_end(cause)) {
                 (true, LegEnd::HungUp) => LegEnd::Lost,
                 (_, end) => end,

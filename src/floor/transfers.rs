@@ -16,7 +16,6 @@ use crate::{
         queue::{
             caller::{Caller, leg_channel, parse_call_bridge, parse_leg_channel},
             effect::{Event, LegEnd},
-            keys::is_told_again,
             transfer::TransferMeans,
         },
     },
@@ -231,9 +230,8 @@ impl Service {
 
     pub(super) fn key_pressed(&mut self, leg: (CallId, OfferNo), key: char, at: &str) {
         let at = jiff::fmt::strtime::parse(TIME, at).and_then(|time| time.to_timestamp());
-        let pressed = (at.unwrap_or_else(|_| Timestamp::now()), key);
-        if !self.last_keys.get(&leg).is_some_and(|before| is_told_again(*before, pressed)) {
-            self.last_keys.insert(leg, pressed);
+        let at = at.unwrap_or_else(|_| Timestamp::now());
+        if self.keys_told.entry(leg).or_default().is_new(at, key) {
             self.step(Event::KeyPressed { call: leg.0, offer: leg.1, key });
         }
     }

@@ -111,9 +111,11 @@ async fn a_caller_whom_nobody_takes_back_is_the_first_of_the_line() {
     agent.behave(Behaviour::Ignore);
     let waiting = enter(&rig, "5550002").await;
     leg.transfer("2000", None).await.unwrap();
-    // The agent does not answer the caller who comes back.
     wait_for_value(&rig, "SELECT count(*) FROM call_events WHERE kind = 'transfer_failed'", "1").await;
-    log_says(&rig, "1000 did not take it: ring_no_answer", SOON).await;
+    // The agent does not answer the caller who comes back; before that, where the transfer takes long, nor the one who waits.
+    let not_taken = "SELECT count(*) FROM call_events JOIN calls ON calls.id = call_id \
+                     WHERE kind = 'offer_ended' AND detail ->> 'why' = 'ring_no_answer' AND caller_number = '5550001'";
+    wait_for_value(&rig, not_taken, "1").await;
     // Whoever comes free next has the one who was sent on, and not the one who has waited longer in line.
     answers(colleague);
     let rings = colleague.rings_so_far();

@@ -1,6 +1,6 @@
 //! The keys that an agent presses in a talk: a feature code, and then the number where the caller is to go.
 
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -10,10 +10,28 @@ pub const PAUSE: Duration = Duration::from_secs(3);
 /// No phone ends the same key twice in less time: 40 ms of tone and 40 ms of silence (ITU-T Q.24).
 const SAME_KEY: Duration = Duration::from_millis(80);
 
-/// Whether a key that is told is the one that was told before. Asterisk tells each once for the channel and once for its phone;
-/// and a key on a leg to which it has sent keys itself, because the caller pressed some, it ends twice, up to 40 ms apart.
-pub fn is_told_again(before: (Timestamp, char), now: (Timestamp, char)) -> bool {
-    before.1 == now.1 && now.0.duration_since(before.0).abs() < SAME_KEY.try_into().unwrap_or(SignedDuration::ZERO)
+/// How many keys of a leg are remembered: more than anybody presses while Asterisk is late.
+const REMEMBERED: usize = 64;
+
+/// The keys that were told of a leg. Asterisk tells each once for the channel and once for its phone, each in order, but from two
+/// threads: when it is busy the one tells the next keys before the other has told this. And a key on a leg to which it has sent keys
+/// itself, because the caller pressed some, it ends twice, up to 40 ms apart.
+#[derive(Debug, Default)]
+pub struct Told {
+    recent: VecDeque<(Timestamp, char)>,
+}
+
+impl Told {
+    /// Whether this key was not told before.
+    pub fn is_new(&mut self, at: Timestamp, key: char) -> bool {
+        let same = SAME_KEY.try_into().unwrap_or(SignedDuration::ZERO);
+        let again = self.recent.iter().any(|before| before.1 == key && at.duration_since(before.0).abs() < same);
+        if !again {
+            self.recent.truncate(REMEMBERED - 1);
+            self.recent.push_front((at, key));
+        }
+        !again
+    }
 }
 
 /// What an agent can ask for by a code and a number.
@@ -144,7 +162,6 @@ mod tests {
 
     #[test]
     fn a_key_that_asterisk_tells_twice_is_one_and_the_same_key_pressed_twice_is_two() {
-        let at = |millis: i64| Timestamp::from_millisecond(millis).unwrap();
         for (before, now, again) in [
             ((0, '#'), (0, '#'), true),
             ((0, '#'), (38, '#'), true),
@@ -152,8 +169,34 @@ mod tests {
             ((0, '#'), (85, '#'), false),
             ((0, '#'), (210, '#'), false),
         ] {
-            assert_eq!(is_told_again((at(before.0), before.1), (at(now.0), now.1)), again, "{before:?} {now:?}");
+            let expected = if again { vec![before.1] } else { vec![before.1, now.1] };
+            assert_eq!(heard(&[before, now]), expected, "{before:?} {now:?}");
         }
+    }
+
+    /// What was pressed where these keys are told, each with its milliseconds.
+    fn heard(told: &[(i64, char)]) -> Vec<char> {
+        let mut before = Told::default();
+        let new = told.iter().filter(|(at, key)| before.is_new(Timestamp::from_millisecond(*at).unwrap(), *key));
+        new.map(|(_, key)| *key).collect()
+    }
+
+    #[test]
+    fn keys_that_are_told_once_more_when_later_ones_have_been_told_are_not_pressed_again() {
+        let keys = [(0, '2'), (210, '0'), (420, '0'), (630, '0'), (840, '#')];
+        let expected: Vec<char> = "2000#".chars().collect();
+        // Told from two threads, of which the second is so many keys late.
+        for late in 0..=keys.len() {
+            let mut told = Vec::new();
+            for n in 0..keys.len() + late {
+                told.extend(keys.get(n));
+                told.extend(n.checked_sub(late).and_then(|n| keys.get(n)));
+            }
+            assert_eq!(told.len(), 2 * keys.len());
+            assert_eq!(heard(&told), expected, "{late} late: {told:?}");
+        }
+        let many: Vec<_> = (0..500).map(|n| (n * 210, '5')).collect();
+        assert_eq!(heard(&many).len(), 500);
     }
 
     #[test]
