@@ -61,7 +61,11 @@ fn the_optional_values_in_the_example_are_the_defaults() {
     // These have no default, or one that depends on other keys: the example says so.
     let without: String = example_in_full()
         .lines()
-        .filter(|line| !["address", "announce", "pubsub =", "crm", "ca_file"].iter().any(|key| line.starts_with(key)))
+        .filter(|line| {
+            !["address", "announce", "pubsub =", "crm", "supervisors", "ca_file"]
+                .iter()
+                .any(|key| line.starts_with(key))
+        })
         .filter(|line| *line != "password_file = \"database.password\"")
         .map(|line| format!("{line}\n"))
         .collect();
@@ -197,6 +201,7 @@ fn values_out_of_range_or_of_the_wrong_form_name_their_key() {
         ("usher@example.org", "example.org", "xmpp.jid"),
         ("[xmpp]\n", "[xmpp]\npubsub = \"a@b\"\n", "xmpp.pubsub"),
         ("[xmpp]\n", "[xmpp]\ncrm = [\"b\"]\n", "xmpp.crm"),
+        ("[xmpp]\n", "[xmpp]\nsupervisors = [\"boss\"]\n", "xmpp.supervisors"),
         (
             "[xmpp]\n",
             "[xmpp]\naddress = \"host\"\n",

@@ -56,6 +56,7 @@ use crate::{
     link::Link,
     xmpp::{
         Account, Fatal,
+        incoming::Incoming,
         pubsub::{Error as PubsubError, Pubsub},
         session::{Delivery, Event, Session},
     },
@@ -178,6 +179,16 @@ impl Handle {
 
 /// Starts the desk, which sends nothing while the fence is closed. Its task ends well when `stop` is cancelled, and with an error that no retry cures.
 pub fn spawn(config: &config::Xmpp, fence: Fence, stop: CancellationToken) -> (Handle, JoinHandle<Result<(), Fatal>>) {
+    spawn_for(config, fence, None, stop)
+}
+
+/// The same, and what others write to the account goes to `visitors`.
+pub fn spawn_for(
+    config: &config::Xmpp,
+    fence: Fence,
+    visitors: Option<mpsc::Sender<Incoming>>,
+    stop: CancellationToken,
+) -> (Handle, JoinHandle<Result<(), Fatal>>) {
     let (requests, inbox) = mpsc::channel(REQUESTS);
     let (link, seen) = watch::channel(Link::Down { since: Timestamp::now(), why: "not connected yet".into() });
     let config = config.clone();
@@ -186,7 +197,7 @@ pub fn spawn(config: &config::Xmpp, fence: Fence, stop: CancellationToken) -> (H
         let service = Jid::from_str(&config.pubsub_jid()).map_err(|_| Fatal::PubsubJid(config.pubsub_jid()))?;
         let goodbye = CancellationToken::new();
         let owner = account.jid.clone();
-        let (session, events) = Session::start(account, fence, goodbye.clone())?;
+        let (session, events) = Session::start_for(account, fence, visitors, goodbye.clone())?;
         let desk = Desk {
             board: Board::default(),
             outbox: Outbox::default(),

@@ -55,6 +55,7 @@ fn config(prosody: &Prosody, address: String) -> Xmpp {
         pubsub: None,
         node_prefix: "extension".into(),
         crm: vec![format!("crm@{DOMAIN}")],
+        supervisors: vec![],
         publish_bound: Duration::from_millis(500),
         password: Some("usher".into()),
     }
