@@ -36,7 +36,7 @@ impl Counter {
         let What::Message(message) = &incoming.what else { return nothing(person) };
         let last = self.door.language(&person);
         let wished = last.unwrap_or(self.language);
-        let Some((tag, body)) = message.get_best_body_cloned(vec![&wished.to_string()]) else { return nothing(person) };
+        let Some((tag, body)) = message.get_best_body_cloned(vec![wished.tag()]) else { return nothing(person) };
         let tag = tagged(&tag);
         let corrected = replaced(message);
         let id = message.id.as_ref().map(|Id(id)| id.clone());

@@ -11,8 +11,10 @@
 //! are asked as FastAGI and the command line ask them. It acts only while this process does: it starts with the floor, looks at the
 //! fence before each errand, and what it writes carries the lease's token. What people write is never logged above debug.
 
+mod adhoc;
 mod carry_out;
 mod chat;
+mod forms;
 mod people;
 
 use std::{
@@ -29,7 +31,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use xmpp_parsers::{
-    jid::BareJid,
+    jid::{BareJid, Jid},
     stanza_error::{DefinedCondition, ErrorType, StanzaError},
 };
 
@@ -37,7 +39,10 @@ use self::{carry_out::Desks, people::People};
 use crate::{
     desk,
     domain::{
-        command::door::{Door, Heard},
+        command::{
+            dialog::Dialogues,
+            door::{Door, Heard},
+        },
         queue::roster::Register,
         words::Language,
     },
@@ -109,6 +114,7 @@ pub fn spawn(outlets: Outlets) -> Handle {
         language,
         fence,
         door: Door::default(),
+        dialogues: Dialogues::default(),
         lines: HashMap::new(),
         errands: FuturesUnordered::new(),
         ready: VecDeque::new(),
@@ -133,6 +139,8 @@ struct Counter {
     language: Language,
     fence: Fence,
     door: Door<BareJid>,
+    /// Of ad-hoc commands, by clients.
+    dialogues: Dialogues<Jid>,
     /// What waits behind the errand of each person who has one.
     lines: HashMap<BareJid, VecDeque<Incoming>>,
     errands: FuturesUnordered<Errand>,
@@ -199,10 +207,7 @@ impl Counter {
         let of = person.clone();
         let errand = match &incoming.what {
             What::Message(_) => self.chat(person, who, incoming),
-            What::Request { .. } => {
-                incoming.refuse(crate::xmpp::disco::unavailable());
-                nothing(person)
-            }
+            What::Request { .. } => self.request(person, who, incoming),
             What::Subscribe => Box::pin(async move {
                 incoming.let_see().await;
                 Finished { person, did: vec![] }

@@ -32,7 +32,7 @@ pub(super) enum Answers {
 /// What the account is, and can.
 fn info(answers: Answers) -> DiscoInfoResult {
     let always = [ns::DISCO_INFO, ns::PING];
-    let commands = [ns::RECEIPTS, ns::MESSAGE_CORRECT, ns::CAPS];
+    let commands = [ns::DISCO_ITEMS, COMMANDS, ns::DATA_FORMS, ns::RECEIPTS, ns::MESSAGE_CORRECT, ns::CAPS];
     let features = match answers {
         Answers::Commands => always.into_iter().chain(commands).map(str::to_owned).collect(),
         Answers::Nothing => always.map(str::to_owned).into(),
@@ -93,8 +93,8 @@ mod tests {
 
     #[test]
     fn commands_are_announced_only_where_somebody_answers_them() {
-        assert!(info(Answers::Commands).features.contains(ns::RECEIPTS));
-        assert!(!info(Answers::Nothing).features.contains(ns::RECEIPTS));
+        assert!(info(Answers::Commands).features.contains(COMMANDS));
+        assert!(!info(Answers::Nothing).features.contains(COMMANDS));
         let payloads = |answers| presence(answers).payloads.len();
         assert_eq!((payloads(Answers::Commands), payloads(Answers::Nothing)), (1, 0));
     }

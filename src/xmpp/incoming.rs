@@ -42,6 +42,8 @@ pub enum What {
     Request {
         /// Its id.
         id: String,
+        /// Our own address, as they wrote to it.
+        to: Option<Jid>,
         /// Whether it may change something.
         asked: Asked,
         /// What is asked.
@@ -108,11 +110,11 @@ pub(super) fn take(stanza: Stanza, own: &BareJid) -> Result<(Jid, What), Stanza>
             Some(from) if presence.type_ == PresenceType::Subscribe => Ok((from, What::Subscribe)),
             Some(_) | None => Err(Stanza::Presence(presence)),
         },
-        Stanza::Iq(Iq::Get { from: Some(from), id, payload, .. }) if is_of_commands(&payload) => {
-            Ok((from, What::Request { id, asked: Asked::Get, element: payload }))
+        Stanza::Iq(Iq::Get { from: Some(from), to, id, payload }) if is_of_commands(&payload) => {
+            Ok((from, What::Request { id, to, asked: Asked::Get, element: payload }))
         }
-        Stanza::Iq(Iq::Set { from: Some(from), id, payload, .. }) if is_of_commands(&payload) => {
-            Ok((from, What::Request { id, asked: Asked::Set, element: payload }))
+        Stanza::Iq(Iq::Set { from: Some(from), to, id, payload }) if is_of_commands(&payload) => {
+            Ok((from, What::Request { id, to, asked: Asked::Set, element: payload }))
         }
         Stanza::Iq(iq) => Err(Stanza::Iq(iq)),
     }

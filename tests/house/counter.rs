@@ -14,6 +14,7 @@ use xmpp_parsers::{
     message::{Id, Lang, Message},
     message_correct::Replace,
     minidom::Element,
+    presence::{Presence, Type as PresenceType},
     receipts,
 };
 
@@ -156,6 +157,22 @@ async fn a_stranger_gets_no_word_and_changes_nothing_and_a_supervisor_acts_for_o
     let refused = stranger.client.request(&to, xmpp_parsers::iq::IqPayload::Get(items)).await;
     assert!(refused.unwrap_err().to_string().contains("Forbidden"));
     assert!(stranger.client.messages().is_empty(), "{:?}", stranger.client.messages());
+    // Nor do they see that the account is there, as an agent who asks for it does.
+    for (person, expected) in [(&stranger, "none"), (&agent, "to")] {
+        let mut subscribe = Presence::new(PresenceType::Subscribe);
+        subscribe.to = Some(usher().into());
+        person.client.set_presence(subscribe).await.unwrap();
+        wait::until("the contact is there", SOON, || async {
+            let roster = xmpp_parsers::iq::IqPayload::Get(Element::bare("query", xmpp_parsers::ns::ROSTER));
+            let own = person.client.jid().to_string();
+            let list = person.client.request(&own, roster).await?.ok_or_else(|| anyhow::anyhow!("no roster"))?;
+            let states: Vec<_> = list.children().filter_map(|item| item.attr("subscription")).collect();
+            anyhow::ensure!(states == [expected], "{states:?}");
+            Ok(())
+        })
+        .await
+        .unwrap();
+    }
     assert_eq!(value(&rig, "SELECT count(*) FROM memberships").await.unwrap(), "0");
 
     let mut supervisor = Person::connect(&rig, "user3").await;
@@ -251,4 +268,66 @@ async fn two_programs_that_answer_each_other_stop_after_some_messages() {
     let count = user.client.messages().len();
     assert!(count <= 45, "{count}");
     user.hears().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_pauses_by_an_ad_hoc_command_and_gets_no_call_until_they_resume_by_another() {
+    let rig = house("adhoc").sql(&times(15, 60)).logged_on(&["1000"]).start().await.unwrap();
+    let agent = phone(&rig, "1000");
+    let mut user = Person::connect(&rig, "user1").await;
+    user.ask("status").await;
+    let paused = execute(&user, "pause", "<field var='reason'><value>lunch</value></field>").await;
+    assert_eq!(paused, "Extension 1000 is paused everywhere: lunch.");
+    let caller = enter(&rig, "5551001").await;
+    let waiting = execute(&user, "waiting", "").await;
+    assert!(waiting.starts_with("Support: 1 waiting, 0 of 1 members ready"), "{waiting}");
+    assert_eq!(agent.rings_so_far(), 0);
+    assert_eq!(execute(&user, "resume", "").await, "Extension 1000 is resumed.");
+    agent.rung(1, SOON).await.unwrap();
+    is_served(&rig, "5551001").await;
+    caller.hang_up().await.unwrap();
+    rig.pbx.wait_until_empty(SOON).await.unwrap();
+}
+
+/// Executes a command in one step; yields the note.
+async fn execute(user: &Person, verb: &str, form: &str) -> String {
+    let commands = "http://jabber.org/protocol/commands";
+    let form =
+        if form.is_empty() { String::new() } else { format!("<x xmlns='jabber:x:data' type='submit'>{form}</x>") };
+    let command = format!("<command xmlns='{commands}' node='urn:usher:command:{verb}'>{form}</command>");
+    let asked = xmpp_parsers::iq::IqPayload::Set(command.parse().unwrap());
+    let answer = user.client.request(user.address().as_str(), asked).await.unwrap().unwrap();
+    assert_eq!(answer.attr("status"), Some("completed"), "{answer:?}");
+    answer.get_child("note", commands).unwrap().text()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_nobody_here_wrote_logs_on_by_command_and_pauses_by_chat() {
+    let rig = house("slixmpp").start().await.unwrap();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/house/agent.py");
+    let port = rig.prosody.address().rsplit_once(':').unwrap().1.to_owned();
+    // Debian's own Python, for which Debian's package of slixmpp is.
+    let output = tokio::process::Command::new("/usr/bin/python3")
+        .arg(script)
+        .args([&format!("user1@{DOMAIN}"), &rig.prosody.password("user1").unwrap(), &port])
+        .arg(&rig.prosody.certificate().authority)
+        .arg(usher().to_string())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .expect("/usr/bin/python3 runs; scripts/setup installs it with python3-slixmpp");
+    let (said, problems) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{said}{problems}");
+    let expected = [
+        "feature True",
+        "commands 7",
+        "form executing list-multi ['support']",
+        "done completed [('info', 'Extension 1000 is logged on to Support.')]",
+        "again bad-request",
+        "chat La extensión 1000 está en pausa en todas las colas: Almuerzo.",
+        "receipt",
+    ];
+    assert_eq!(said.lines().collect::<Vec<_>>(), expected, "{problems}");
+    assert_eq!(value(&rig, "SELECT logged_on FROM memberships").await.unwrap(), "t");
+    assert_eq!(value(&rig, "SELECT reason FROM pauses").await.unwrap(), "Almuerzo");
 }

@@ -1,11 +1,14 @@
 //! What an agent or a supervisor asks for by chat or by ad-hoc command: who may ask what, and what a text means.
 //!
-//! In `vocabulary`: the words. In `answer`: what they read back, in three languages. In `door`: who is heard at all, and how often.
+//! In `vocabulary`: the words. In `answer`: what they read back, in three languages. In `door`: who is heard at all, and how often. In `dialog` and `labels`:
+//! the steps of ad-hoc commands, and what stands on their forms.
 //!
 //! The next command is a variant of [`Verb`] and one of [`Command`]; each `match` on them says where it has to be thought of.
 
 pub mod answer;
+pub mod dialog;
 pub mod door;
+pub mod labels;
 pub mod vocabulary;
 
 pub use self::vocabulary::{Spoken, Verb, spoken};
