@@ -64,7 +64,7 @@ impl Counter {
     pub(super) fn request(&mut self, person: BareJid, who: Person, incoming: Incoming) -> Errand {
         let late = incoming.at.elapsed() > STALE;
         let reply =
-            self.reply(&person, &who, &incoming, late).unwrap_or_else(|error| Reply::Now(IqPayload::Error(error)));
+            self.reply(&person, &who, &incoming, late).unwrap_or_else(|error| Reply::Now(IqPayload::Error(*error)));
         let desks = self.desks.clone();
         Box::pin(async move {
             let payload = match reply {
@@ -78,14 +78,20 @@ impl Counter {
         })
     }
 
-    fn reply(&mut self, person: &BareJid, who: &Person, incoming: &Incoming, late: bool) -> Result<Reply, StanzaError> {
-        let What::Request { element, to, .. } = &incoming.what else { return Err(unavailable()) };
+    fn reply(
+        &mut self,
+        person: &BareJid,
+        who: &Person,
+        incoming: &Incoming,
+        late: bool,
+    ) -> Result<Reply, Box<StanzaError>> {
+        let What::Request { element, to, .. } = &incoming.what else { return Err(unavailable().into()) };
         let house = self.door.language(person).unwrap_or(self.language);
         if element.is("command", COMMANDS) {
             let request = request(element.clone()).map_err(|fault| fault.error("this is no request for a command"))?;
             let language = tagged(&request.lang).unwrap_or(house);
             if late {
-                return Err(trouble(Trouble::TooLate, language));
+                return Err(trouble(Trouble::TooLate, language).into());
             }
             return self.command(who, &incoming.from, request, language);
         }
@@ -104,7 +110,7 @@ impl Counter {
             (true, _, Some(verb)) => items(Some(node(verb)), vec![]),
             (false, COMMANDS, _) => info(COMMANDS, "command-list", Label::Commands.say(house)),
             (false, _, Some(verb)) => info(&node(verb), "command-node", Label::Title(verb).say(house)),
-            (_, _, None) => return Err(not_found("there is no such node")),
+            (_, _, None) => return Err(not_found("there is no such node").into()),
         };
         Ok(Reply::Now(IqPayload::Result(Some(payload))))
     }
@@ -116,21 +122,21 @@ impl Counter {
         client: &Jid,
         request: Request,
         language: Language,
-    ) -> Result<Reply, StanzaError> {
+    ) -> Result<Reply, Box<StanzaError>> {
         let books = self.roster.borrow();
         let offered = forms::offered(who, &books);
         let Some(verb) = offered.into_iter().find(|verb| node(*verb) == request.node) else {
-            return Err(not_found("there is no such command for you"));
+            return Err(not_found("there is no such command for you").into());
         };
         let now = Instant::now();
         let (session, dialogue) = match &request.session {
             Some(session) => match self.dialogues.take(session, client, now) {
                 Ok(dialogue) if dialogue.verb == verb => (session.clone(), dialogue),
                 Ok(_) | Err(NoDialogue::Unknown) => {
-                    return Err(Fault::BadSession.error("there is no such dialogue: begin again"));
+                    return Err(Fault::BadSession.error("there is no such dialogue: begin again").into());
                 }
                 Err(NoDialogue::Expired) => {
-                    return Err(Fault::SessionExpired.error("that took too long: begin again"));
+                    return Err(Fault::SessionExpired.error("that took too long: begin again").into());
                 }
             },
             None if request.action == Action::Execute => {
@@ -146,7 +152,7 @@ impl Counter {
                 };
                 (session, Dialogue { verb, step: step.map_err(|refusal| refused(&refusal, language))? })
             }
-            None => return Err(Fault::BadAction.error("there is no dialogue: begin with execute")),
+            None => return Err(Fault::BadAction.error("there is no dialogue: begin with execute").into()),
         };
         let (step, form) = match turn(verb, &dialogue.step, request.action) {
             Turn::Cancelled => {
@@ -156,7 +162,7 @@ impl Counter {
             Turn::BadAction => {
                 // The dialogue goes on where it was.
                 self.dialogues.keep(&session, client, dialogue, now);
-                return Err(Fault::BadAction.error("that is not possible here"));
+                return Err(Fault::BadAction.error("that is not possible here").into());
             }
             Turn::Back => (Step::Who, None),
             Turn::TakeIn => match &dialogue.step {
@@ -164,7 +170,7 @@ impl Counter {
                     Ok(extension) => (Step::What { who: Some(extension), asked: WhoWasAsked::Yes }, None),
                     Err(refusal) => {
                         self.dialogues.keep(&session, client, dialogue, now);
-                        return Err(refused(&refusal, language));
+                        return Err(refused(&refusal, language).into());
                     }
                 },
                 Step::What { .. } => (dialogue.step.clone(), request.form),
@@ -185,7 +191,7 @@ impl Counter {
             Err(refusal) => {
                 // What was filled in can be corrected.
                 self.dialogues.keep(&session, client, dialogue, now);
-                Err(refused(&refusal, language))
+                Err(refused(&refusal, language).into())
             }
         }
     }
@@ -227,7 +233,7 @@ impl Counter {
         client: &Jid,
         session: String,
         language: Language,
-    ) -> Result<Reply, StanzaError> {
+    ) -> Result<Reply, Box<StanzaError>> {
         if let Some(shown) = shown {
             self.dialogues.keep(&session, client, Dialogue { verb, step }, Instant::now());
             return Ok(Reply::Now(IqPayload::Result(Some(shown))));

@@ -116,8 +116,8 @@ pub fn note(tone: Tone, text: &str) -> Element {
 struct Table {
     #[xml(attribute = "type")]
     kind: String,
-    #[xml(extract(name = "title", fields(text(type_ = String))))]
-    title: String,
+    #[xml(extract(name = "title", default, fields(text(type_ = String))))]
+    title: Option<String>,
     #[xml(child)]
     reported: Reported,
     #[xml(child(n = ..))]
@@ -149,7 +149,7 @@ pub fn table(title: &str, columns: &[(&str, &str)], rows: Vec<Vec<String>>) -> E
     };
     Table {
         kind: "result".into(),
-        title: title.into(),
+        title: Some(title.into()),
         reported: Reported { fields: columns.iter().map(head).collect() },
         items: rows.into_iter().map(item).collect(),
     }

@@ -100,15 +100,15 @@ impl Incoming {
 }
 
 /// What a stanza brings that is to be answered by a service; the stanza itself if it is not.
-pub(super) fn take(stanza: Stanza, own: &BareJid) -> Result<(Jid, What), Stanza> {
+pub(super) fn take(stanza: Stanza, own: &BareJid) -> Result<(Jid, What), Box<Stanza>> {
     match stanza {
         Stanza::Message(message) => match message.from.clone() {
             Some(from) if is_to_be_read(&message, &from, own) => Ok((from, What::Message(Box::new(message)))),
-            Some(_) | None => Err(Stanza::Message(message)),
+            Some(_) | None => Err(Box::new(Stanza::Message(message))),
         },
         Stanza::Presence(presence) => match presence.from.clone() {
             Some(from) if presence.type_ == PresenceType::Subscribe => Ok((from, What::Subscribe)),
-            Some(_) | None => Err(Stanza::Presence(presence)),
+            Some(_) | None => Err(Box::new(Stanza::Presence(presence))),
         },
         Stanza::Iq(Iq::Get { from: Some(from), to, id, payload }) if is_of_commands(&payload) => {
             Ok((from, What::Request { id, to, asked: Asked::Get, element: payload }))
@@ -116,7 +116,7 @@ pub(super) fn take(stanza: Stanza, own: &BareJid) -> Result<(Jid, What), Stanza>
         Stanza::Iq(Iq::Set { from: Some(from), to, id, payload }) if is_of_commands(&payload) => {
             Ok((from, What::Request { id, to, asked: Asked::Set, element: payload }))
         }
-        Stanza::Iq(iq) => Err(Stanza::Iq(iq)),
+        Stanza::Iq(iq) => Err(Box::new(Stanza::Iq(iq))),
     }
 }
 

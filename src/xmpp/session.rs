@@ -445,7 +445,7 @@ impl Actor {
         let (Some(visitors), Some(commands)) = (&self.visitors, self.back.0.upgrade()) else { return Some(stanza) };
         let (from, what) = match incoming::take(stanza, &self.own) {
             Ok(taken) => taken,
-            Err(stanza) => return Some(stanza),
+            Err(stanza) => return Some(*stanza),
         };
         let session = Session { commands, ids: self.back.1.clone() };
         if let Err(refused) = visitors.try_send(Incoming { at: Instant::now(), from, what, session }) {

@@ -345,7 +345,9 @@ async fn when_a_pause_returns_the_floor_has_been_told_and_a_resumption_says_what
     let lunch = (None, "lunch".to_owned());
     let training = (Some(support()), "training".to_owned());
     assert_eq!(handle.pause(&agent, None, "lunch").await, Ok(Change::Done));
-    assert_eq!(told(&mut running), [lunch.clone()]);
+    assert_eq!(told(&mut running), std::slice::from_ref(&lunch));
+    assert_eq!(handle.pause(&agent, Some(&support()), "").await, Ok(Change::Refused), "not a member of it");
+    assert_eq!(handle.log_on(&support(), &agent).await, Ok(Change::Done));
     assert_eq!(handle.pause(&agent, Some(&support()), "meeting").await, Ok(Change::Done));
     assert_eq!(handle.pause(&agent, Some(&support()), "training").await, Ok(Change::Done), "another reason");
     assert_eq!(told(&mut running), [lunch.clone(), training]);

@@ -74,8 +74,8 @@ impl Person {
 
     /// Where the service writes from.
     pub fn address(&self) -> Jid {
-        let from = self.client.messages().into_iter().filter_map(|message| message.from);
-        from.filter(|from| from.to_bare() == usher()).next_back().unwrap()
+        let mut from = self.client.messages().into_iter().filter_map(|message| message.from);
+        from.rfind(|from| from.to_bare() == usher()).unwrap()
     }
 }
 
