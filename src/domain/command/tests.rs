@@ -204,7 +204,11 @@ fn whatever() -> impl Strategy<Value = String> {
         "login", "log", "in", "to", "logout", "pause", "pausa", "resume", "status", "why", "1000", "2000", "9999",
         "support", "Vendas", "São", "Paulo", "back", "office", ",", "\u{301}", "?", "lunch", "é",
     ]);
-    prop_oneof![any::<String>(), prop::collection::vec(word, 0..6).prop_map(|words| words.join(" "))]
+    let verb = prop::sample::select(vec!["login", "logout", "pause", "resume", "status", "calls", "waiting", "why"]);
+    let number = prop::sample::select(vec!["", "1000", "2000", "9999"]);
+    let said = (verb, number, prop::collection::vec(word, 0..4))
+        .prop_map(|(verb, number, words)| format!("{verb} {number} {}", words.join(" ")));
+    prop_oneof![any::<String>(), said]
 }
 
 proptest! {
