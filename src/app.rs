@@ -1,9 +1,9 @@
 //! The only file that knows everything, and holds no rule: starts the services in order, wires them, and stops them.
 //!
 //! ```text
-//!   config ─▶ health ─▶ duty (standby until elected, with standby's log-ins) ─▶ agi, ledger, desk ─▶ first roster ─▶ ari (Nx) ─▶ mirror, floor
-//!   stop:     agi (no new requests) ─▶ floor (callers back to the dialplan) ─▶ mirror ─▶ ari ─▶ ledger (flush) ─▶ desk ─▶ lease given back
-//!   relieved: ari, floor, mirror (where they stand) ─▶ ledger ─▶ desk ─▶ duty (standby again)
+//!   config ─▶ health ─▶ duty (standby until elected, with standby's log-ins) ─▶ agi, ledger, desk ─▶ first roster ─▶ ari (Nx) ─▶ mirror, floor, counter
+//!   stop:     agi (no new requests) ─▶ counter ─▶ floor (callers back to the dialplan) ─▶ mirror ─▶ ari ─▶ ledger (flush) ─▶ desk ─▶ lease given back
+//!   relieved: ari, counter, floor, mirror (where they stand) ─▶ ledger ─▶ desk ─▶ duty (standby again)
 //! ```
 //!
 //! The Stasis application is not there before the first roster is: until then Asterisk takes its fail-open path.
@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     agi, ari,
     config::Config,
-    desk,
+    counter, desk,
     domain::{
         lease::Token,
         queue::roster::{Register, Roster},
@@ -131,7 +131,9 @@ async fn serve(
     let terms = ledger::Terms { token: Some(token), fence: fence.clone(), folder: Some(config.service.state.clone()) };
     let (ledger, mut news, ledger_task) = ledger::spawn(&config.database, terms, ledger_stop.clone()).await?;
     let desk_stop = CancellationToken::new();
-    let (desk, mut desk_task) = desk::spawn(&config.xmpp, &config.pops, fence.clone(), desk_stop.clone());
+    let (visitors, incoming) = mpsc::channel(xmpp::incoming::WAITING);
+    let terms = desk::Terms { visitors: Some(visitors), ..desk::Terms::default() };
+    let (desk, mut desk_task) = desk::spawn_with(&config.xmpp, &config.pops, fence.clone(), terms, desk_stop.clone());
     let mut links = Links::new();
     links.insert("database".into(), ledger.link());
     links.insert("xmpp".into(), desk.link());
@@ -179,13 +181,14 @@ async fn serve(
             // Set once: the floor is started once.
             let _ = counted.asterisks.set(asterisks.iter().map(|(ari, _)| ari.clone()).collect());
             known.send_modify(|known| known.replace(&first));
+            let asked_in = known.subscribe();
             let mirror = mirror::spawn(asterisks.iter().map(|(ari, _)| ari.clone()), &known.subscribe());
             let (desk, ledger, publish_bound) = (desk.clone(), ledger.clone(), config.xmpp.publish_bound);
             let codes = config.floor.codes();
             let floor = floor::spawn(floor::Outlets {
                 asterisks,
-                desk,
-                ledger,
+                desk: desk.clone(),
+                ledger: ledger.clone(),
                 first,
                 news,
                 known,
@@ -193,7 +196,17 @@ async fn serve(
                 language,
                 codes,
             });
-            running = Some((floor, mirror, ari_stop));
+            let counter = counter::spawn(counter::Outlets {
+                incoming,
+                roster: asked_in,
+                supervisors: config.xmpp.supervisors.clone(),
+                ledger,
+                desk,
+                floor: floor.questions(),
+                language,
+                fence: fence.clone(),
+            });
+            running = Some((counter, floor, mirror, ari_stop));
             tokio::select! {
                 why = &mut asked => { tracing::info!("{why}: stopping"); Ok(Left::Asked) }
                 _ = &mut *keeper => Ok(Left::Relieved),
@@ -206,15 +219,17 @@ async fn serve(
     door_stop.cancel();
     if let Ok(Left::Relieved) = left {
         // Nothing is finished and nothing is said: all of it is another one's now.
-        if let Some((floor, mirror, ari_stop)) = running {
+        if let Some((counter, floor, mirror, ari_stop)) = running {
             ari_stop.cancel();
+            counter.abandon().await;
             floor.abandon().await;
             in_time(deadline, "the mirror", mirror.stop()).await;
         }
         agi_task.abort();
     } else {
         notify(&[sd_notify::NotifyState::Stopping]);
-        if let Some((floor, mirror, ari_stop)) = running {
+        if let Some((counter, floor, mirror, ari_stop)) = running {
+            in_time(deadline, "the counter", counter.stop()).await;
             in_time(deadline, "the floor", floor.stop()).await;
             in_time(deadline, "the mirror", mirror.stop()).await;
             ari_stop.cancel();

@@ -218,6 +218,9 @@ pub struct Xmpp {
     /// Bare JIDs that may see every extension's node, beside the extension's own.
     #[serde(default)]
     pub crm: Vec<String>,
+    /// Bare JIDs of supervisors: they command for every extension, by chat and by ad-hoc command.
+    #[serde(default)]
+    pub supervisors: Vec<String>,
     /// How long a phone waits for its pop to be confirmed before it rings all the same.
     #[serde(default = "default_publish_bound", deserialize_with = "duration")]
     pub publish_bound: Duration,
@@ -441,6 +444,9 @@ impl Config {
         }
         for jid in &xmpp.crm {
             bare_jid(jid, true).map_err(|p| wrong("xmpp.crm", p))?;
+        }
+        for jid in &xmpp.supervisors {
+            bare_jid(jid, true).map_err(|p| wrong("xmpp.supervisors", p))?;
         }
         if let Some(address) = &xmpp.address {
             host_port(address).map_err(|p| wrong("xmpp.address", p))?;

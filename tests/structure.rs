@@ -28,13 +28,14 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("standby", &["ari", "config", "link", "xmpp"]),
     ("ivr", &["agi", "desk", "domain", "ledger"]),
     ("floor", &["ari", "desk", "domain", "ledger"]),
+    ("counter", &["desk", "domain", "fence", "floor", "ledger", "xmpp"]),
     ("mirror", &["ari", "domain", "link"]),
     // The wiring, and people.
     (
         "app",
         &[
-            "agi", "ari", "config", "desk", "domain", "duty", "fence", "floor", "health", "ivr", "ledger", "link",
-            "mirror", "standby", "xmpp",
+            "agi", "ari", "config", "counter", "desk", "domain", "duty", "fence", "floor", "health", "ivr", "ledger",
+            "link", "mirror", "standby", "xmpp",
         ],
     ),
     ("cli", &["app", "ari", "config", "db", "desk", "domain", "ledger", "telemetry", "xmpp"]),

@@ -5,7 +5,7 @@ FROM (VALUES
     ('queues', '{SELECT}'),
     ('customers', '{SELECT}'),
     ('memberships', '{SELECT,INSERT,UPDATE}'),
-    ('pauses', '{SELECT,INSERT,DELETE}'),
+    ('pauses', '{SELECT,INSERT,UPDATE,DELETE}'),
     ('calls', '{SELECT,INSERT,UPDATE}'),
     ('call_events', '{SELECT,INSERT}'),
     ('callbacks', '{SELECT,INSERT,UPDATE}'),

@@ -63,7 +63,7 @@ fn the_optional_values_in_the_example_are_the_defaults() {
     let without: String = example_in_full()
         .lines()
         .filter(|line| {
-            !["address", "announce", "pubsub =", "crm", "ca_file", "link_secret_file"]
+            !["address", "announce", "pubsub =", "crm", "supervisors", "ca_file", "link_secret_file"]
                 .iter()
                 .any(|key| line.starts_with(key))
         })
@@ -205,6 +205,7 @@ fn values_out_of_range_or_of_the_wrong_form_name_their_key() {
         ("usher@example.org", "example.org", "xmpp.jid"),
         ("[xmpp]\n", "[xmpp]\npubsub = \"a@b\"\n", "xmpp.pubsub"),
         ("[xmpp]\n", "[xmpp]\ncrm = [\"b\"]\n", "xmpp.crm"),
+        ("[xmpp]\n", "[xmpp]\nsupervisors = [\"boss\"]\n", "xmpp.supervisors"),
         (
             "[xmpp]\n",
             "[xmpp]\naddress = \"host\"\n",

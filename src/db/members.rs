@@ -1,10 +1,13 @@
-//! Logs members on and off.
+//! Logs members on and off, pauses and resumes them.
 
 use deadpool_postgres::Object;
 
 use crate::{
-    db::{Error, statements},
-    domain::id::{Extension, QueueName},
+    db::{Error, roster, statements},
+    domain::{
+        id::{Extension, QueueName},
+        queue::roster::Pause,
+    },
 };
 
 /// Whether there was something to change.
@@ -14,6 +17,15 @@ pub enum Change {
     Done,
     /// There is no such extension or queue.
     Refused,
+}
+
+/// What became of an agent's pauses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resumed {
+    /// So many ended.
+    pub ended: u64,
+    /// These are left, those of other queues than the one that was asked for not among them.
+    pub left: Vec<Pause>,
 }
 
 /// Makes the extension a logged-on member of the queue.
@@ -36,4 +48,31 @@ async fn change(client: &Object, sql: &str, queue: &QueueName, extension: &Exten
     let statement = client.prepare_cached(sql).await?;
     let rows = client.execute(&statement, &[&queue.as_str(), &extension.as_str()]).await?;
     Ok(if rows == 0 { Change::Refused } else { Change::Done })
+}
+
+/// Sets an agent's pause by hand, or changes its reason. `queue`: there only; `None`: everywhere.
+///
+/// # Errors
+/// What the server said; [`crate::db::Remedy::Skip`] when there is no such extension or queue.
+pub async fn pause(
+    client: &Object,
+    extension: &Extension,
+    queue: Option<&QueueName>,
+    reason: &str,
+) -> Result<(), Error> {
+    let statement = client.prepare_cached(statements::PAUSE).await?;
+    client.execute(&statement, &[&extension.as_str(), &queue.map(QueueName::as_str), &reason]).await?;
+    Ok(())
+}
+
+/// Ends an agent's pauses but those by presence: all, or those in one queue.
+///
+/// # Errors
+/// What the server said.
+pub async fn resume(client: &Object, extension: &Extension, queue: Option<&QueueName>) -> Result<Resumed, Error> {
+    let resume = client.prepare_cached(statements::RESUME).await?;
+    let ended = client.execute(&resume, &[&extension.as_str(), &queue.map(QueueName::as_str)]).await?;
+    let left = roster::pauses_of(client, extension).await?;
+    let counts = |pause: &Pause| queue.is_none() || pause.queue.is_none() || pause.queue.as_ref() == queue;
+    Ok(Resumed { ended, left: left.into_iter().filter(counts).collect() })
 }

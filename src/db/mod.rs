@@ -17,6 +17,7 @@ use tokio_postgres::error::SqlState;
 pub mod callbacks;
 pub mod customers;
 pub mod heard;
+pub mod history;
 pub mod lease;
 pub mod left;
 pub mod listen;

@@ -129,6 +129,16 @@ pub async fn load_rows(client: &mut Object, keys: Keys, mark: &str) -> Result<Ro
     Ok(change)
 }
 
+/// The pauses of one agent.
+///
+/// # Errors
+/// What the server said.
+pub async fn pauses_of(client: &Object, extension: &Extension) -> Result<Vec<Pause>, Error> {
+    let pauses = client.prepare_cached(statements::CHANGED_PAUSES).await?;
+    let rows = client.query(&pauses, &[&[extension.as_str()].as_slice()]).await?;
+    Ok(Reader::default().paused(&rows)?.remove(extension).unwrap_or_default())
+}
+
 fn agent(row: &Row, paused: &mut BTreeMap<Extension, Vec<Pause>>) -> Result<Agent, tokio_postgres::Error> {
     let extension = Extension::new(row.try_get::<_, &str>("number")?);
     let pauses = paused.remove(&extension).unwrap_or_default();

@@ -78,7 +78,7 @@ statements! {
         " WHERE (queue, extension) IN (SELECT * FROM unnest($1::text[], $2::text[]))"
     );
     /// The pauses of agents.
-    CHANGED_PAUSES = concat!("-- roster::load_rows()\n", pauses!(), " WHERE extension = ANY ($1)", in_order_of_pauses!());
+    CHANGED_PAUSES = concat!("-- roster::load_rows(), roster::pauses_of()\n", pauses!(), " WHERE extension = ANY ($1)", in_order_of_pauses!());
     /// Has the listener told when everything was announced that these rows can hold.
     ROSTER_MARK = "-- roster::load_rows()\nSELECT pg_notify('usher_loaded', $1)";
     /// With whom each customer spoke last.
@@ -204,11 +204,11 @@ statements! {
     /// Whether there is such a member.
     MEMBER_FIND = "-- cli::member::resume()\nSELECT extension FROM memberships WHERE extension = $1 AND queue = $2";
     /// A pause by hand, or another reason for it.
-    PAUSE = "-- cli::member::run()\n\
+    PAUSE = "-- cli::member::run(), members::pause()\n\
         INSERT INTO pauses (extension, queue, reason) VALUES ($1, $2, $3) \
         ON CONFLICT (extension, coalesce(queue, ''), kind) DO UPDATE SET reason = excluded.reason";
     /// The end of pauses: of all, or of those in one queue; also of one that the service has set and not written yet.
-    RESUME = "-- cli::member::resume()\n\
+    RESUME = "-- cli::member::resume(), members::resume()\n\
         WITH back AS (UPDATE memberships SET back_at = now() WHERE extension = $1 AND ($2::text IS NULL OR queue = $2)) \
         DELETE FROM pauses WHERE extension = $1 AND ($2::text IS NULL OR queue = $2) AND kind IN ('manual', 'auto')";
     /// Pauses that are left.
@@ -229,11 +229,15 @@ statements! {
         (SELECT number FROM extensions WHERE number = $1) \
         UNION ALL (SELECT answered_by FROM calls WHERE answered_by = $1 LIMIT 1)";
     /// What is known of a call.
-    WHY_CALL = "-- cli::why::run()\n\
+    WHY_CALL = "-- cli::why::run(), history::of()\n\
         SELECT to_jsonb(c) FROM calls c WHERE id = $1";
     /// What happened to a call.
-    WHY_EVENTS = "-- cli::why::run()\n\
+    WHY_EVENTS = "-- cli::why::run(), history::of()\n\
         SELECT at, kind, extension, offer, detail FROM call_events WHERE call_id = $1 ORDER BY at, id";
+    /// The last call of the last day that an agent was offered.
+    WHY_LAST = "-- history::last_offered()\n\
+        SELECT call_id FROM call_events WHERE extension = $1 AND kind = 'offered' AND at > now() - interval '1 day' \
+        ORDER BY at DESC LIMIT 1";
     /// How the lease stands: token, last renewal, whether it is held, whether it is over, whether its holder's connection is there.
     LEASE_LOOK = include_str!("../../sql/queries/lease_look.sql");
     /// Take it, if it is as it was.

@@ -59,6 +59,7 @@ use crate::{
     link::Link,
     xmpp::{
         Account, Fatal,
+        incoming::Incoming,
         pubsub::{Error as PubsubError, Pubsub},
         session::{Delivery, Event, Session},
     },
@@ -186,15 +187,24 @@ pub fn spawn(
     fence: Fence,
     stop: CancellationToken,
 ) -> (Handle, JoinHandle<Result<(), Fatal>>) {
-    spawn_with(config, pops, fence, Spans::default(), stop)
+    spawn_with(config, pops, fence, Terms::default(), stop)
 }
 
-/// The same, where what is not urgent stands back for so long.
+/// What else the desk is to know.
+#[derive(Debug, Default)]
+pub struct Terms {
+    /// How long what is not urgent stands back.
+    pub spans: Spans,
+    /// Where that goes which others write to the account; `None`: nobody reads it.
+    pub visitors: Option<mpsc::Sender<Incoming>>,
+}
+
+/// The same, on other terms.
 pub fn spawn_with(
     config: &config::Xmpp,
     pops: &config::Pops,
     fence: Fence,
-    spans: Spans,
+    Terms { spans, visitors }: Terms,
     stop: CancellationToken,
 ) -> (Handle, JoinHandle<Result<(), Fatal>>) {
     let (requests, inbox) = mpsc::channel(REQUESTS);
@@ -205,7 +215,7 @@ pub fn spawn_with(
         let service = Jid::from_str(&config.pubsub_jid()).map_err(|_| Fatal::PubsubJid(config.pubsub_jid()))?;
         let goodbye = CancellationToken::new();
         let owner = account.jid.clone();
-        let (session, events) = Session::start(account, fence, goodbye.clone())?;
+        let (session, events) = Session::start_for(account, fence, visitors, goodbye.clone())?;
         let desk = Desk {
             board: Board::default(),
             outbox: Outbox::default(),

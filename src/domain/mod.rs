@@ -4,6 +4,7 @@
 //! A machine has two verbs, `step(&mut self, event, now) -> Vec<Effect>` and `deadline()`.
 #![deny(clippy::disallowed_methods)]
 
+pub mod command;
 pub mod fact;
 pub mod id;
 pub mod lease;

@@ -64,6 +64,15 @@ impl Language {
         }
     }
 
+    /// Its tag (RFC 5646).
+    pub fn tag(self) -> &'static str {
+        match self {
+            Self::English => "en",
+            Self::Spanish => "es",
+            Self::Portuguese => "pt-BR",
+        }
+    }
+
     /// The announcement of a queue that has none of its own; see [`crate::domain::queue::announce`].
     pub fn announcement(self) -> &'static str {
         match self {

@@ -4,7 +4,7 @@
 //!   Asterisk ──Incoming──▶ listen (1x a server) ──Input──┐
 //!   ledger ────News────────────────────────────────────▶├─▶ floor (1x) ──requests──▶ ari
 //!   answers, pop outcomes (Nx) ──Event──────────────────┘        │ ├──pops, announcements──▶ desk
-//!                                                                │ └──facts──▶ ledger
+//!   counter ──questions──────────────────────────────────┘        │ └──facts──▶ ledger
 //!                                                         deadline()
 //! ```
 
@@ -13,9 +13,12 @@ mod bounds;
 mod consultations;
 mod listen;
 mod perform;
+mod questions;
 mod resync;
 mod say;
 mod transfers;
+
+pub use self::questions::{NoAnswer, Questions};
 
 use std::{
     collections::{HashMap, HashSet},
@@ -72,6 +75,8 @@ enum Input {
     HandedOver { server: ServerId, leg: (CallId, OfferNo), channel: ari::wire::Channel },
     /// A caller's variables were read.
     Arrived { arrival: Arrival },
+    /// Somebody wants to know something.
+    Asked(questions::Question),
 }
 
 /// The floor, to others.
@@ -79,9 +84,15 @@ enum Input {
 pub struct Handle {
     stop: CancellationToken,
     task: JoinHandle<()>,
+    questions: Questions,
 }
 
 impl Handle {
+    /// The way to ask what is on the floor.
+    pub fn questions(&self) -> Questions {
+        self.questions.clone()
+    }
+
     /// Takes no further calls, gives waiting callers back to the dialplan, and ends. Talks go on in Asterisk.
     pub async fn stop(self) {
         self.stop.cancel();
@@ -125,6 +136,7 @@ pub struct Outlets {
 pub fn spawn(outlets: Outlets) -> Handle {
     let stop = CancellationToken::new();
     let (inputs, inbox) = mpsc::channel(INPUTS);
+    let questions = Questions(inputs.clone());
     let mut servers = HashMap::new();
     let mut watchers = Vec::new();
     for (ari, incoming) in outlets.asterisks {
@@ -160,7 +172,7 @@ pub fn spawn(outlets: Outlets) -> Handle {
         language: outlets.language,
     };
     let task = tokio::spawn(service.run(outlets.first, watchers, stop.clone()));
-    Handle { stop, task }
+    Handle { stop, task, questions }
 }
 
 /// Answers that are waited for, and what to tell the machine then. They are asked before the inbox: an answer that came
@@ -290,6 +302,7 @@ impl Service {
             Input::Snapshot { server, snapshot } => self.resync(&server, snapshot),
             Input::HandedOver { server, leg, channel } => self.named(&server, leg, &channel),
             Input::Down { server } => self.step(Event::ServerDown { server }),
+            Input::Asked(question) => self.asked(question),
             Input::Arrived { arrival } => {
                 let key = (arrival.server.clone(), arrival.channel.clone());
                 // Not there any more: they hung up while their variables were being read.

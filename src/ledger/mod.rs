@@ -2,9 +2,10 @@
 //!
 //! ```text
 //!  any service ── record(fact) ──▶ outbox ─┐   (and a spool on disk, by a thread of its own)
-//!  floor, agi ─── log_on, log_off ─────────┤──▶ task ──▶ PostgreSQL
+//!  agi, counter ─ log_on, pause, … ────────┤──▶ task ──▶ PostgreSQL
 //!  listener ───── which rows changed ──────┘     └─────▶ News ──▶ floor
 //!  agi ────────── customer(code) ──────────────────────▶ PostgreSQL, or the cache while it is away
+//!  counter ────── today's calls, one call's story ─────▶ PostgreSQL
 //! ```
 //!
 //! One task owns what is written and its order, and hands out every piece of [`News`], so that an older one never overtakes a
@@ -25,7 +26,11 @@ use tracing::{debug, info, warn};
 use uuid::Uuid;
 
 pub use self::{callbacks::Callbacks, outbox::Counts, spool::check as check_folder};
-pub use crate::db::members::Change;
+pub use crate::db::{
+    history::{Past, PastEvent},
+    members::{Change, Resumed},
+    report::Call as PastCall,
+};
 use crate::{
     config,
     db::{
@@ -46,6 +51,8 @@ use crate::{
 
 mod cache;
 mod callbacks;
+mod history;
+mod members;
 mod outbox;
 mod spool;
 mod task;
@@ -73,6 +80,25 @@ pub struct Fatal {
 #[error("the database is not available: {why}")]
 pub struct Unavailable {
     why: String,
+    asked: Asked,
+}
+
+/// Whether the database was asked before it was found away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    No,
+    Perhaps,
+}
+
+impl Unavailable {
+    fn new(why: impl Into<String>) -> Self {
+        Self { why: why.into(), asked: Asked::Perhaps }
+    }
+
+    /// Whether it is certain that nothing was done.
+    pub fn is_certain(&self) -> bool {
+        self.asked == Asked::No
+    }
 }
 
 /// What the floor has to know of the database.
@@ -116,15 +142,23 @@ struct Shared {
 /// What the task is asked to do.
 struct Command {
     verb: Verb,
-    queue: QueueName,
     extension: Extension,
-    reply: oneshot::Sender<Result<Change, Unavailable>>,
+    reply: oneshot::Sender<Result<Done, Unavailable>>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Verb {
-    LogOn,
-    LogOff,
+    LogOn(QueueName),
+    LogOff(QueueName),
+    Pause { queue: Option<QueueName>, reason: String },
+    Resume { queue: Option<QueueName> },
+}
+
+/// What became of a command: of a resumption, which pauses ended and which are left.
+#[derive(Debug)]
+enum Done {
+    Changed(Change),
+    Resumed(Resumed),
 }
 
 /// On what terms the ledger writes.
@@ -263,44 +297,12 @@ impl Handle {
                 Ok(found) => return Ok(found),
                 Err(error) => error.to_string(),
             },
-            Err(Unavailable { why }) => why,
+            Err(Unavailable { why, .. }) => why,
         };
         match self.shared.cache.get(code) {
             Some(known) => Ok(Some(known)),
-            None => Err(Unavailable { why }),
+            None => Err(Unavailable::new(why)),
         }
-    }
-
-    /// Logs a member on, once or again. [`Change::Refused`]: no such extension or queue.
-    ///
-    /// Returns after the [`News`] that says so was handed to the receiver, within `database.timeout`. So the task that reads the
-    /// receiver must not wait for this itself: it would wait for its own reading.
-    ///
-    /// # Errors
-    /// [`Unavailable`] when the database is away; it may have been done all the same, and then the news will say so.
-    pub async fn log_on(&self, queue: &QueueName, extension: &Extension) -> Result<Change, Unavailable> {
-        self.member(Verb::LogOn, queue, extension).await
-    }
-
-    /// Logs an extension off, once or again, or if it never was a member. Else as [`Handle::log_on`].
-    ///
-    /// # Errors
-    /// As [`Handle::log_on`].
-    pub async fn log_off(&self, queue: &QueueName, extension: &Extension) -> Result<Change, Unavailable> {
-        self.member(Verb::LogOff, queue, extension).await
-    }
-
-    async fn member(&self, verb: Verb, queue: &QueueName, extension: &Extension) -> Result<Change, Unavailable> {
-        self.shared.standing()?;
-        let (reply, answer) = oneshot::channel();
-        let command = Command { verb, queue: queue.clone(), extension: extension.clone(), reply };
-        let stopped = || Unavailable { why: "the service is stopping".into() };
-        let asked = async {
-            self.commands.send(command).await.map_err(|_| stopped())?;
-            answer.await.map_err(|_| stopped())?
-        };
-        let within = self.shared.timeout;
-        timeout(within, asked).await.map_err(|_| Unavailable { why: Error::Timeout(within).to_string() })?
     }
 
     /// The callbacks that were open at the start and the other calls that had no end then, known before the first [`Roster`] is, and
@@ -342,7 +344,7 @@ impl Shared {
     fn standing(&self) -> Result<(), Unavailable> {
         match &*self.link.borrow() {
             Link::Up { .. } => Ok(()),
-            Link::Down { why, .. } => Err(Unavailable { why: why.clone() }),
+            Link::Down { why, .. } => Err(Unavailable { why: why.clone(), asked: Asked::No }),
         }
     }
 

@@ -23,8 +23,11 @@ use crate::{
         members::{self, Change},
         records,
     },
-    domain::{fact::Stamped, id::CustomerCode},
-    ledger::{Command, News, Shared, Unavailable, Verb, outbox::Settled},
+    domain::{
+        fact::Stamped,
+        id::{CustomerCode, QueueName},
+    },
+    ledger::{Command, Done, News, Shared, Unavailable, Verb, outbox::Settled},
     link::Link,
 };
 
@@ -263,7 +266,7 @@ impl Task {
     }
 
     async fn member(&mut self, command: Command) {
-        let Command { verb, queue, extension, reply } = command;
+        let Command { verb, extension, reply } = command;
         if reply.is_closed() {
             // Whoever asked has given up and told the member so: doing it now would contradict that.
             return;
@@ -271,28 +274,38 @@ impl Task {
         let pool = &self.shared.pool;
         let work = async {
             let lease = pool.lease().await?;
-            let change = match verb {
-                Verb::LogOn => members::log_on(&lease, &queue, &extension).await?,
-                Verb::LogOff => members::log_off(&lease, &queue, &extension).await?,
+            let done = match &verb {
+                Verb::LogOn(queue) => Done::Changed(members::log_on(&lease, queue, &extension).await?),
+                Verb::LogOff(queue) => Done::Changed(members::log_off(&lease, queue, &extension).await?),
+                Verb::Pause { queue, reason } => {
+                    members::pause(&lease, &extension, queue.as_ref(), reason).await?;
+                    Done::Changed(Change::Done)
+                }
+                Verb::Resume { queue } => Done::Resumed(members::resume(&lease, &extension, queue.as_ref()).await?),
             };
             lease.done();
-            Ok(change)
+            Ok(done)
         };
-        let change = match pool.bounded(work).await {
-            Ok(change) => change,
+        let done = match pool.bounded(work).await {
+            Ok(done) => done,
             // Removed by somebody else at this very moment.
-            Err(failure) if failure.remedy() == Remedy::Skip => Change::Refused,
+            Err(failure) if failure.remedy() == Remedy::Skip => Done::Changed(Change::Refused),
             Err(failure) => {
                 self.failed(&failure);
                 // Nobody listens any more if the asker's patience ended first.
-                let _ = reply.send(Err(Unavailable { why: failure.to_string() }));
+                let _ = reply.send(Err(Unavailable::new(failure.to_string())));
                 return;
             }
         };
-        info!(queue.name = %queue, extension = %extension, ?verb, ?change, "membership");
-        let answer = match change {
-            Change::Refused => Ok(Change::Refused),
-            Change::Done => self.hand_over(queue, extension).await.map(|()| Change::Done),
+        info!(
+            extension = %extension, what = verb.word(), queue.name = verb.queue().map(QueueName::as_str), outcome = done.word(),
+            "membership"
+        );
+        let answer = match done {
+            Done::Changed(Change::Refused) => Ok(done),
+            Done::Changed(Change::Done) | Done::Resumed(_) => {
+                self.hand_over(verb.queue().cloned(), extension).await.map(|()| done)
+            }
         };
         let _ = reply.send(answer);
     }

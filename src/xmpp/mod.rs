@@ -6,7 +6,10 @@
 //!
 //! A dead connection is noticed after at most [`session::SILENCE`] + [`session::PATIENCE`].
 
+pub mod commands;
 pub mod connector;
+pub mod disco;
+pub mod incoming;
 pub mod login;
 pub mod pubsub;
 pub mod session;

@@ -23,15 +23,12 @@ use tokio_xmpp::{
     xmlstream::Timeouts,
 };
 use xmpp_parsers::{
-    disco::{DiscoInfoResult, Identity},
     iq::{Iq, IqHeader, IqPayload},
-    jid::Jid,
+    jid::{BareJid, Jid},
     message::Message,
     minidom::Element,
-    ns,
-    presence::{Presence, Type as PresenceType},
     stanza::Stanza,
-    stanza_error::{DefinedCondition, ErrorType, StanzaError},
+    stanza_error::StanzaError,
 };
 
 use crate::{
@@ -39,6 +36,8 @@ use crate::{
     xmpp::{
         Account, Fatal,
         connector::Connector,
+        disco::{self, Answers},
+        incoming::{self, Asked, Incoming},
         login::{self, Failure},
     },
 };
@@ -118,6 +117,8 @@ enum Command {
         message: Box<Message>,
         token: oneshot::Sender<(StanzaToken, StanzaStage)>,
     },
+    /// Nobody waits to hear what became of it.
+    Send(Box<Stanza>),
 }
 
 /// The way into a session. Cheap to clone.
@@ -138,7 +139,20 @@ impl Session {
         fence: Fence,
         stop: CancellationToken,
     ) -> Result<(Self, mpsc::Receiver<Event>), Fatal> {
-        Self::begin(account, fence, stop, Standing::Available)
+        Self::begin(account, fence, None, stop, Standing::Available)
+    }
+
+    /// The same, and what others write to the account goes to `visitors`, who answer.
+    ///
+    /// # Errors
+    /// As [`Session::start`].
+    pub fn start_for(
+        account: Account,
+        fence: Fence,
+        visitors: Option<mpsc::Sender<Incoming>>,
+        stop: CancellationToken,
+    ) -> Result<(Self, mpsc::Receiver<Event>), Fatal> {
+        Self::begin(account, fence, visitors, stop, Standing::Available)
     }
 
     /// The same beside a session of the service, which may be logged on with the same account: under a resource of its own, which
@@ -147,15 +161,17 @@ impl Session {
     /// # Errors
     /// As [`Session::start`].
     pub fn aside(account: Account, stop: CancellationToken) -> Result<(Self, mpsc::Receiver<Event>), Fatal> {
-        Self::begin(account, Fence::open(), stop, Standing::Aside)
+        Self::begin(account, Fence::open(), None, stop, Standing::Aside)
     }
 
     fn begin(
         account: Account,
         fence: Fence,
+        visitors: Option<mpsc::Sender<Incoming>>,
         stop: CancellationToken,
         standing: Standing,
     ) -> Result<(Self, mpsc::Receiver<Event>), Fatal> {
+        let own = account.jid.clone();
         let timeouts = Timeouts { read_timeout: SILENCE, response_timeout: PATIENCE };
         let connector = Connector::new(&account, timeouts)?;
         let (commands, inbox) = mpsc::channel(COMMANDS);
@@ -173,7 +189,13 @@ impl Session {
         let abandoned = CancellationToken::new();
         let stream = reconnect.stream(&abandoned);
         let pending = HashMap::new();
+        let ids = Arc::default();
+        let session = Self { commands, ids };
         let actor = Actor {
+            own,
+            visitors,
+            // Weak: the session ends when nobody else holds it.
+            back: (session.commands.downgrade(), session.ids.clone()),
             stream,
             abandoned,
             reconnect,
@@ -187,7 +209,7 @@ impl Session {
             usable_by: None,
         };
         tokio::spawn(actor.run(stop));
-        Ok((Self { commands, ids: Arc::default() }, outbox))
+        Ok((session, outbox))
     }
 
     /// Asks `to` and waits for the answer, at most `within`.
@@ -208,6 +230,19 @@ impl Session {
             result.await.unwrap_or(Err(RequestError::NoAnswer))
         };
         tokio::time::timeout(within, asked).await.unwrap_or(Err(RequestError::NoAnswer))
+    }
+
+    /// Sends a stanza of which nobody needs to know what became of it; without a link it is dropped.
+    pub async fn send(&self, stanza: Stanza) {
+        // The session has ended.
+        let _gone = self.commands.send(Command::Send(Box::new(stanza))).await;
+    }
+
+    /// The same without waiting: dropped as well when there is no room.
+    pub fn try_send(&self, stanza: Stanza) {
+        if self.commands.try_send(Command::Send(Box::new(stanza))).is_err() {
+            tracing::debug!("an answer is dropped: the XMPP session does not keep up");
+        }
     }
 
     /// Sends a message and waits until the server has it (XEP-0198), or until it is written where the server cannot say.
@@ -315,6 +350,10 @@ struct Pending {
 }
 
 struct Actor {
+    own: BareJid,
+    /// Who answers what others write; `None`: nobody.
+    visitors: Option<mpsc::Sender<Incoming>>,
+    back: (mpsc::WeakSender<Command>, Arc<AtomicU64>),
     stream: StanzaStream,
     abandoned: CancellationToken,
     reconnect: Arc<Reconnect>,
@@ -399,7 +438,7 @@ impl Actor {
                 self.reconnect.failures.store(0, Ordering::Relaxed);
                 // Whoever writes to the account reaches us, instead of a store that grows until the next log-in.
                 if self.standing == Standing::Available {
-                    let presence = Presence::new(PresenceType::None);
+                    let presence = disco::presence(self.answers());
                     self.stream.send(Box::new(presence.into())).await;
                 }
                 self.tell(Event::Online { jid: bound_jid }).await;
@@ -422,9 +461,31 @@ impl Actor {
                 self.reconnect.failures.store(0, Ordering::Relaxed);
                 self.tell(Event::Resumed).await;
             }
-            stanzastream::Event::Stanza(Stanza::Iq(iq)) => self.iq(iq).await,
-            stanzastream::Event::Stanza(Stanza::Message(_) | Stanza::Presence(_)) => {}
+            stanzastream::Event::Stanza(stanza) => match self.hand_in(stanza) {
+                Some(Stanza::Iq(iq)) => self.iq(iq).await,
+                Some(Stanza::Message(_) | Stanza::Presence(_)) | None => {}
+            },
         }
+    }
+
+    fn answers(&self) -> Answers {
+        if self.visitors.is_some() { Answers::Commands } else { Answers::Nothing }
+    }
+
+    /// Hands a stanza to whoever answers it; gives it back if nobody does.
+    fn hand_in(&self, stanza: Stanza) -> Option<Stanza> {
+        let (Some(visitors), Some(commands)) = (&self.visitors, self.back.0.upgrade()) else { return Some(stanza) };
+        let (from, what) = match incoming::take(stanza, &self.own) {
+            Ok(taken) => taken,
+            Err(stanza) => return Some(*stanza),
+        };
+        let session = Session { commands, ids: self.back.1.clone() };
+        if let Err(refused) = visitors.try_send(Incoming { at: Instant::now(), from, what, session }) {
+            tracing::debug!("too much is written to the account: a stanza is refused");
+            let (mpsc::error::TrySendError::Full(incoming) | mpsc::error::TrySendError::Closed(incoming)) = refused;
+            incoming.refuse(incoming::busy());
+        }
+        None
     }
 
     async fn tell(&self, event: Event) {
@@ -439,6 +500,7 @@ impl Actor {
                     let _gone = answer.send(Err(RequestError::NotSent));
                 }
                 Command::Message { token, .. } => drop(token),
+                Command::Send(_) => {}
             }
             return;
         };
@@ -452,6 +514,7 @@ impl Actor {
                 let tracked = self.stream.send(Box::new(Stanza::Message(*message))).await;
                 let _gone = token.send((tracked, enough));
             }
+            Command::Send(stanza) => drop(self.stream.send(stanza).await),
         }
     }
 
@@ -460,8 +523,12 @@ impl Actor {
         let result = match payload {
             IqPayload::Result(element) => Ok(element),
             IqPayload::Error(error) => Err(RequestError::Refused(Box::new(error))),
-            IqPayload::Get(element) => return self.reply(header, answer_to(&element, Asked::Get)).await,
-            IqPayload::Set(element) => return self.reply(header, answer_to(&element, Asked::Set)).await,
+            IqPayload::Get(element) => {
+                return self.reply(header, disco::answer_to(&element, Asked::Get, self.answers())).await;
+            }
+            IqPayload::Set(element) => {
+                return self.reply(header, disco::answer_to(&element, Asked::Set, self.answers())).await;
+            }
         };
         let from_the_one_asked =
             self.pending.get(&header.id).is_some_and(|pending| header.from.as_ref() == Some(&pending.to));
@@ -488,34 +555,6 @@ async fn next(held: &mut Option<Command>, inbox: &mut mpsc::Receiver<Command>) -
     }
 }
 
-enum Asked {
-    Get,
-    Set,
-}
-
-/// The answer to a request of somebody else: a ping and "what are you" are answered, everything else is refused, so
-/// that nobody waits for us.
-fn answer_to(element: &Element, asked: Asked) -> IqPayload {
-    match asked {
-        Asked::Get if element.is("ping", ns::PING) => IqPayload::Result(None),
-        Asked::Get if element.is("query", ns::DISCO_INFO) => IqPayload::Result(Some(
-            DiscoInfoResult {
-                node: element.attr("node").map(str::to_owned),
-                identities: vec![Identity::new("client", "bot", "en", "Usher")],
-                features: [ns::DISCO_INFO, ns::PING].map(str::to_owned).into(),
-                extensions: vec![],
-            }
-            .into(),
-        )),
-        Asked::Get | Asked::Set => IqPayload::Error(StanzaError::new(
-            ErrorType::Cancel,
-            DefinedCondition::ServiceUnavailable,
-            "en",
-            "this account does not offer that",
-        )),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -529,14 +568,5 @@ mod tests {
             assert!(pause >= BACKOFF_FIRST / 2, "{failures}: {pause:?}");
         }
         assert!(backoff(u32::MAX) >= BACKOFF_CAP / 2);
-    }
-
-    #[test]
-    fn a_stranger_who_asks_for_something_unknown_is_refused_and_does_not_hang() {
-        let element: Element = "<query xmlns='jabber:iq:version'/>".parse().unwrap();
-        assert!(matches!(answer_to(&element, Asked::Get), IqPayload::Error(_)));
-        let ping: Element = "<ping xmlns='urn:xmpp:ping'/>".parse().unwrap();
-        assert!(matches!(answer_to(&ping, Asked::Get), IqPayload::Result(None)));
-        assert!(matches!(answer_to(&ping, Asked::Set), IqPayload::Error(_)));
     }
 }

@@ -334,6 +334,39 @@ async fn p7_to_p11_who_logs_on_and_off_is_told_so_once_or_again_and_a_stranger_i
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn when_a_pause_returns_the_floor_has_been_told_and_a_resumption_says_what_is_left() {
+    let database = shared().await.database().await;
+    let (mut running, _) = Running::ready(&database).await;
+    let (handle, agent) = (running.handle.clone(), Extension::new("1000"));
+    let told = |running: &mut Running| {
+        while let Ok(news) = running.news.try_recv() {
+            running.hear(news);
+        }
+        let pauses = running.register.agent(&agent).unwrap().pauses.clone();
+        pauses.into_iter().map(|pause| (pause.queue, pause.reason)).collect::<Vec<_>>()
+    };
+    let lunch = (None, "lunch".to_owned());
+    let training = (Some(support()), "training".to_owned());
+    assert_eq!(handle.pause(&agent, None, "lunch").await, Ok(Change::Done));
+    assert_eq!(told(&mut running), std::slice::from_ref(&lunch));
+    assert_eq!(handle.pause(&agent, Some(&support()), "").await, Ok(Change::Refused), "not a member of it");
+    assert_eq!(handle.log_on(&support(), &agent).await, Ok(Change::Done));
+    assert_eq!(handle.pause(&agent, Some(&support()), "meeting").await, Ok(Change::Done));
+    assert_eq!(handle.pause(&agent, Some(&support()), "training").await, Ok(Change::Done), "another reason");
+    assert_eq!(told(&mut running), [lunch.clone(), training]);
+    let resumed = handle.resume(&agent, Some(&support())).await.unwrap().unwrap();
+    assert_eq!((resumed.ended, resumed.left.len()), (1, 1), "the other one is everywhere");
+    assert_eq!(told(&mut running), [lunch]);
+    let resumed = handle.resume(&agent, None).await.unwrap().unwrap();
+    assert_eq!((resumed.ended, resumed.left), (1, vec![]));
+    assert!(told(&mut running).is_empty());
+    assert_eq!(handle.resume(&agent, None).await.unwrap().unwrap().ended, 0);
+    let nobody = Extension::new("9999");
+    assert_eq!(handle.pause(&nobody, None, "").await, Ok(Change::Refused));
+    assert_eq!(handle.pause(&agent, Some(&QueueName::new("nowhere")), "").await, Ok(Change::Refused));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn when_log_on_returns_the_floor_has_been_told_and_no_older_roster_follows() {
     let database = shared().await.database().await;
     let (mut running, _) = Running::ready(&database).await;

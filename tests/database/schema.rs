@@ -121,6 +121,6 @@ async fn a_role_that_lacks_a_right_the_service_needs_is_told_which() {
         .await
         .unwrap();
     let missing = usher::db::rights::missing(client).await.unwrap();
-    assert_eq!(missing, ["UPDATE on leases", "DELETE on pauses", "INSERT on pauses"]);
+    assert_eq!(missing, ["UPDATE on leases", "DELETE on pauses", "INSERT on pauses", "UPDATE on pauses"]);
     client.batch_execute("ROLLBACK").await.unwrap();
 }

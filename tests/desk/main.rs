@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
+mod counter;
 mod ejabberd;
 mod forms;
 mod patience;
@@ -25,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use usher::{
     config::{Pops, Xmpp, XmppTls},
     desk::{
-        self, Handle,
+        self, Handle, Terms,
         payload::{Kind, Style},
         quiet::Spans,
     },
@@ -61,6 +62,7 @@ fn config(prosody: &Prosody, address: String) -> Xmpp {
         pubsub: None,
         node_prefix: "extension".into(),
         crm: vec![format!("crm@{DOMAIN}")],
+        supervisors: vec![],
         // How fast a server is on this machine is not what is tested.
         publish_bound: PATIENCE,
         password: Some("usher".into()),
@@ -78,7 +80,7 @@ fn start_behind(config: &Xmpp, fence: Fence) -> Desk {
 fn start_with(config: &Xmpp, pops: &Pops, fence: Fence, spans: Spans) -> Desk {
     let _already = tracing_subscriber::fmt().with_env_filter("usher=debug").with_test_writer().try_init();
     let stop = CancellationToken::new();
-    let (handle, task) = desk::spawn_with(config, pops, fence, spans, stop.clone());
+    let (handle, task) = desk::spawn_with(config, pops, fence, Terms { spans, visitors: None }, stop.clone());
     Desk { handle, task, stop }
 }
 

@@ -11,6 +11,7 @@ mod caller;
 mod commands;
 mod compare;
 mod consult;
+mod counter;
 mod doubt;
 mod ends;
 mod fallback;

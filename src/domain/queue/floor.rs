@@ -7,7 +7,7 @@
 //! Here: the state, the events, and time. In `callers`: who comes, goes and is sent away. In `dispatch`: who gets whom. In
 //! `offers`: the life of an offer. In `transfers`: whom an agent sends on; in `consultations`: whom an agent asks first. In `callbacks`: who hangs up and is called when it is
 //! their turn; in `kept`: those of an earlier run; in `left`: calls of which that has told no end. In `say`: what callers hear while they wait. In `roster`: what the database says.
-//! In `members`: what keeps a member from being offered. In `links`: what becomes of all that when a link falls.
+//! In `members`: what keeps a member from being offered. In `view`: what people are shown of it. In `links`: what becomes of all that when a link falls.
 
 mod alarms;
 mod callbacks;
@@ -30,6 +30,7 @@ mod simulation;
 #[cfg(test)]
 mod tests;
 mod transfers;
+mod view;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

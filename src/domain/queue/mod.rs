@@ -16,4 +16,5 @@ pub mod roster;
 pub mod strategy;
 pub mod talk;
 pub mod transfer;
+pub mod view;
 pub mod waiting;

@@ -165,17 +165,23 @@ impl Task {
     }
 
     /// Loads the member's rows and hands them over now; if that fails they stay due.
-    pub(super) async fn hand_over(&mut self, queue: QueueName, extension: Extension) -> Result<(), Unavailable> {
+    pub(super) async fn hand_over(
+        &mut self,
+        queue: Option<QueueName>,
+        extension: Extension,
+    ) -> Result<(), Unavailable> {
         let news = match self.take_roster() {
             Due::These(mut keys) => {
                 keys.extend(&Keys::of_agent(extension.clone()));
-                keys.extend(&Keys::of_membership(queue, extension));
+                if let Some(queue) = queue {
+                    keys.extend(&Keys::of_membership(queue, extension));
+                }
                 self.load_rows(keys).await
             }
             Due::Everything => self.load().await,
         };
         let Some(news) = news else {
-            return Err(Unavailable { why: "the change is made, but could not be read back".into() });
+            return Err(Unavailable::new("the change is made, but could not be read back"));
         };
         let sent = timeout(self.shared.timeout, self.news.send(news)).await;
         match sent {
@@ -183,11 +189,11 @@ impl Task {
                 self.recall().await;
                 Ok(())
             }
-            Ok(Err(_)) => Err(Unavailable { why: "the service is stopping".into() }),
+            Ok(Err(_)) => Err(Unavailable::new("the service is stopping")),
             Err(_) => {
                 // It was taken for handed over: have all of it loaded again.
                 self.put_back(&Due::Everything);
-                Err(Unavailable { why: "the floor is busy".into() })
+                Err(Unavailable::new("the floor is busy"))
             }
         }
     }

@@ -105,7 +105,7 @@ impl Floor {
     }
 
     /// Of one who is busy with a call of ours: whether it is not answered yet.
-    fn is_rung(&self, agent: &Agent) -> Option<bool> {
+    pub(super) fn is_rung(&self, agent: &Agent) -> Option<bool> {
         let Work::Busy { call, offer } = agent.work else { return None };
         let caller = self.callers.get(&call)?;
         if let Some(consulted) = caller.consulted().filter(|consulted| consulted.number == offer) {

@@ -25,6 +25,7 @@ mod policies;
 mod returns;
 mod say;
 mod talk;
+mod view;
 
 const BOUND: Duration = Duration::from_millis(500);
 

@@ -126,6 +126,18 @@ impl Register {
         self.queues.get(name)
     }
 
+    /// All agents, by extension.
+    pub fn agents(&self) -> impl Iterator<Item = &Agent> {
+        self.agents.values()
+    }
+
+    /// The memberships of an agent, by queue; those of queues that are there.
+    pub fn queues_of<'a>(&'a self, extension: &'a Extension) -> impl Iterator<Item = &'a Membership> {
+        let queues = self.serves.get(extension).into_iter().flatten();
+        let rows = queues.filter_map(|queue| self.memberships.get(&(queue.clone(), extension.clone())));
+        rows.filter(|row| self.queues.contains_key(&row.queue))
+    }
+
     /// All queues.
     pub fn queues(&self) -> impl Iterator<Item = &Queue> {
         self.queues.values()

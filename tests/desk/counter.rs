@@ -1,0 +1,302 @@
+//! The counter on either server: what clients find, forms that are filled in, chat, and who is refused.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use tokio::{
+    sync::{mpsc, watch},
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+use usher::{
+    config::{Database, DatabaseTls, Pops},
+    counter, desk,
+    domain::{
+        queue::roster::{Register, Roster},
+        words::Language,
+    },
+    fence::Fence,
+    floor, ledger,
+    xmpp::{
+        Account,
+        incoming::{Incoming, WAITING, What},
+        session::{Event, RequestError, Session},
+    },
+};
+use usher_rig::postgres::Postgres;
+use xmpp_parsers::{
+    iq::IqPayload,
+    jid::Jid,
+    message::{Lang, Message},
+    minidom::Element,
+    ns,
+    stanza_error::{DefinedCondition, StanzaError},
+};
+
+use super::{PATIENCE, config};
+use crate::prosody::{DOMAIN, Prosody};
+
+const COMMANDS: &str = "http://jabber.org/protocol/commands";
+
+/// The service without an Asterisk: desk, ledger, floor and counter.
+struct House {
+    prosody: Prosody,
+    database: usher_rig::postgres::Database,
+    counter: counter::Handle,
+    _ledger: ledger::Handle,
+    _stop: tokio_util::sync::DropGuard,
+}
+
+async fn house() -> House {
+    let prosody = Prosody::start().await;
+    let postgres = Postgres::shared().await.unwrap();
+    let seed = Path::new(env!("CARGO_MANIFEST_DIR")).join("sql/seed/demo.sql");
+    let database = postgres.database("counter", Path::new(env!("CARGO_BIN_EXE_usher")), Some(&seed)).await.unwrap();
+    let statement = format!(
+        "UPDATE extensions SET jid = split_part(jid, '@', 1) || '@{DOMAIN}'; DELETE FROM extensions WHERE number = '3000'; \
+         INSERT INTO queues (name, label) VALUES ('sales', 'Sales & <Co>')"
+    );
+    database.connect().await.unwrap().batch_execute(&statement).await.unwrap();
+    let stop = CancellationToken::new();
+    let terms = Database {
+        host: database.host.clone(),
+        port: database.port,
+        name: database.name.clone(),
+        user: database.user.clone(),
+        password_file: None,
+        tls: DatabaseTls::Disable,
+        ca_file: None,
+        pool_size: 4,
+        timeout: Duration::from_secs(8),
+        outbox: 1000,
+        password: Some(database.password.clone().into()),
+    };
+    let (ledger, mut news, _task) = ledger::spawn(&terms, ledger::Terms::alone(), stop.clone()).await.unwrap();
+    let (visitors, incoming) = mpsc::channel(WAITING);
+    let xmpp = config(&prosody, prosody.address());
+    let terms = desk::Terms { visitors: Some(visitors), ..desk::Terms::default() };
+    let (desk, _task) = desk::spawn_with(&xmpp, &Pops::default(), Fence::open(), terms, stop.clone());
+    let first: Arc<Roster> = loop {
+        match timeout(PATIENCE, news.recv()).await.unwrap().unwrap() {
+            ledger::News::Whole(roster) => break roster,
+            ledger::News::Change(_) | ledger::News::PastTalks(_) => {}
+        }
+    };
+    let (known, roster) = watch::channel(Register::from(&*first));
+    let floor = floor::spawn(floor::Outlets {
+        asterisks: vec![],
+        desk: desk.clone(),
+        ledger: ledger.clone(),
+        first,
+        news,
+        known,
+        publish_bound: Duration::from_millis(500),
+        language: Language::English,
+        codes: usher::config::Floor::default().codes(),
+    });
+    let counter = counter::spawn(counter::Outlets {
+        incoming,
+        roster,
+        supervisors: vec![format!("USER3@{DOMAIN}")],
+        ledger: ledger.clone(),
+        desk,
+        floor: floor.questions(),
+        language: Language::English,
+        fence: Fence::open(),
+    });
+    // Its own token stops it; the handle alone does not hold it.
+    drop(floor);
+    House { prosody, database, counter, _ledger: ledger, _stop: stop.drop_guard() }
+}
+
+/// Somebody's client, and where the service is.
+struct Client {
+    session: Session,
+    read: mpsc::Receiver<Incoming>,
+    _events: mpsc::Receiver<Event>,
+}
+
+impl Client {
+    async fn connect(prosody: &Prosody, user: &str) -> Self {
+        let mut config = config(prosody, prosody.address());
+        config.jid = format!("{user}@{DOMAIN}");
+        config.password = Some(user.to_owned().into());
+        let (visitors, read) = mpsc::channel(WAITING);
+        let account = Account::new(&config).unwrap();
+        let (session, mut events) =
+            Session::start_for(account, Fence::open(), Some(visitors), CancellationToken::new()).unwrap();
+        // A try that failed before, on a busy machine, is no harm.
+        while !matches!(timeout(PATIENCE, events.recv()).await.unwrap().unwrap(), Event::Online { .. }) {}
+        Self { session, read, _events: events }
+    }
+
+    /// Writes to the service; yields its answer and where it comes from.
+    async fn ask(&mut self, text: &str) -> (Jid, String) {
+        let mut message = Message::chat(Some(format!("usher@{DOMAIN}").parse::<Jid>().unwrap()));
+        message.bodies.insert(Lang::default(), text.into());
+        self.session.send(message.into()).await;
+        loop {
+            let Incoming { from, what, .. } = timeout(PATIENCE, self.read.recv()).await.unwrap().unwrap();
+            if let What::Message(message) = what {
+                return (from, message.get_best_body(vec![]).unwrap().1.clone());
+            }
+        }
+    }
+
+    async fn get(&self, to: &Jid, query: &str) -> Result<Element, RequestError> {
+        let answer = self.session.request(to.clone(), IqPayload::Get(query.parse().unwrap()), PATIENCE).await;
+        answer.map(Option::unwrap)
+    }
+
+    /// Executes a step of a command.
+    async fn step(&self, to: &Jid, attributes: &str, form: &str) -> Result<Element, Box<StanzaError>> {
+        let form =
+            if form.is_empty() { String::new() } else { format!("<x xmlns='jabber:x:data' type='submit'>{form}</x>") };
+        let command = format!("<command xmlns='{COMMANDS}' {attributes}>{form}</command>");
+        let answer = self.session.request(to.clone(), IqPayload::Set(command.parse().unwrap()), PATIENCE).await;
+        match answer {
+            Ok(answer) => Ok(answer.unwrap()),
+            Err(RequestError::Refused(error)) => Err(error),
+            Err(error @ (RequestError::NotSent | RequestError::NoAnswer)) => panic!("{error}"),
+        }
+    }
+}
+
+fn field(var: &str, values: &[&str]) -> String {
+    let values: String = values.iter().map(|value| format!("<value>{value}</value>")).collect();
+    format!("<field var='{var}'>{values}</field>")
+}
+
+fn named(verb: &str) -> String {
+    format!("node='urn:usher:command:{verb}'")
+}
+
+fn status(answer: &Element) -> &str {
+    answer.attr("status").unwrap()
+}
+
+fn note(answer: &Element) -> String {
+    answer.get_child("note", COMMANDS).map(Element::text).unwrap_or_default()
+}
+
+fn session(answer: &Element) -> String {
+    format!("sessionid='{}'", answer.attr("sessionid").unwrap())
+}
+
+fn variables(answer: &Element) -> Vec<&str> {
+    let form = answer.get_child("x", ns::DATA_FORMS).unwrap();
+    form.children().filter_map(|field| field.attr("var")).collect()
+}
+
+fn error_name(error: &StanzaError) -> &str {
+    error.other.as_ref().map_or("", |element| element.name())
+}
+
+#[tokio::test]
+async fn a_client_finds_the_commands_logs_on_by_a_form_and_is_told_what_it_does_wrong() {
+    let house = house().await;
+    let mut user = Client::connect(&house.prosody, "user1").await;
+    let (to, _) = user.ask("help").await;
+    // What the account is, and that it can be commanded.
+    let info = user.get(&to, "<query xmlns='http://jabber.org/protocol/disco#info'/>").await.unwrap();
+    assert!(info.children().any(|child| child.attr("var") == Some(COMMANDS)));
+    let list = format!("<query xmlns='http://jabber.org/protocol/disco#items' node='{COMMANDS}'/>");
+    let items = user.get(&to, &list).await.unwrap();
+    let nodes: Vec<&str> = items.children().filter_map(|item| item.attr("node")).collect();
+    let all = ["log-on", "log-off", "pause", "resume", "status", "calls", "why"];
+    assert_eq!(
+        nodes,
+        all.map(|verb| format!("urn:usher:command:{verb}")),
+        "nobody waits where one is a member of nothing"
+    );
+    assert!(items.children().all(|item| item.attr("jid") == Some(to.as_str())));
+    let one = "<query xmlns='http://jabber.org/protocol/disco#info' node='urn:usher:command:pause'/>";
+    let info = user.get(&to, one).await.unwrap();
+    let identity = info.get_child("identity", ns::DISCO_INFO).unwrap();
+    assert_eq!((identity.attr("category"), identity.attr("type")), (Some("automation"), Some("command-node")));
+
+    let first = user.step(&to, &named("log-on"), "").await.unwrap();
+    assert_eq!((status(&first), variables(&first)), ("executing", vec!["queues"]));
+    let next = format!("{} {} action='complete'", named("log-on"), session(&first));
+    let error = user.step(&to, &next, &field("queues", &["nowhere"])).await.unwrap_err();
+    assert_eq!(error.defined_condition, DefinedCondition::ItemNotFound);
+    // What was filled in can be corrected: the dialogue goes on.
+    let last = user.step(&to, &next, &field("queues", &["support", "sales"])).await.unwrap();
+    assert_eq!(
+        (status(&last), note(&last).as_str()),
+        ("completed", "Extension 1000 is logged on to Support, Sales & <Co>.")
+    );
+    let error = user.step(&to, &next, &field("queues", &["support"])).await.unwrap_err();
+    assert_eq!(error_name(&error), "bad-sessionid");
+
+    for (attributes, expected) in [
+        (format!("{} action='dance'", named("pause")), "malformed-action"),
+        (format!("{} action='next'", named("pause")), "bad-action"),
+        (format!("{} sessionid='nothing' action='complete'", named("pause")), "bad-sessionid"),
+    ] {
+        let error = user.step(&to, &attributes, "").await.unwrap_err();
+        assert_eq!(error_name(&error), expected);
+        assert!(!error.texts.is_empty());
+    }
+    let error = user.step(&to, "node='urn:usher:command:dance'", "").await.unwrap_err();
+    assert_eq!(error.defined_condition, DefinedCondition::ItemNotFound);
+
+    // A form that is filled in at once, in another language.
+    let form = field("other", &["café &amp; té"]) + &field("queue", &["sales"]);
+    let paused = user.step(&to, &format!("{} xml:lang='es'", named("pause")), &form).await.unwrap();
+    assert_eq!(note(&paused), "La extensión 1000 está en pausa en Sales & <Co>: café & té.");
+    let cancelled = user.step(&to, &named("pause"), "").await.unwrap();
+    let cancel = format!("{} {} action='cancel'", named("pause"), session(&cancelled));
+    assert_eq!(status(&user.step(&to, &cancel, "").await.unwrap()), "canceled");
+    // One pause: nothing to choose.
+    let resumed = user.step(&to, &named("resume"), "").await.unwrap();
+    assert_eq!((status(&resumed), note(&resumed).as_str()), ("completed", "Extension 1000 is resumed."));
+    let waiting = user.step(&to, &named("waiting"), "").await.unwrap();
+    let table = waiting.get_child("x", ns::DATA_FORMS).unwrap();
+    assert_eq!(table.get_child("reported", ns::DATA_FORMS).unwrap().children().count(), 5);
+    let client = house.database.connect().await.unwrap();
+    let row = client.query_one("SELECT count(*) FROM memberships WHERE logged_on", &[]).await.unwrap();
+    assert_eq!(row.get::<_, i64>(0), 2);
+    house.counter.stop().await;
+}
+
+#[tokio::test]
+async fn a_supervisor_chooses_the_extension_first_and_may_go_back_and_nobody_else_gets_in() {
+    let house = house().await;
+    let mut agent = Client::connect(&house.prosody, "user1").await;
+    let (to, text) = agent.ask("login 2000 support").await;
+    assert_eq!(text, "Not done: extension 2000 is not yours, and only a supervisor may do that.");
+    let form = field("extension", &["2000"]) + &field("queues", &["support"]);
+    let error = agent.step(&to, &named("log-on"), &form).await.unwrap_err();
+    assert_eq!(error.defined_condition, DefinedCondition::Forbidden);
+
+    let boss = Client::connect(&house.prosody, "user3").await;
+    let first = boss.step(&to, &named("log-on"), "").await.unwrap();
+    assert_eq!(variables(&first), ["extension"]);
+    let of = session(&first);
+    let go = |action: &str| format!("{} {of} action='{action}'", named("log-on"));
+    let second = boss.step(&to, &go("next"), &field("extension", &["2000"])).await.unwrap();
+    assert_eq!(variables(&second), ["queues"]);
+    let error = boss.step(&to, &go("next"), "").await.unwrap_err();
+    assert_eq!(error_name(&error), "bad-action");
+    // A dialogue is of the client that began it.
+    let error = agent.step(&to, &go("complete"), &field("queues", &["support"])).await.unwrap_err();
+    assert_eq!(error_name(&error), "bad-sessionid");
+    let back = boss.step(&to, &go("prev"), "").await.unwrap();
+    assert_eq!(variables(&back), ["extension"]);
+    boss.step(&to, &go("execute"), &field("extension", &["1000"])).await.unwrap();
+    let last = boss.step(&to, &go("execute"), &field("queues", &["support"])).await.unwrap();
+    assert_eq!(note(&last), "Extension 1000 is logged on to Support.");
+
+    let mut stranger = Client::connect(&house.prosody, "stranger").await;
+    for query in [
+        "<query xmlns='http://jabber.org/protocol/disco#items'/>".to_owned(),
+        format!("<query xmlns='http://jabber.org/protocol/disco#items' node='{COMMANDS}'/>"),
+    ] {
+        let Err(RequestError::Refused(error)) = stranger.get(&to, &query).await else { panic!("{query}") };
+        assert_eq!(error.defined_condition, DefinedCondition::Forbidden);
+    }
+    let error = stranger.step(&to, &named("status"), "").await.unwrap_err();
+    assert_eq!(error.defined_condition, DefinedCondition::Forbidden);
+    assert!(stranger.read.try_recv().is_err());
+    house.counter.stop().await;
+}
