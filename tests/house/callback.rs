@@ -600,3 +600,24 @@ async fn a_customer_who_was_called_back_and_is_with_the_dialplan_is_let_be_by_a_
     no_channel_is_left(&rig).await;
     assert_eq!((customer.invites().len(), member.rings_so_far()), (1, 2), "called once, and the member not rung again");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_customer_who_was_called_back_transfers_nobody_by_their_own_phone() {
+    let rig = calls_back("cbrefers", &["1000"]).start().await.unwrap();
+    let (member, customer) = (rig.phones.phone("1000").unwrap(), rig.phones.phone(CUSTOMER).unwrap());
+    let colleague = rig.phones.phone("2000").unwrap();
+    let other = keep_busy(&rig, member).await;
+    customer_asks(&rig).await;
+    answers(customer);
+    answers(colleague);
+    other.hang_up().await.unwrap();
+    let leg = member.rung(2, SOON).await.unwrap();
+    let called = customer.rung(1, SOON).await.unwrap();
+    called.answered(SOON).await.unwrap();
+    talk(&called, &leg).await;
+    called.transfer("2000", None).await.unwrap();
+    called.hang_up().await.unwrap();
+    leg.hung_up(SOON).await.unwrap();
+    no_channel_is_left(&rig).await;
+    assert_eq!((colleague.rings_so_far(), story(&rig, CUSTOMER).await.answered_by.as_str()), (0, "1000"));
+}
