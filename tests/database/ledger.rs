@@ -333,6 +333,20 @@ async fn p7_to_p11_who_logs_on_and_off_is_told_so_once_or_again_and_a_stranger_i
     assert_eq!((row.get::<_, i64>(0), row.get::<_, bool>(1)), (1, false));
 }
 
+/// The answer, while the news are read as the floor reads them: whoever asks without reading waits for their own reading.
+async fn reading<T>(running: &mut Running, asked: impl Future<Output = T>) -> T {
+    tokio::pin!(asked);
+    loop {
+        tokio::select! {
+            biased;
+            answer = &mut asked => return answer,
+            Some(news) = running.news.recv() => {
+                running.hear(news);
+            }
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn when_a_pause_returns_the_floor_has_been_told_and_a_resumption_says_what_is_left() {
     let database = shared().await.database().await;
@@ -347,23 +361,34 @@ async fn when_a_pause_returns_the_floor_has_been_told_and_a_resumption_says_what
     };
     let lunch = (None, "lunch".to_owned());
     let training = (Some(support()), "training".to_owned());
-    assert_eq!(handle.pause(&agent, None, "lunch").await, Ok(Change::Done));
+    assert_eq!(reading(&mut running, handle.pause(&agent, None, "lunch")).await, Ok(Change::Done));
     assert_eq!(told(&mut running), std::slice::from_ref(&lunch));
-    assert_eq!(handle.pause(&agent, Some(&support()), "").await, Ok(Change::Refused), "not a member of it");
-    assert_eq!(handle.log_on(&support(), &agent).await, Ok(Change::Done));
-    assert_eq!(handle.pause(&agent, Some(&support()), "meeting").await, Ok(Change::Done));
-    assert_eq!(handle.pause(&agent, Some(&support()), "training").await, Ok(Change::Done), "another reason");
+    assert_eq!(
+        reading(&mut running, handle.pause(&agent, Some(&support()), "")).await,
+        Ok(Change::Refused),
+        "not a member of it"
+    );
+    assert_eq!(reading(&mut running, handle.log_on(&support(), &agent)).await, Ok(Change::Done));
+    assert_eq!(reading(&mut running, handle.pause(&agent, Some(&support()), "meeting")).await, Ok(Change::Done));
+    assert_eq!(
+        reading(&mut running, handle.pause(&agent, Some(&support()), "training")).await,
+        Ok(Change::Done),
+        "another reason"
+    );
     assert_eq!(told(&mut running), [lunch.clone(), training]);
-    let resumed = handle.resume(&agent, Some(&support())).await.unwrap().unwrap();
+    let resumed = reading(&mut running, handle.resume(&agent, Some(&support()))).await.unwrap().unwrap();
     assert_eq!((resumed.ended, resumed.left.len()), (1, 1), "the other one is everywhere");
     assert_eq!(told(&mut running), [lunch]);
-    let resumed = handle.resume(&agent, None).await.unwrap().unwrap();
+    let resumed = reading(&mut running, handle.resume(&agent, None)).await.unwrap().unwrap();
     assert_eq!((resumed.ended, resumed.left), (1, vec![]));
     assert!(told(&mut running).is_empty());
-    assert_eq!(handle.resume(&agent, None).await.unwrap().unwrap().ended, 0);
+    assert_eq!(reading(&mut running, handle.resume(&agent, None)).await.unwrap().unwrap().ended, 0);
     let nobody = Extension::new("9999");
-    assert_eq!(handle.pause(&nobody, None, "").await, Ok(Change::Refused));
-    assert_eq!(handle.pause(&agent, Some(&QueueName::new("nowhere")), "").await, Ok(Change::Refused));
+    assert_eq!(reading(&mut running, handle.pause(&nobody, None, "")).await, Ok(Change::Refused));
+    assert_eq!(
+        reading(&mut running, handle.pause(&agent, Some(&QueueName::new("nowhere")), "")).await,
+        Ok(Change::Refused)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
