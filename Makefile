@@ -19,12 +19,16 @@ SHIFTS ?= 1000000
 ROUNDS ?= 200
 SEED ?= 1
 
-.PHONY: demo test sim kills lint bench setup build
+.PHONY: demo test sim kills lint bench setup setup-demo build
 
+# Everything, for the tests as well; the demo needs less.
 setup:
+	@scripts/setup --tests
+
+setup-demo:
 	@scripts/setup
 
-build: setup
+build: setup-demo
 	$(CARGO) build --locked --workspace
 
 demo: build
@@ -36,7 +40,7 @@ test: setup
 sim:
 	USHER_SHIFTS=$(SHIFTS) $(CARGO) test --locked --release --lib -- --nocapture whatever_a_shift_brings
 
-kills: setup
+kills: setup-demo
 	USHER_SEED=$(SEED) USHER_KILLS=$(ROUNDS) USHER_OUTAGES=$$(($(ROUNDS) / 5 + 1)) USHER_OUTAGE_SECONDS=60 USHER_DEATHS=$$(($(ROUNDS) / 10 + 1)) \
 	$(CARGO) test --locked --test house -- --nocapture --test-threads=1 kills:: outages::
 
@@ -47,7 +51,7 @@ lint:
 	@if command -v cargo-deny >/dev/null; then $(CARGO) deny --offline check bans licenses sources; \
 	else echo 'cargo-deny is not installed: licences and sources were not checked (cargo install cargo-deny)'; fi
 
-bench: setup
+bench: setup-demo
 	$(CARGO) build --locked --release --workspace
 	$(CARGO) run --locked --release --quiet --example floor
 	@target/release/bench

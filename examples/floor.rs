@@ -14,13 +14,12 @@ use usher::domain::{
     now::Now,
     pop::PopOutcome,
     queue::{
-        callback::CallbackPolicy,
         caller::{Arrival, Penalties},
         effect::{Effect, Event, LegEnd},
         floor::Floor,
         member::Device,
         policy::{Policy, Strategy},
-        roster::{Agent, CallerId, Customer, Membership, MembershipKind, Queue, Roster},
+        roster::{Agent, CallerId, Customer, Membership, Queue, Roster},
     },
 };
 use uuid::Uuid;
@@ -75,6 +74,7 @@ impl Bench {
                     | Effect::Connect { .. }
                     | Effect::JoinAgain { .. }
                     | Effect::TellBack { .. }
+                    | Effect::Renamed { .. }
                     | Effect::Promise { .. }
                     | Effect::Regret { .. }
                     | Effect::CallBack(_)
@@ -116,19 +116,12 @@ impl Bench {
 
 fn roster() -> Roster {
     let queue = |n: usize| Queue {
-        name: QueueName::new(format!("queue{n}")),
         label: format!("Queue {n}"),
-        number: None,
-        announcement: String::new(),
-        greeting: String::new(),
         moh_class: "default".into(),
         ring_time: Duration::from_secs(15),
         queue_timeout: Duration::from_secs(86_400),
         policy: Policy { strategy: Strategy::LeastRecent, ..Policy::default() },
-        callback: CallbackPolicy::default(),
-        announcements: Default::default(),
-        talk: Default::default(),
-        link: None,
+        ..Queue::new(QueueName::new(format!("queue{n}")))
     };
     let agent = |n: usize| Agent {
         extension: Extension::new(format!("{}", 10_000 + n)),
@@ -137,18 +130,9 @@ fn roster() -> Roster {
         interface: Interface::new(format!("PJSIP/{}", 10_000 + n)),
         pauses: Vec::new(),
     };
-    let member = |n: usize, seat: usize| Membership {
-        queue: QueueName::new(format!("queue{}", (n + seat * 7) % QUEUES)),
-        extension: Extension::new(format!("{}", 10_000 + n)),
-        logged_on: true,
-        last_call_at: None,
-        penalty: 0,
-        place: 0,
-        joined_at: Timestamp::UNIX_EPOCH,
-        back_at: None,
-        calls_taken: 0,
-        wrap_up_until: None,
-        kind: MembershipKind::Dynamic,
+    let member = |n: usize, seat: usize| {
+        let queue = QueueName::new(format!("queue{}", (n + seat * 7) % QUEUES));
+        Membership::new(queue, Extension::new(format!("{}", 10_000 + n)))
     };
     Roster {
         agents: (0..MEMBERS).map(agent).collect(),

@@ -22,11 +22,11 @@ mod secret;
 mod value;
 
 pub use pops::Pops;
-pub use value::parse_duration;
+pub use value::{parse_duration, shown};
 
 use secret::{Secret, Secrets, resolve};
 use value::{
-    apart, bare_jid, duration, feature_code, filled, host_port, http_base, listen, log_filter, outlasts, plain,
+    a_file, apart, bare_jid, duration, feature_code, filled, host_port, http_base, listen, log_filter, outlasts, plain,
     printable, socket_address, spans, within,
 };
 
@@ -34,7 +34,7 @@ use value::{
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The file cannot be read.
-    #[error("cannot read the configuration {path}: {source}; give the path with --config", path = path.display())]
+    #[error("cannot read the configuration {path}: {source}; give the path with --config", path = shown(path))]
     Read {
         /// Which file.
         path: PathBuf,
@@ -44,7 +44,7 @@ pub enum Error {
     /// The file is not UTF-8.
     #[error(
         "{path}: line {line} holds bytes that are not UTF-8: save the file as UTF-8, or write the letter there anew",
-        path = path.display()
+        path = shown(path)
     )]
     NotText {
         /// Which file.
@@ -54,7 +54,7 @@ pub enum Error {
     },
     /// Not TOML, an unknown key, a missing key or a value of the wrong form; the text names line, key and expectation. Never what
     /// stands in the file: it might be a secret that does not belong there.
-    #[error("{path}: {problem}", path = path.display())]
+    #[error("{path}: {problem}", path = shown(path))]
     Parse {
         /// Which file.
         path: PathBuf,
@@ -62,7 +62,7 @@ pub enum Error {
         problem: String,
     },
     /// A value of the right form that cannot be used.
-    #[error("{path}: {key}: {problem}", path = path.display())]
+    #[error("{path}: {key}: {problem}", path = shown(path))]
     Value {
         /// Which file.
         path: PathBuf,
@@ -400,11 +400,11 @@ impl Config {
         env: &dyn Fn(&str) -> Option<String>,
         secrets: Secrets,
     ) -> Result<Self, Error> {
-        let mut config: Self = toml::from_str(text)
-            .map_err(|e| Error::Parse { path: path.into(), problem: mistake::explain(text, &e) })?;
+        let mut config = mistake::read(text).map_err(|problem| Error::Parse { path: path.into(), problem })?;
         let folder = path.parent().unwrap_or(Path::new("."));
         let wrong = |key: &str, problem: String| Error::Value { path: path.into(), key: key.into(), problem };
 
+        a_file(&config.service.state).map_err(|p| wrong("service.state", p))?;
         if config.service.state.is_relative() {
             config.service.state = folder.join(&config.service.state);
         }
@@ -424,7 +424,7 @@ impl Config {
         let database = &mut config.database;
         let secret = Secret { key: "database.password_file", variables: vec!["USHER_DATABASE_PASSWORD".into()] };
         database.password = secret.find(folder, &mut database.password_file, env).map_err(|p| wrong(secret.key, p))?;
-        resolve(folder, &mut database.ca_file);
+        resolve(folder, &mut database.ca_file).map_err(|p| wrong("database.ca_file", p))?;
         within(database.pool_size, 2, 64).map_err(|p| wrong("database.pool_size", p))?;
         within(database.outbox, 100, 10_000_000).map_err(|p| wrong("database.outbox", p))?;
         spans(database.timeout, "50ms", "60s").map_err(|p| wrong("database.timeout", p))?;
@@ -437,7 +437,7 @@ impl Config {
                 return Err(wrong(secret.key, "no password: name a file here or set USHER_XMPP_PASSWORD".into()));
             }
         }
-        resolve(folder, &mut xmpp.ca_file);
+        resolve(folder, &mut xmpp.ca_file).map_err(|p| wrong("xmpp.ca_file", p))?;
         bare_jid(&xmpp.jid, true).map_err(|p| wrong("xmpp.jid", p))?;
         if let Some(pubsub) = &xmpp.pubsub {
             bare_jid(pubsub, false).map_err(|p| wrong("xmpp.pubsub", p))?;
@@ -493,6 +493,7 @@ impl Config {
             let key = |name: &str| format!("asterisk[{index}].{name}");
             plain(&server.name).map_err(|p| wrong(&key("name"), p))?;
             plain(&server.app).map_err(|p| wrong(&key("app"), p))?;
+            filled(&server.user).map_err(|p| wrong(&key("user"), p))?;
             if before.iter().any(|other| other.name == server.name) {
                 return Err(wrong(
                     &key("name"),

@@ -3,7 +3,7 @@
 //! The promise is kept by a reaper: a shell in a session of its own that reads a pipe from us. When the pipe closes, by
 //! `Drop`, a panic, Ctrl-C or SIGKILL alike, it ends every registered child by its number and start time and removes the
 //! folders. A child registers *itself* before it becomes the program, and does not start when the reaper is already at
-//! work: so none lives unseen.
+//! work: so none lives unseen. What children start, and what then leaves them, carries a mark in its environment.
 
 use std::{
     fs,

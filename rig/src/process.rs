@@ -24,6 +24,9 @@ echo "$$ $(cut -d' ' -f22 "/proc/$$/stat") $signal" >"$own/pids/$$" || exit 125
 exec "$@"
 "#;
 
+/// Environment variable of all children and theirs: the rig's folder. By it the reaper finds those who have left their parents.
+pub const MARK: &str = "USHER_RIG";
+
 /// What the reaper sends first.
 #[derive(Debug, Clone, Copy)]
 pub enum Farewell {
@@ -118,6 +121,7 @@ impl Program {
             .arg(instance.folder())
             .arg(self.farewell.name())
             .args(&self.line)
+            .env(MARK, instance.folder())
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .current_dir(instance.folder())
             .stdin(Stdio::null())
@@ -241,10 +245,9 @@ impl Process {
     {
         let begin = Instant::now();
         loop {
-            let refusal = match tokio::time::timeout(within, look()).await {
-                Ok(Ok(value)) => return Ok(value),
-                Ok(Err(refusal)) => format!("{refusal:#}"),
-                Err(_) => "no answer".to_owned(),
+            let refusal = match wait::once(within, look()).await {
+                Ok(value) => return Ok(value),
+                Err(refusal) => refusal,
             };
             if let Some(status) = self.ended() {
                 let how = status.signal().map_or_else(|| status.to_string(), |signal| format!("signal {signal}"));

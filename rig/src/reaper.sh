@@ -26,6 +26,20 @@ children() {
     done
 }
 
+# What has left its parent and is in nobody's list any more, such as the browser of a driver: it carries the mark that all of us inherit.
+strays() {
+    for file in $(grep -lzxF "USHER_RIG=$own" /proc/[0-9]*/environ 2>/dev/null | tr '\0' '\n'); do
+        stray=${file#/proc/}
+        stray=${stray%/environ}
+        [ -e "$own/pids/$stray" ] && continue
+        { read -r stat <"/proc/$stray/stat"; } 2>/dev/null || continue
+        # Fields 4 and 22, the name and what stands before it left out.
+        parent=$(echo "${stat##*) }" | cut -d' ' -f2)
+        start=$(echo "${stat##*) }" | cut -d' ' -f20)
+        if [ "$parent" = 1 ]; then echo "$stray $start TERM"; else echo "$stray $start none"; fi
+    done
+}
+
 round=0
 while [ "$round" -lt 2 ]; do
     all=
@@ -37,7 +51,10 @@ while [ "$round" -lt 2 ]; do
 $(children "$pid")
 "
     done
-    [ -z "$all" ] && break
+    all="$all$(strays)
+"
+    [ "$all" = "
+" ] && break
     echo "$all" | while read -r pid start signal; do
         [ -n "$pid" ] && lives "$pid" "$start" || continue
         [ "$signal" != none ] && kill -s "$signal" "$pid"

@@ -187,18 +187,45 @@ pub fn tone(recording: &[i16], hertz: f32) -> Duration {
     span(longest)
 }
 
+/// What a recording holds, for a message: one word for each half second, the same ones in a row told once.
+pub fn described(recording: &[i16]) -> String {
+    let words = recording.chunks(RATE / 2).map(|part| {
+        let crossings = part.windows(2).filter(|pair| (pair[0] < 0) != (pair[1] < 0)).count();
+        let hertz = (crossings as f32 / 20.0 / span(part.len()).as_secs_f32()).round() * 10.0;
+        match part {
+            _ if is_silent(part) => "silence".to_owned(),
+            _ if tone_share(part, hertz) > TONE => format!("{hertz} Hz"),
+            _ => "sound".to_owned(),
+        }
+    });
+    let mut told: Vec<(String, usize)> = Vec::new();
+    for word in words {
+        match told.last_mut() {
+            Some((last, count)) if *last == word => *count += 1,
+            _ => told.push((word, 1)),
+        }
+    }
+    let told = told.into_iter().map(|(word, halves)| format!("{word} {:.1} s", halves as f32 / 2.0));
+    format!("{:.2} s: [{}]", span(recording.len()).as_secs_f32(), told.collect::<Vec<_>>().join(", "))
+}
+
+/// Below this it is noise of the coding, not sound.
+fn is_silent(part: &[i16]) -> bool {
+    let power: f32 = part.iter().map(|sample| f32::from(*sample).powi(2)).sum();
+    power < 100.0 * 100.0 * part.len() as f32
+}
+
 /// The share of the power that lies at the frequency (Goertzel).
 fn tone_share(part: &[i16], hertz: f32) -> f32 {
     let omega = 2.0 * std::f32::consts::PI * hertz / RATE as f32;
     let factor = 2.0 * omega.cos();
+    if is_silent(part) {
+        return 0.0;
+    }
     let (mut before, mut last, mut power) = (0.0f32, 0.0f32, 0.0f32);
     for sample in part.iter().map(|s| f32::from(*s)) {
         (before, last) = (last, sample + factor * last - before);
         power += sample * sample;
-    }
-    // Below this it is noise of the coding, not sound.
-    if power < 100.0 * 100.0 * part.len() as f32 {
-        return 0.0;
     }
     let at = before * before + last * last - factor * before * last;
     2.0 * at / (power * part.len() as f32)
@@ -313,6 +340,13 @@ mod tests {
         let prompts = Prompts::from_samples([("a", &a[..])]);
         assert_eq!(heard(&vec![0; 20000], &prompts), []);
         assert_eq!(heard(&sine(700.0, 0, 20000).collect::<Vec<_>>(), &prompts), []);
+    }
+
+    #[test]
+    fn what_was_heard_is_told_in_words() {
+        let recording: Vec<_> = [0; 8000].into_iter().chain(sine(700.0, 0, 4000)).chain(voice(1, 8000)).collect();
+        assert_eq!(described(&recording), "2.50 s: [silence 1.0 s, 700 Hz 0.5 s, sound 1.0 s]");
+        assert_eq!(described(&[]), "0.00 s: []");
     }
 
     #[test]

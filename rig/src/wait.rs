@@ -21,14 +21,21 @@ where
 {
     let begin = Instant::now();
     loop {
-        let refusal = match tokio::time::timeout(within, look()).await {
-            Ok(Ok(value)) => return Ok(value),
-            Ok(Err(refusal)) => format!("{refusal:#}"),
-            Err(_) => "no answer".to_owned(),
+        let refusal = match once(within, look()).await {
+            Ok(value) => return Ok(value),
+            Err(refusal) => refusal,
         };
         if begin.elapsed() >= within {
             bail!("{what}: not within {within:?}; last: {refusal}");
         }
         tokio::time::sleep(STEP).await;
+    }
+}
+
+/// One look; if it is not content, why.
+pub(crate) async fn once<T>(within: Duration, look: impl Future<Output = Result<T>>) -> Result<T, String> {
+    match tokio::time::timeout(within, look).await {
+        Ok(seen) => seen.map_err(|refusal| format!("{refusal:#}")),
+        Err(_) => Err("no answer".to_owned()),
     }
 }

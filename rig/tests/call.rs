@@ -40,8 +40,8 @@ async fn phones_register_callers_hear_the_menu_and_both_sides_hear_each_other() 
     assert!(format!("{:?}", desk.events()).contains("5551001"), "the caller's number is shown");
     caller.audio().say_tone(1100);
     leg.audio().say_tone(700);
-    leg.audio().wait_for_tone(1100, SOON).await.unwrap();
-    caller.audio().wait_for_tone(700, SOON).await.unwrap();
+    leg.wait_for_tone(1100, SOON).await.unwrap();
+    caller.wait_for_tone(700, SOON).await.unwrap();
 
     // Keys arrive, each once.
     caller.press("1234*#").await.unwrap();

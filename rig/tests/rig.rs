@@ -8,8 +8,10 @@ use std::{
 };
 
 use usher_rig::{
+    instance::Instance,
     pbx::PhoneState,
     phones::{Behaviour, CallSpec, Ears, PhoneEvent},
+    process::Program,
     prosody::PUBSUB,
     proxy::Proxy,
     rig::Rig,
@@ -161,6 +163,22 @@ async fn after_kill_9_nothing_of_a_rig_is_left_within_5_seconds() {
     })
     .await
     .unwrap();
+}
+
+#[tokio::test]
+async fn what_a_child_has_started_and_left_behind_ends_with_the_rig() {
+    let instance = Instance::new().unwrap();
+    let note = instance.folder().join("stray");
+    // In a session of its own, as a browser is that its driver has started; and the one that started it has ended.
+    let program = format!("setsid sh -c 'echo $$ >{0}.new; mv {0}.new {0}; exec sleep 600' &", note.display());
+    let parent = Program::new(&instance, "parent", "sh").args(["-c", &program]).start(&instance).unwrap();
+    parent.end(SOON).await.unwrap();
+    let pid = wait::until("it runs", SOON, || async { Ok(fs::read_to_string(&note)?) }).await.unwrap();
+    // Empty once it has ended, also while nobody has asked for its exit status.
+    let line = Path::new("/proc").join(pid.trim()).join("cmdline");
+    assert_ne!(fs::read(&line).unwrap(), b"");
+    drop((parent, instance));
+    assert_eq!(fs::read(&line).unwrap_or_default(), b"", "it lives on");
 }
 
 async fn hold() -> anyhow::Result<()> {

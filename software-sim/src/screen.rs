@@ -153,6 +153,7 @@ impl Tone {
 
 fn caller(pop: &Pop) -> String {
     match (pop.caller.number.as_str(), pop.caller.name.as_str()) {
+        ("", "") if pop.private => "not told".into(),
         ("", "") => "withheld".into(),
         (number, "") => number.into(),
         (number, name) => format!("{number}  {name}"),
@@ -199,6 +200,16 @@ mod tests {
             assert!(text.contains(part), "{part} in\n{text}");
         }
         assert_eq!(text.lines().count(), 7, "{text}");
+    }
+
+    #[test]
+    fn who_calls_is_not_told_by_a_private_pop_and_withheld_by_a_caller() {
+        for (private, shown, other) in [(true, "not told", "withheld"), (false, "withheld", "not told")] {
+            let Event::Pop(mut pop) = pop("1", "offered") else { panic!("a pop") };
+            (pop.private, pop.caller) = (private, Caller { number: String::new(), name: String::new() });
+            let text = picture(&[Event::Pop(pop)]);
+            assert!(text.contains(shown) && !text.contains(other), "{text}");
+        }
     }
 
     #[test]

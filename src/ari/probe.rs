@@ -69,6 +69,9 @@ const RECORDING: [(&str, &str); 3] = [
     ("chan_bridge_media.so", "recording"),
 ];
 
+/// The one of them that lists recordings.
+const RECORDINGS: &str = RECORDING[0].0;
+
 /// Module that tells which sounds there are. The service does without it.
 const SOUNDS: &str = "res_ari_sounds.so";
 
@@ -83,6 +86,10 @@ pub struct Findings {
     pub phones: Vec<(String, bool)>,
     /// Those of the sounds asked for that it does not have; `None` when it cannot tell.
     pub missing_sounds: Option<BTreeSet<String>>,
+    /// Why it does not list its recordings, if that was asked: then it takes none.
+    pub unlisted: Option<Error>,
+    /// Phones that may forward past the dialplan, and what their `redirect_method` is.
+    pub forwarding: Vec<(String, String)>,
     /// Where its dialplan asks, the global `USHER_AGI`; empty when it is not set.
     pub agi: String,
 }
@@ -92,6 +99,13 @@ pub struct Findings {
 struct Module {
     name: String,
     status: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Setting {
+    attribute: String,
+    value: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -134,7 +148,12 @@ pub fn explain(error: &Error, config: &config::Asterisk) -> String {
             "the user or the password is wrong: compare asterisk.user and its password file with ari.conf".into()
         }
         Error::Gone(_) => {
-            format!("no ARI at {}: check `enabled` and `prefix` in http.conf and ari.conf", config.url)
+            format!(
+                "no ARI at {}: check `enabled` and `prefix` in http.conf and ari.conf, and whether res_ari.so and all that it needs is \
+                 loaded: with `autoload=no` the lines of asterisk-conf/modules.conf, of which this check names those that are missing \
+                 once ARI answers",
+                config.url
+            )
         }
         Error::NotSent => {
             format!(
@@ -150,7 +169,7 @@ fn client(config: &config::Asterisk) -> Result<Http, Error> {
     Http::new(config).map_err(|error| Error::Refused { status: 0, message: error.to_string() })
 }
 
-/// Asks for version, modules (those for recording only if it is wanted), phones, and whether these sounds are there, each a
+/// Asks for version, modules (those for recording, and whether there is a folder for it, only if it is wanted), phones, and whether these sounds are there, each a
 /// name as in `Playback()`.
 ///
 /// Asterisk looks into the folders of its languages when it is asked. It does not list files named by an absolute path or a
@@ -165,7 +184,10 @@ pub async fn probe(config: &config::Asterisk, sounds: BTreeSet<&str>, recording:
     let modules: Vec<Module> = http.send(&Request::modules()).await?.json()?;
     let endpoints: Vec<Endpoint> = http.send(&Request::endpoints()).await?.json()?;
     let agi: Variable = http.send(&Request::global("USHER_AGI")).await?.json()?;
+    let forwarding = forwarding(&http, &endpoints).await?;
     let running = |name: &str| modules.iter().any(|module| module.name == name && module.status == "Running");
+    let unlisted =
+        if recording && running(RECORDINGS) { refusal(&http, &Request::stored_recordings()).await } else { None };
     let missing_sounds = if running(SOUNDS) { Some(missing(&http, sounds).await?) } else { None };
     Ok(Findings {
         version: info.system.version,
@@ -179,8 +201,36 @@ pub async fn probe(config: &config::Asterisk, sounds: BTreeSet<&str>, recording:
             .map(|phone| (format!("{}/{}", phone.technology, phone.resource), phone.state == "online"))
             .collect(),
         missing_sounds,
+        unlisted,
+        forwarding,
         agi: agi.value,
     })
+}
+
+/// Why Asterisk does not do it. No answer in time is no such reason: a list may be long.
+async fn refusal(http: &Http, request: &Request) -> Option<Error> {
+    match http.send(request).await {
+        Err(error @ (Error::Refused { .. } | Error::Gone(_) | Error::Conflict(_))) => Some(error),
+        Ok(_) | Err(Error::NotSent | Error::OutcomeUnknown) => None,
+    }
+}
+
+/// Asterisk looks for the number that a phone forwards to in the dialplan, with the method `user` alone.
+async fn forwarding(http: &Http, endpoints: &[Endpoint]) -> Result<Vec<(String, String)>, Error> {
+    let mut found = Vec::new();
+    for phone in endpoints.iter().filter(|phone| phone.technology == "PJSIP") {
+        let settings: Vec<Setting> = match http.send(&Request::pjsip_endpoint(&phone.resource)).await {
+            Ok(response) => response.json()?,
+            // A module of another kind has made it, which knows no settings.
+            Err(Error::Gone(_)) => continue,
+            Err(error) => return Err(error),
+        };
+        let method = settings.into_iter().find(|setting| setting.attribute == "redirect_method");
+        if let Some(method) = method.filter(|method| method.value != "user") {
+            found.push((format!("PJSIP/{}", phone.resource), method.value));
+        }
+    }
+    Ok(found)
 }
 
 async fn missing(http: &Http, sounds: BTreeSet<&str>) -> Result<BTreeSet<String>, Error> {

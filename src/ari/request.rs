@@ -75,6 +75,10 @@ fn caller_id(name: &str, number: &str) -> String {
     }
 }
 
+/// Where Asterisk, which follows a phone that forwards (SIP 302), looks for the number that the phone names: nowhere, so that the
+/// call ends instead. What comes of a forward has an id of Asterisk's own and would be nobody's.
+const FORWARDED_TO: (&str, &str) = ("FORWARD_CONTEXT", "usher-nowhere");
+
 /// What is needed to place a call.
 #[derive(Debug, Clone)]
 pub struct Originate<'a> {
@@ -166,6 +170,11 @@ impl Request {
     /// All phones of the server.
     pub fn endpoints() -> Self {
         Self::new(Method::Get, "endpoints".into())
+    }
+
+    /// One phone as the configuration has it: what each of its settings is.
+    pub fn pjsip_endpoint(name: &str) -> Self {
+        Self::new(Method::Get, format!("asterisk/config/dynamic/res_pjsip/endpoint/{}", encode(name)))
     }
 
     /// One sound, by its name in Asterisk's form: its formats and languages.
@@ -263,7 +272,7 @@ impl Request {
         Self::new(Method::Delete, format!("channels/{}/moh", encode(channel.as_str())))
     }
 
-    /// Places a call.
+    /// Places a call. A phone that forwards it counts as one that is not there.
     pub fn originate(call: &Originate<'_>) -> Self {
         let request = Self::new(Method::Post, format!("channels/{}", encode(call.channel.as_str())))
             .with("endpoint", call.endpoint)
@@ -272,10 +281,12 @@ impl Request {
             Some(originator) => request.with("originator", originator.as_str()),
             None => request,
         };
+        let mut variables = call.variables.clone();
+        variables[FORWARDED_TO.0] = FORWARDED_TO.1.into();
         request
             .with("timeout", call.timeout.to_string())
             .with("callerId", caller_id(call.caller_name, call.caller_number))
-            .with_body(serde_json::json!({ "variables": call.variables }))
+            .with_body(serde_json::json!({ "variables": variables }))
     }
 
     /// Runs an extension of the dialplan, on a Local channel: the half with this id waits, unanswered, and is gone with
@@ -317,6 +328,11 @@ impl Request {
             .with("name", name)
             .with("format", "wav")
             .with("ifExists", "append")
+    }
+
+    /// The recordings that are kept: refused where Asterisk has no folder for them.
+    pub fn stored_recordings() -> Self {
+        Self::new(Method::Get, "recordings/stored".into())
     }
 
     /// Leaves out of a recording what comes until it goes on.

@@ -12,13 +12,12 @@ use std::{
 };
 
 use anyhow::{Result, anyhow};
-use comfy_table::{ContentArrangement, Table, presets};
 use tokio::{net::TcpListener, time::timeout};
 use xmpp_parsers::minidom::Element;
 
 use crate::{
     ari,
-    cli::{self, online::Online, say},
+    cli::{self, online::Online, say, table},
     config::{self, Config, Xmpp},
     db::{
         migrate,
@@ -76,8 +75,7 @@ pub(super) fn run(path: &Path) -> Result<()> {
     // A configuration that cannot be read is the first finding, and there is nothing to try without it.
     let config = Config::load(path)?;
     let report = tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(all(path, &config));
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
+    let mut table = table::empty();
     table.set_header(["what", "", "what was found, and what to do"]);
     for row in &report.0 {
         let verdict = match row.verdict {
@@ -97,7 +95,7 @@ pub(super) fn run(path: &Path) -> Result<()> {
 
 async fn all(path: &Path, config: &Config) -> Report {
     let mut report = Report::default();
-    report.good("configuration", path.display().to_string());
+    report.good("configuration", config::shown(path));
     for doubt in config.doubts() {
         report.add("configuration", Verdict::Warning, doubt);
     }
@@ -109,7 +107,7 @@ async fn all(path: &Path, config: &Config) -> Report {
     for server in &config.asterisk {
         asterisk(server, &config.agi, roster.as_ref(), &mut report).await;
     }
-    let state = format!("service.state {}", config.service.state.display());
+    let state = format!("service.state {}", config::shown(&config.service.state));
     match ledger::check_folder(&config.service.state) {
         Ok(()) => report.good(state, "can be written"),
         Err(error) => {
@@ -327,9 +325,28 @@ async fn asterisk(server: &config::Asterisk, agi: &config::Agi, roster: Option<&
     for (module, purpose) in findings.missing {
         let note = format!(
             "module {module} is not running ({purpose}): add `load => {module}` to modules.conf, and run `asterisk -rx 'module \
-             load {module}'`"
+             load {module}'` (`asterisk_rx` of INSTALL.md where it runs in a folder). If it is there already, it needs another one: \
+             Asterisk's log names that, and asterisk-conf/modules.conf has them all"
         );
         report.wrong(what.clone(), note);
+    }
+    if let Some(why) = findings.unlisted {
+        let note = format!(
+            "talks are to be recorded, and it does not list its recordings ({why}): is there a folder `recording` in its \
+             astspooldir, its own? `install -d -m 750 -o asterisk -g asterisk /var/spool/asterisk/recording` makes it (by chroot \
+             where Asterisk has a folder of its own)"
+        );
+        report.wrong(what.clone(), note);
+    }
+    for (phone, method) in findings.forwarding {
+        let is_agents = roster.iter().flat_map(|roster| &roster.agents).any(|agent| agent.interface.as_str() == phone);
+        if is_agents {
+            let note = format!(
+                "{phone} has redirect_method={method}: a call that this phone forwards rings past the dialplan, at a phone that nobody \
+                 ends. Set redirect_method=user for it in pjsip.conf"
+            );
+            report.add(what.clone(), Verdict::Warning, note);
+        }
     }
     if agi.announce.is_none()
         && let Some(doubt) = astray(&findings.agi, agi.listen)

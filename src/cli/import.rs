@@ -20,6 +20,7 @@ use tokio_postgres::{Client, IsolationLevel, Row, Transaction};
 
 use crate::{
     cli::{explain, say},
+    config::shown,
     db::statements::import as sql,
     domain::{id::CustomerCode, name},
 };
@@ -65,14 +66,14 @@ pub(super) async fn run(arguments: &Arguments, client: &mut Client) -> Result<()
     if arguments.dry_run {
         let counts = foresee(&transaction).await?.tell(rows.len());
         transaction.rollback().await.map_err(explain)?;
-        return say(&format!("{}: would be {counts}; nothing was changed", file.display()));
+        return say(&format!("{}: would be {counts}; nothing was changed", shown(file)));
     }
     let wait = ProgressBar::new_spinner().with_message("storing");
     wait.enable_steady_tick(Duration::from_millis(100));
     let counts = store(&transaction).await?.tell(rows.len());
     transaction.commit().await.map_err(explain)?;
     wait.finish_and_clear();
-    say(&format!("{}: {counts}", file.display()))
+    say(&format!("{}: {counts}", shown(file)))
 }
 
 /// What would be done now.
@@ -99,17 +100,20 @@ fn number(row: &Row, column: usize) -> Result<u64> {
 
 /// Reads and checks the whole file; names each bad line on standard error.
 fn check(path: &Path) -> Result<Vec<(CustomerCode, String)>> {
-    let open = || format!("cannot read {}", path.display());
+    let open = || format!("cannot read {}", shown(path));
     let data = fs::read(path).with_context(open)?;
     let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(data.as_slice());
     let mut record = ByteRecord::new();
     let header = reader.read_byte_record(&mut record).with_context(open)?;
+    if let Err(why) = quotes(piece(&data, 0, reader.position().byte())) {
+        bail!("{}:1: {why}", shown(path));
+    }
     let first = record.get(0).map(|field| field.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(field));
     if !header || record.len() != 2 || first != Some(b"code") || record.get(1) != Some(b"name") {
         let blank = ["code", "name"].into_iter().zip(first.into_iter().chain(record.iter().skip(1)));
         let blank = record.len() == 2 && blank.into_iter().all(|(word, field)| field.trim_ascii() == word.as_bytes());
         let why = if blank { ": there is a blank beside a word, take it out" } else { "" };
-        bail!("{}:1: the first line is not `code,name`{why}", path.display());
+        bail!("{}:1: the first line is not `code,name`{why}", shown(path));
     }
 
     let bar = bar(data.len() as u64, "checking");
@@ -117,23 +121,28 @@ fn check(path: &Path) -> Result<Vec<(CustomerCode, String)>> {
     let mut rows = Vec::new();
     let mut lines_of_codes: HashMap<CustomerCode, u64> = HashMap::new();
     let mut bad: usize = 0;
+    let mut begin = reader.position().byte();
     while reader.read_byte_record(&mut record).with_context(open)? {
         let line = lines.of(&record);
-        let checked = row(&record).and_then(|(code, name)| match lines_of_codes.entry(code.clone()) {
-            Entry::Occupied(earlier) => Err(format!("code {code} is on line {} already", earlier.get())),
-            Entry::Vacant(free) => {
-                free.insert(line);
-                Ok((code, name))
-            }
-        });
+        let end = reader.position().byte();
+        let sound = quotes(piece(&data, begin, end)).map_err(str::to_owned);
+        begin = end;
+        let checked =
+            sound.and_then(|()| row(&record)).and_then(|(code, name)| match lines_of_codes.entry(code.clone()) {
+                Entry::Occupied(earlier) => Err(format!("code {code} is on line {} already", earlier.get())),
+                Entry::Vacant(free) => {
+                    free.insert(line);
+                    Ok((code, name))
+                }
+            });
         match checked {
             Ok(row) => rows.push(row),
             Err(why) => {
                 bad += 1;
-                bar.suspend(|| writeln!(io::stderr(), "{}:{line}: {why}", path.display()))?;
+                bar.suspend(|| writeln!(io::stderr(), "{}:{line}: {why}", shown(path)))?;
             }
         }
-        bar.set_position(reader.position().byte());
+        bar.set_position(end);
     }
     bar.finish_and_clear();
     if bad > 0 {
@@ -161,6 +170,42 @@ impl Lines<'_> {
             self.offset += 1;
         }
         self.line
+    }
+}
+
+/// The bytes of the file from one place to another.
+fn piece(data: &[u8], begin: u64, end: u64) -> &[u8] {
+    let at = |place: u64| usize::try_from(place).unwrap_or(usize::MAX).min(data.len());
+    data.get(at(begin)..at(end)).unwrap_or_default()
+}
+
+/// Whether the quotes of a record are whole (RFC 4180, section 2); the reader makes something of any others.
+fn quotes(record: &[u8]) -> Result<(), &'static str> {
+    #[derive(Clone, Copy)]
+    enum At {
+        Begin,
+        Bare,
+        Quoted,
+        /// Behind a quote in a quoted field: its end, or the first half of one that is meant.
+        Closed,
+    }
+    let mut at = At::Begin;
+    for byte in record.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(record) {
+        at = match (at, byte) {
+            (At::Begin | At::Bare | At::Closed, b',' | b'\r' | b'\n') => At::Begin,
+            (At::Begin | At::Closed, b'"') => At::Quoted,
+            (At::Quoted, b'"') => At::Closed,
+            (At::Quoted, _) => At::Quoted,
+            (At::Bare, b'"') => {
+                return Err("a quote within a field: put the whole field in quotes, and each quote in it twice");
+            }
+            (At::Closed, _) => return Err("text behind a field in quotes: within it each quote stands twice"),
+            (At::Begin | At::Bare, _) => At::Bare,
+        };
+    }
+    match at {
+        At::Quoted => Err("a quote is opened and never closed; is the file cut off?"),
+        At::Begin | At::Bare | At::Closed => Ok(()),
     }
 }
 

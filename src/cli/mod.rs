@@ -97,13 +97,18 @@ pub fn main() -> ExitCode {
         // The reader of the output has seen enough, as in `usher customer list | head`.
         return ExitCode::SUCCESS;
     }
-    // An error of the configuration names its cause itself; and nobody is left to tell when standard error is gone.
+    // An error of the configuration names its cause itself.
     let (text, status) = match error.downcast_ref::<config::Error>() {
         Some(error) => (error.to_string(), ExitCode::from(USAGE)),
         None => (format!("{error:#}"), ExitCode::FAILURE),
     };
-    let _ = writeln!(io::stderr(), "usher: {text}");
+    note(&text);
     status
+}
+
+/// Says something beside the output; nobody is left to tell when standard error is gone.
+fn note(text: &str) {
+    let _ = writeln!(io::stderr(), "usher: {text}");
 }
 
 /// Has `-1` and `-5s` taken for values where a number or a duration belongs, not for options: so that what is said about them is
@@ -164,7 +169,7 @@ async fn ready(database: &config::Database) -> Result<Single> {
 }
 
 fn unusable(database: &config::Database, error: &db::Error) -> anyhow::Error {
-    let advice = match error.advice() {
+    let advice = match error.advice(&database.user).as_ref() {
         "" if error.remedy() == db::Remedy::Wait => "; is PostgreSQL running there?".into(),
         "" => String::new(),
         advice => format!("; {advice}"),

@@ -8,7 +8,7 @@ use tokio_postgres::Client;
 
 use crate::{
     cli::{
-        connect, names,
+        connect, names, note,
         report::{
             columns::{AGENT, CALL, CALL_WIDTHS, PERIOD, QUEUE, agent, call, queue},
             print::{Cell, Format, Printer, Shape},
@@ -152,7 +152,11 @@ pub(super) async fn run(command: Command, database: &config::Database) -> Result
 async fn each(client: &Client, filter: &Filter, mut take: impl FnMut(&report::Call) -> Result<()>) -> Result<()> {
     let mut calls = Box::pin(report::calls(client, filter).await?);
     while let Some(call) = calls.next().await {
-        take(&call?)?;
+        match call {
+            Ok(call) => take(&call)?,
+            Err(error @ report::Unread::Time(_)) => note(&format!("a call is left out: {error}")),
+            Err(error @ (report::Unread::Database(_) | report::Unread::Outcome { .. })) => return Err(error.into()),
+        }
     }
     Ok(())
 }

@@ -2,11 +2,13 @@
 
 use anyhow::Result;
 use comfy_table::{ContentArrangement, Table, presets};
-use jiff::Timestamp;
 use serde_json::{Map, Value};
 use tokio_postgres::{Client, Row, types::Type};
 
-use crate::cli::{ListOptions, explain, say};
+use crate::{
+    cli::{ListOptions, explain, say},
+    db::moment::Moment,
+};
 
 /// Runs a query and prints every row; the columns' names are the headings.
 pub(super) async fn print(client: &Client, sql: &str, options: &ListOptions) -> Result<()> {
@@ -26,7 +28,7 @@ fn values(row: &Row) -> Result<Vec<Value>, tokio_postgres::Error> {
                 Type::BOOL => row.try_get::<_, Option<bool>>(index)?.into(),
                 Type::INT4 => row.try_get::<_, Option<i32>>(index)?.into(),
                 Type::INT8 => row.try_get::<_, Option<i64>>(index)?.into(),
-                Type::TIMESTAMPTZ => row.try_get::<_, Option<Timestamp>>(index)?.map(|at| at.to_string()).into(),
+                Type::TIMESTAMPTZ => row.try_get::<_, Option<Moment>>(index)?.map(|at| at.to_string()).into(),
                 _ => row.try_get::<_, Option<String>>(index)?.into(),
             })
         })
@@ -39,9 +41,18 @@ fn json(headings: &[&str], rows: Vec<Vec<Value>>) -> String {
     format!("{:#}", Value::Array(rows))
 }
 
-fn table(headings: &[&str], rows: &[Vec<Value>]) -> String {
+/// A table without a line: as wide as the terminal, or as its content where nobody knows how wide that is.
+pub(super) fn empty() -> Table {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
+    // Serial lines and programs that play a terminal say that it has no columns.
+    let known = table.width().is_some_and(|columns| columns > 0);
+    table.load_style(presets::UTF8_FULL_CONDENSED);
+    table.set_content_arrangement(if known { ContentArrangement::Dynamic } else { ContentArrangement::Disabled });
+    table
+}
+
+fn table(headings: &[&str], rows: &[Vec<Value>]) -> String {
+    let mut table = empty();
     table.set_header(headings.iter().map(|heading| heading.replace('_', " ")));
     for row in rows {
         table.add_row(row.iter().map(cell));

@@ -2,17 +2,19 @@
 
 use anyhow::{Result, bail};
 use clap::Args;
-use comfy_table::{ContentArrangement, Table, presets};
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::tz::TimeZone;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
 use crate::{
-    cli::{ListOptions, explain, ready, say, table::cell},
+    cli::{
+        ListOptions, explain, ready, say,
+        table::{self, cell},
+    },
     config,
-    db::statements,
+    db::{moment::Moment, statements},
 };
 
 #[derive(Debug, Args)]
@@ -49,7 +51,7 @@ struct Candidate {
 
 /// One row of `call_events`.
 struct Event {
-    at: Timestamp,
+    at: Moment,
     kind: String,
     extension: Option<String>,
     offer: Option<i32>,
@@ -72,11 +74,17 @@ pub(super) async fn run(Arguments { call, options }: &Arguments, database: &conf
     }
     say(&heading(*call, known.as_ref()))?;
     let zone = TimeZone::system();
-    let first = events.first().map(|event| event.at);
+    let first = events.iter().find_map(|event| event.at.known());
     for event in &events {
-        let since = event.at.duration_since(first.unwrap_or(event.at)).as_secs_f64();
-        let at = event.at.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S%.3f");
-        say(&format!("{at} {since:+9.3} s  {}", event.words()))?;
+        let when = match event.at {
+            Moment::Known(at) => {
+                let since = at.duration_since(first.unwrap_or(at)).as_secs_f64();
+                format!("{} {since:+9.3} s", at.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S%.3f"))
+            }
+            // As wide as a time.
+            Moment::Beyond(_) => format!("{:<35}", event.at.to_string()),
+        };
+        say(&format!("{when}  {}", event.words()))?;
         if let Some(table) = event.choice().and_then(|choice| choice.table()) {
             say(&table)?;
         }
@@ -164,8 +172,7 @@ impl Choice {
         if self.candidates.is_empty() {
             return None;
         }
-        let mut table = Table::new();
-        table.load_style(presets::UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
+        let mut table = table::empty();
         table.set_header(["candidate", "verdict", "figures"]);
         for Candidate { extension, verdict, figures } in &self.candidates {
             let extension = cell(&extension.as_str().into());
@@ -204,7 +211,7 @@ mod tests {
 
     fn offered(why: Value) -> Event {
         Event {
-            at: Timestamp::UNIX_EPOCH,
+            at: Moment::Known(jiff::Timestamp::UNIX_EPOCH),
             kind: "offered".into(),
             extension: Some("1000".into()),
             offer: Some(1),

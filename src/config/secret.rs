@@ -7,6 +7,8 @@ use std::{
 
 use secrecy::SecretString;
 
+use super::value::{a_file, shown};
+
 /// Which secrets must be there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Secrets {
@@ -18,7 +20,7 @@ pub(super) enum Secrets {
 pub(super) struct Secret {
     /// Key of the file.
     pub(super) key: &'static str,
-    /// Variables of the environment; the first that is set counts.
+    /// Variables of the environment; the first that is set, and to something, counts.
     pub(super) variables: Vec<String>,
 }
 
@@ -26,31 +28,39 @@ impl Secret {
     /// The secret, if it is given; makes the file's path absolute.
     ///
     /// # Errors
-    /// When the file cannot be read or is empty.
+    /// When the file cannot be read or its first line is empty.
     pub(super) fn find(
         &self,
         folder: &Path,
         file: &mut Option<PathBuf>,
         env: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Option<SecretString>, String> {
-        resolve(folder, file);
+        resolve(folder, file)?;
         if let Some(file) = file {
-            let text = fs::read_to_string(&*file).map_err(|e| format!("cannot read {}: {e}", file.display()))?;
-            let first = text.lines().next().unwrap_or_default();
+            let text = fs::read(&*file).map_err(|error| format!("cannot read {}: {error}", shown(file)))?;
+            let text = String::from_utf8(text)
+                .map_err(|_| format!("{} holds bytes that are not UTF-8: save it as UTF-8", shown(file)))?;
+            // Some editors put a mark before the text, which nobody sees.
+            let first = text.strip_prefix('\u{feff}').unwrap_or(&text).lines().next().unwrap_or_default();
             if first.is_empty() {
-                return Err(format!("{} is empty: its first line is the secret", file.display()));
+                return Err(format!("{} is empty: expected the secret in its first line", shown(file)));
             }
             return Ok(Some(first.into()));
         }
-        Ok(self.variables.iter().find_map(|name| env(name)).map(SecretString::from))
+        let given = self.variables.iter().filter_map(|name| env(name)).find(|value| !value.is_empty());
+        Ok(given.map(SecretString::from))
     }
 }
 
 /// Relative paths are relative to the folder of the configuration.
-pub(super) fn resolve(folder: &Path, file: &mut Option<PathBuf>) {
-    if let Some(file) = file
-        && file.is_relative()
-    {
+///
+/// # Errors
+/// When it is no path.
+pub(super) fn resolve(folder: &Path, file: &mut Option<PathBuf>) -> Result<(), String> {
+    let Some(file) = file else { return Ok(()) };
+    a_file(file)?;
+    if file.is_relative() {
         *file = folder.join(&*file);
     }
+    Ok(())
 }

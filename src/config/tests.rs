@@ -179,7 +179,7 @@ fn no_key_of_the_program_is_missing_in_the_example() {
 #[test]
 fn an_unknown_key_is_refused_with_its_file_line_and_the_keys_there_are() {
     let message = refused("[xmpp]\n", "[xmpp]\njidd = 1\n");
-    for part in ["/etc/usher/usher.toml", "line 3", "jidd", "`publish_bound`"] {
+    for part in ["/etc/usher/usher.toml", "line 3: xmpp.jidd: no such key: expected one of", "`publish_bound`"] {
         assert!(message.contains(part), "{part}: {message}");
     }
 }
@@ -213,7 +213,11 @@ fn values_out_of_range_or_of_the_wrong_form_name_their_key() {
         ),
         ("[xmpp]\n", "[xmpp]\naddress = \"host:0\"\n", "xmpp.address"),
         ("[xmpp]\n", "[xmpp]\naddress = \"::1\"\n", "xmpp.address"),
-        ("[xmpp]\n", "[service]\nlanguage = \"de\"\n[xmpp]\n", "expected one of `en`, `es`, `pt_BR`"),
+        (
+            "[xmpp]\n",
+            "[service]\nlanguage = \"de\"\n[xmpp]\n",
+            "service.language: \"de\" is none of them: expected \"en\", \"es\" or \"pt_BR\"",
+        ),
         ("\"pbx\"", "\"p b x\"", "asterisk[0].name"),
         ("http://", "ftp://", "asterisk[0].url"),
         ("[xmpp]\n", "[xmpp]\nnode_prefix = \"a\\u0001\"\n", "xmpp.node_prefix: \"a\\u{1}\" holds a control character"),
@@ -240,6 +244,12 @@ fn values_out_of_range_or_of_the_wrong_form_name_their_key() {
         ("[xmpp]\n", "[agi]\nlisten = \"127.0.0.1:0\"\n[xmpp]\n", "agi.listen: 127.0.0.1:0 has no port"),
         ("[xmpp]\n", "[service]\nhealth_listen = \"[::1]:0\"\n[xmpp]\n", "service.health_listen: [::1]:0 has no port"),
         ("[xmpp]\n", "[xmpp]\npassword_file = \"/nonexistent\"\n", "xmpp.password_file: cannot read /nonexistent"),
+        ("jid = \"usher@example.org\"\n", "", "line 2: xmpp.jid is missing: expected a bare JID"),
+        ("[database]\n", "", "database is missing: expected the table [database]"),
+        ("[xmpp]\n", "[agi]\nallow = [\"127.0.0.1\", \"10.0.0.0/8\"]\n[xmpp]\n", "line 3: agi.allow[1]: "),
+        ("[xmpp]\n", "[agi]\nallow = [\"10.0.0.0/8\"]\n[xmpp]\n", "expected a list of single IP addresses"),
+        ("[database]\n", "database.port = \"x\"\n", "line 1: database.port: "),
+        ("[database]\n", "database = { port = \"x\" }\n", "line 1: database.port: "),
     ] {
         let message = refused(from, to);
         assert!(message.contains(key), "{key}: {message}");
@@ -271,15 +281,19 @@ fn an_address_to_listen_on_without_a_port_says_that_host_and_port_are_expected()
 #[test]
 fn a_password_in_the_wrong_place_is_not_shown_and_the_message_says_where_it_belongs() {
     for (from, to, parts) in [
-        ("[database]\n", "[database]\npassword = \"hunter2\"\n", ["line 2: password: no such key", "`password_file`"]),
-        ("[xmpp]\n", "[xmpp]\npassword = \"hunter2\"\n", ["line 3: password: no such key", "`password_file`"]),
-        ("[xmpp]\n", "[xmpp]\npassword_file = [\"hunter2\"]\n", ["line 3: password_file: ", "expected"]),
-        ("[xmpp]\n", "[xmpp]\npassword_file = 271828\n", ["line 3: password_file: ", "expected"]),
+        (
+            "[database]\n",
+            "[database]\npassword = \"hunter2\"\n",
+            ["line 2: database.password: no such key", "`password_file`"],
+        ),
+        ("[xmpp]\n", "[xmpp]\npassword = \"hunter2\"\n", ["line 3: xmpp.password: no such key", "`password_file`"]),
+        ("[xmpp]\n", "[xmpp]\npassword_file = [\"hunter2\"]\n", ["line 3: xmpp.password_file: ", "expected"]),
+        ("[xmpp]\n", "[xmpp]\npassword_file = 271828\n", ["line 3: xmpp.password_file: ", "expected"]),
         ("[xmpp]\n", "[xmpp]\npassword = hunter2\n", ["line 3: password: ", "password_file"]),
         ("[xmpp]\n", "[xmpp]\nusher_token = \"hunter2\n", ["line 3: usher_token: ", "password_file"]),
         ("[xmpp]\n", "[xmpp]\npassword: hunter2\n", ["line 3: ", "expected"]),
         ("[xmpp]\n", "[xmpp]\nhunter2\n", ["line 3: ", "expected"]),
-        ("[xmpp]\n", "[xmpp]\npassword_file = { key = \"hunter2\" }\n", ["line 3: password_file: ", "expected"]),
+        ("[xmpp]\n", "[xmpp]\npassword_file = { key = \"hunter2\" }\n", ["line 3: xmpp.password_file: ", "expected"]),
     ] {
         let message = refused(from, to);
         for part in parts {
@@ -296,6 +310,107 @@ fn a_file_that_is_not_utf_8_says_in_which_line() {
     fs::write(&path, b"[database]\n# Z\xfcrich\n").unwrap();
     let message = Config::load(&path).unwrap_err().to_string();
     assert!(message.contains("usher.toml: line 2 holds bytes that are not UTF-8"), "{message}");
+}
+
+/// Values of which most are wrong for any key.
+const ODD: [&str; 13] = [
+    "true",
+    "1",
+    "-1",
+    "1.5",
+    "\"\"",
+    "\" \"",
+    "\"\\u0007x\"",
+    "[]",
+    "[1]",
+    "[\"a b\"]",
+    "{ a = 1 }",
+    "1979-05-27",
+    "\"\\u007f\"",
+];
+
+/// Where such a value is a right one.
+fn is_right(key: &str, value: &str) -> bool {
+    match key {
+        "pops.json" => value == "true",
+        // The example has the secret that this needs.
+        "pops.private" => value == "true",
+        "agi.most" | "database.port" => value == "1",
+        "floor.transfer_code" | "floor.consult_code" | "xmpp.node_prefix" if value == "\"\"" => true,
+        "xmpp.node_prefix" => value == "\" \"",
+        "xmpp.crm" | "xmpp.supervisors" => value == "[]",
+        _ => false,
+    }
+}
+
+#[test]
+fn every_wrong_value_of_every_key_is_refused_with_file_table_key_and_what_is_expected() {
+    let folder = folder_with_passwords();
+    let path = folder.path().join("usher.toml");
+    let mut table = String::new();
+    let mut keys = BTreeSet::new();
+    let mut wrong = Vec::new();
+    let example = example_in_full();
+    let lines: Vec<&str> = example.lines().collect();
+    for (number, line) in lines.iter().enumerate() {
+        if let Some(name) = line.strip_prefix('[') {
+            table = name.trim_matches(['[', ']']).to_owned();
+        }
+        let Some((name, _)) = line.split_once(" = ").filter(|_| !line.starts_with('#')) else { continue };
+        let key = format!("{table}.{name}");
+        let shown = key.replace("asterisk.", "asterisk[0].");
+        for value in ODD {
+            let odd = format!("{name} = {value}");
+            let mut lines = lines.clone();
+            lines[number] = &odd;
+            let text = lines.join("\n");
+            match Config::parse(&text, &path, &|_| None).map_err(|error| error.to_string()) {
+                Ok(_) if is_right(&key, value) => {}
+                Err(message)
+                    if message.starts_with(&format!("{}: ", path.display()))
+                        && message.contains(&format!(": {shown}"))
+                        && message.contains(": expected ")
+                        && !is_right(&key, value)
+                        && !message.contains(char::is_control) => {}
+                other => wrong.push(format!("{key} = {value}: {:?}", other.map(|_| "taken"))),
+            }
+        }
+        keys.insert(key);
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert_eq!(keys, mistake::keys().map(str::to_owned).collect());
+}
+
+#[test]
+fn a_mark_that_an_editor_put_before_a_text_is_no_part_of_it() {
+    let folder = folder_with_passwords();
+    let path = folder.path().join("usher.toml");
+    fs::write(folder.path().join("xmpp.password"), "\u{feff}from the file\r\n").unwrap();
+    fs::write(&path, format!("\u{feff}{EXAMPLE}")).unwrap();
+    let config = Config::load(&path).unwrap();
+    assert_eq!(secrecy::ExposeSecret::expose_secret(&config.xmpp.password.unwrap()), "from the file");
+    // UTF-16, as other editors have it.
+    fs::write(folder.path().join("xmpp.password"), b"\xff\xfef\0r\0").unwrap();
+    let message = Config::load(&path).unwrap_err().to_string();
+    assert!(message.contains("xmpp.password holds bytes that are not UTF-8: save it as UTF-8"), "{message}");
+}
+
+#[test]
+fn a_file_s_name_cannot_move_the_cursor_of_who_reads_the_error() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("a\u{7}\u{1b}[2J.toml");
+    let message = Config::load(&path).unwrap_err().to_string();
+    assert!(message.contains("a\\u{7}\\u{1b}[2J.toml") && !message.contains(char::is_control), "{message}");
+    fs::write(&path, "[database]\nport = true\n").unwrap();
+    let message = Config::load(&path).unwrap_err().to_string();
+    assert!(message.contains("a\\u{7}") && !message.contains(char::is_control), "{message}");
+}
+
+#[test]
+fn a_variable_that_is_set_to_nothing_gives_no_password() {
+    let empty = |name: &str| name.ends_with("_PASSWORD").then(String::new);
+    let message = Config::parse(LEAST, Path::new("usher.toml"), &empty).unwrap_err().to_string();
+    assert!(message.contains("xmpp.password_file: no password"), "{message}");
 }
 
 /// The names and values of the example that are durations.
@@ -319,7 +434,7 @@ fn a_bare_number_where_a_duration_belongs_says_that_a_unit_is_expected_for_every
             let text = example_in_full().replacen(&format!("{key} = {value}"), &format!("{key} = {number}"), 1);
             let message = Config::parse(&text, &path, &|_| None).unwrap_err().to_string();
             assert!(message.contains("expected a duration with a unit, such as \"3s\""), "{message}");
-            assert!(message.contains(&format!(": {key}: ")), "{message}");
+            assert!(message.contains(&format!(".{key}: ")), "{message}");
         }
     }
 }

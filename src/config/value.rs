@@ -1,6 +1,6 @@
 //! What a single value must be. Each error says what is wrong and what is expected; the caller names file and key.
 
-use std::{fmt, net::SocketAddr, time::Duration};
+use std::{fmt, net::SocketAddr, path::Path, time::Duration};
 
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
@@ -66,6 +66,21 @@ pub(super) fn filled(text: &str) -> Result<(), String> {
         ));
     }
     Ok(())
+}
+
+/// A path that can be meant.
+pub(super) fn a_file(path: &Path) -> Result<(), String> {
+    let text = path.to_string_lossy();
+    if text.trim().is_empty() || text.chars().any(char::is_control) {
+        return Err(format!("{text:?} is no path: expected one without control characters, or no such key"));
+    }
+    Ok(())
+}
+
+/// A path as it can be shown on a terminal: it may hold characters that move the cursor.
+pub fn shown(path: &Path) -> String {
+    let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    path.to_string_lossy().chars().map(escaped).collect()
 }
 
 pub(super) fn within<T: PartialOrd + fmt::Display>(value: T, least: T, most: T) -> Result<(), String> {

@@ -19,7 +19,7 @@ use crate::{
     domain::{
         command::{
             Command, Person, Refusal, Role, Verb,
-            answer::{Answer, Trouble},
+            answer::{Answer, Shape, Trouble},
             dialog::{Action, Dialogue, NoDialogue, Step, Turn, WhoWasAsked, asks_more, is_for_somebody, turn},
             labels::Label,
             vocabulary::tagged,
@@ -273,24 +273,11 @@ fn filled_at_once(
 
 /// What a client is told when it is done, or was not.
 fn done(said: &Answer, node: &str, session: &str, language: Language) -> IqPayload {
-    match said {
-        Answer::Refused(refusal) => return IqPayload::Error(refused(refusal, language)),
-        Answer::Trouble(why) => return IqPayload::Error(trouble(*why, language)),
-        Answer::NoStory => return IqPayload::Error(not_found(&said.say(language))),
-        Answer::ShortHelp
-        | Answer::Help
-        | Answer::Languages
-        | Answer::LanguageIs
-        | Answer::LoggedOn { .. }
-        | Answer::LoggedOff { .. }
-        | Answer::Paused { .. }
-        | Answer::Resumed { .. }
-        | Answer::Status(_)
-        | Answer::Waiting(_)
-        | Answer::Calls { .. }
-        | Answer::Story(_)
-        | Answer::AlreadyDone
-        | Answer::Several(_) => {}
+    match said.shape() {
+        Shape::Refused(refusal) => return IqPayload::Error(refused(refusal, language)),
+        Shape::Trouble(why) => return IqPayload::Error(trouble(why, language)),
+        Shape::NoStory => return IqPayload::Error(not_found(&said.say(language))),
+        Shape::Waiting(_) | Shape::Calls(_) | Shape::Several(_) | Shape::Text => {}
     }
     let tone = if said.is_failure() { Tone::Warn } else { Tone::Info };
     let mut payloads = vec![note(tone, &sendable(&said.say(language)))];

@@ -41,10 +41,11 @@ impl Counter {
         let corrected = replaced(message);
         let id = message.id.as_ref().map(|Id(id)| id.clone());
         let said = spoken(&body);
-        let language = answered_in(said.map_or(&[], |said| said.languages), last, tag, self.language);
+        let used = answered_in(said.map_or(&[], |said| said.languages), last, tag, self.language);
         if said.is_some() {
-            self.door.speaks(&person, language, Instant::now());
+            self.door.speaks(&person, used, Instant::now());
         }
+        let language = self.door.chosen(&person).unwrap_or(used);
         let undone = corrected.as_ref().is_none_or(|id| !self.door.has_done(&person, id));
         let command = if incoming.at.elapsed() > STALE {
             Err(Answer::Trouble(Trouble::TooLate))
@@ -56,7 +57,7 @@ impl Counter {
         };
         let language = match &command {
             Ok(crate::domain::command::Command::Language(Some(wanted))) => {
-                self.door.speaks(&person, *wanted, Instant::now());
+                self.door.chooses(&person, *wanted, Instant::now());
                 *wanted
             }
             Ok(_) | Err(_) => language,

@@ -10,7 +10,7 @@ use crate::{
     domain::{
         command::{
             Command, Person, Refusal, Role, Verb,
-            answer::{Answer, clock},
+            answer::{Answer, Shape, clock, hour},
             label,
             labels::{Label, usual_reasons},
             logged_on, on_behalf, pause, resume, visible, waiting, why,
@@ -136,8 +136,8 @@ pub(super) fn command(
 /// Answers that are tables, as tables.
 pub(super) fn tables(answer: &Answer, language: Language) -> Vec<Element> {
     let say = |label: Label| label.say(language);
-    match answer {
-        Answer::Waiting(lines) => {
+    match answer.shape() {
+        Shape::Waiting(lines) => {
             let columns = [
                 ("queue", say(Label::Queue)),
                 ("place", say(Label::Place)),
@@ -152,7 +152,7 @@ pub(super) fn tables(answer: &Answer, language: Language) -> Vec<Element> {
             });
             vec![table(say(Label::Title(Verb::Waiting)), &columns, rows.collect())]
         }
-        Answer::Calls { calls, .. } => {
+        Shape::Calls(calls) => {
             let columns = [
                 ("time", say(Label::Time)),
                 ("queue", say(Label::Queue)),
@@ -162,10 +162,9 @@ pub(super) fn tables(answer: &Answer, language: Language) -> Vec<Element> {
                 ("call", say(Label::CallId)),
             ];
             let rows = calls.iter().map(|call| {
-                let time = format!("{:02}:{:02}", call.at.hour(), call.at.minute());
                 let talk = call.talk.map(clock).unwrap_or_default();
                 vec![
-                    time,
+                    hour(call.at),
                     sendable(&call.queue),
                     sendable(&call.name),
                     sendable(&call.code),
@@ -175,21 +174,8 @@ pub(super) fn tables(answer: &Answer, language: Language) -> Vec<Element> {
             });
             vec![table(say(Label::Title(Verb::Calls)), &columns, rows.collect())]
         }
-        Answer::Several(answers) => answers.iter().flat_map(|answer| tables(answer, language)).collect(),
-        Answer::ShortHelp
-        | Answer::Help
-        | Answer::Languages
-        | Answer::LanguageIs
-        | Answer::LoggedOn { .. }
-        | Answer::LoggedOff { .. }
-        | Answer::Paused { .. }
-        | Answer::Resumed { .. }
-        | Answer::Status(_)
-        | Answer::Story(_)
-        | Answer::NoStory
-        | Answer::Refused(_)
-        | Answer::Trouble(_)
-        | Answer::AlreadyDone => vec![],
+        Shape::Several(answers) => answers.iter().flat_map(|answer| tables(answer, language)).collect(),
+        Shape::Refused(_) | Shape::Trouble(_) | Shape::NoStory | Shape::Text => vec![],
     }
 }
 

@@ -1,12 +1,12 @@
 //! Reads the callbacks that are open.
 
 use deadpool_postgres::Object;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
 use crate::{
-    db::{Error, statements},
+    db::{Error, moment::Moment, statements},
     domain::{
         id::{CallId, CustomerCode, Extension, QueueName, ServerId},
         queue::{
@@ -37,10 +37,19 @@ pub async fn cancelled(client: &Object) -> Result<Vec<CallId>, Error> {
     Ok(rows.iter().map(|row| row.try_get(0).map(CallId)).collect::<Result<_, _>>()?)
 }
 
+/// How long a callback is kept of which that cannot be read, from the start of the service on.
+const KEPT: SignedDuration = SignedDuration::from_hours(8);
+
 fn kept(row: &Row) -> Result<Kept, tokio_postgres::Error> {
     let text = |column: &str| row.try_get::<_, &str>(column);
     let count = |column: &str| row.try_get::<_, i32>(column).map(|n| u32::try_from(n).unwrap_or(0));
     let penalty = |n: i64| u32::try_from(n).unwrap_or(u32::MAX);
+    let call = CallId(row.try_get::<_, Uuid>("call")?);
+    let key = call.to_string();
+    let now = Timestamp::now();
+    let moment = |column: &'static str, instead: Timestamp| {
+        row.try_get::<_, Moment>(column).map(|moment| moment.or(instead, "callbacks", &key, column))
+    };
     let extension: Option<&str> = row.try_get("extension")?;
     let state = match (row.try_get::<_, bool>("cancelled")?, text("state")?, extension) {
         (_, "talking", Some(extension)) => KeptState::Talking(Extension::new(extension)),
@@ -50,7 +59,7 @@ fn kept(row: &Row) -> Result<Kept, tokio_postgres::Error> {
         (false, _, _) => KeptState::Waiting,
     };
     Ok(Kept {
-        call: CallId(row.try_get::<_, Uuid>("call")?),
+        call,
         server: ServerId::new(text("server")?),
         queue: QueueName::new(text("queue")?),
         customer: Customer {
@@ -60,16 +69,18 @@ fn kept(row: &Row) -> Result<Kept, tokio_postgres::Error> {
         },
         caller: CallerId { number: text("caller_number")?.to_owned(), name: text("caller_name")?.to_owned() },
         priority: row.try_get("priority")?,
-        since: row.try_get("since")?,
+        since: moment("since", now)?,
         penalties: Penalties {
             least: penalty(row.try_get("penalty_least")?),
             most: row.try_get::<_, Option<i64>>("penalty_most")?.map_or(u32::MAX, penalty),
         },
-        entered: row.try_get("entered_at")?,
-        keep_until: row.try_get("keep_until")?,
+        entered: moment("entered_at", now)?,
+        keep_until: moment("keep_until", now + KEPT)?,
         attempt: count("attempt")?,
         tries: count("tries")?,
-        again_at: row.try_get::<_, Option<Timestamp>>("again_at")?,
+        again_at: row
+            .try_get::<_, Option<Moment>>("again_at")?
+            .map(|again| again.or(now, "callbacks", &key, "again_at")),
         state,
     })
 }

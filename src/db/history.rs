@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::{
     db::{
         Error,
+        moment::Moment,
         report::{self, Call, Filter, Steps, Unread},
         statements,
     },
@@ -61,7 +62,7 @@ pub async fn calls_of(
         let call = match call {
             Ok(call) => call,
             Err(Unread::Database(error)) => return Err(error),
-            Err(error @ Unread::Outcome { .. }) => {
+            Err(error @ (Unread::Outcome { .. } | Unread::Time { .. })) => {
                 tracing::warn!(%error, "a call is left out of a list");
                 continue;
             }
@@ -96,8 +97,10 @@ pub async fn of(client: &Object, call: CallId) -> Result<Option<Past>, Error> {
     let row: Option<Value> = client.query_opt(&known, &[&id]).await?.map(|row| row.try_get(0)).transpose()?;
     let mut events = Vec::new();
     for row in client.query(&steps, &[&id]).await? {
+        let at: Moment = row.try_get("at")?;
+        let before = events.last().map_or_else(Timestamp::default, |event: &PastEvent| event.at);
         events.push(PastEvent {
-            at: row.try_get("at")?,
+            at: at.or(before, "call_events", &format!("of call {call}"), "at"),
             kind: row.try_get("kind")?,
             extension: row.try_get("extension")?,
             offer: row.try_get("offer")?,

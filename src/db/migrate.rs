@@ -1,7 +1,7 @@
 //! The schema's version: brings it up to date under a lock, and refuses one that the program does not know.
 
 use refinery::{Migration, Runner};
-use tokio_postgres::Client;
+use tokio_postgres::{Client, error::SqlState};
 
 use crate::db::{Error, describe, statements};
 
@@ -17,6 +17,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("V8__changes", include_str!("../../sql/migrations/V8__changes.sql")),
     ("V9__back", include_str!("../../sql/migrations/V9__back.sql")),
     ("V10__link", include_str!("../../sql/migrations/V10__link.sql")),
+    ("V11__times", include_str!("../../sql/migrations/V11__times.sql")),
 ];
 
 /// Key of the advisory lock: “usher” in ASCII, so that several starting at once do not migrate at once.
@@ -28,7 +29,8 @@ pub enum Mismatch {
     /// A newer program was here.
     #[error(
         "the database's schema has version {found}, this program knows versions up to {known}: \
-         install the newer program, or restore the backup from before its `usher migrate`"
+         install the newer program, or restore the backup from before its `usher migrate` into a database that is made anew, as \
+         INSTALL.md says under \"Going back\""
     )]
     Newer {
         /// Version in the database.
@@ -53,6 +55,14 @@ pub enum Failure {
     /// A migration was refused, or one that was applied is not the one in the program.
     #[error("migration refused: {0}")]
     Refused(String),
+    /// What is in the database is not what its version says: things of that name are there already, or are missing.
+    #[error("migration refused: {problem}; {}", advice(*.found))]
+    Mixed {
+        /// The server's words.
+        problem: String,
+        /// The version that the database says it has.
+        found: Option<i32>,
+    },
 }
 
 /// Applies what is missing; the names of what was applied, oldest first.
@@ -73,18 +83,40 @@ async fn run_locked(client: &mut Client) -> Result<Vec<String>, Failure> {
         Err(Error::Schema(Mismatch::Older { .. })) => {}
         Err(error) => return Err(error.into()),
     }
+    let found = applied(client).await?.into_iter().max();
     let refused = |error: refinery::Error| {
         let mut text = error.to_string();
+        let mut is_mixed = false;
         let mut source = std::error::Error::source(&error);
         while let Some(cause) = source {
             text = cause.downcast_ref().map_or_else(|| cause.to_string(), describe);
+            is_mixed |= cause.downcast_ref().is_some_and(does_not_fit);
             source = cause.source();
         }
-        Failure::Refused(text)
+        if is_mixed { Failure::Mixed { problem: text, found } } else { Failure::Refused(text) }
     };
     let migrations: Result<Vec<_>, _> = MIGRATIONS.iter().map(|(name, sql)| Migration::unapplied(name, sql)).collect();
     let report = Runner::new(&migrations.map_err(refused)?).run_async(client).await.map_err(refused)?;
     Ok(report.applied_migrations().iter().map(ToString::to_string).collect())
+}
+
+/// Whether a statement met something that it did not expect, or did not find what it did.
+fn does_not_fit(error: &tokio_postgres::Error) -> bool {
+    error.code().is_some_and(|code| code.code().starts_with("42") && *code != SqlState::INSUFFICIENT_PRIVILEGE)
+}
+
+fn advice(found: Option<i32>) -> String {
+    let why = match found {
+        Some(version) => format!(
+            "the database says that its schema has version {version}, and what is in it does not fit that: was an older dump restored \
+             beside the tables of a newer program?"
+        ),
+        None => "the database is not empty, and what is in it is not usher's schema".into(),
+    };
+    format!(
+        "{why} Restore into a database that was made anew: `dropdb`, `createdb`, `pg_restore` as INSTALL.md says under \"Going back\", \
+         then `usher migrate`"
+    )
 }
 
 /// Whether the schema is the one that this program needs.
@@ -101,18 +133,22 @@ pub async fn check(client: &Client) -> Result<(), Error> {
 /// # Errors
 /// [`Mismatch::Newer`] when the schema is newer than the program, else what the server said.
 pub async fn pending(client: &Client) -> Result<Vec<String>, Error> {
-    let exists: bool = client.query_one(statements::MIGRATION_TABLE_EXISTS, &[]).await?.get(0);
-    let applied: Vec<i32> = if exists {
-        client.query(statements::MIGRATIONS_APPLIED, &[]).await?.iter().map(|row| row.get(0)).collect()
-    } else {
-        Vec::new()
-    };
+    let applied = applied(client).await?;
     let known = MIGRATIONS.iter().filter_map(|(name, _)| version(name)).max().unwrap_or(0);
     if let Some(found) = applied.iter().copied().max().filter(|found| *found > known) {
         return Err(Mismatch::Newer { found, known }.into());
     }
     let missing = MIGRATIONS.iter().filter(|(name, _)| version(name).is_some_and(|v| !applied.contains(&v)));
     Ok(missing.map(|(name, _)| (*name).to_owned()).collect())
+}
+
+/// The versions of the migrations that the database says it has.
+async fn applied(client: &Client) -> Result<Vec<i32>, Error> {
+    let exists: bool = client.query_one(statements::MIGRATION_TABLE_EXISTS, &[]).await?.get(0);
+    if !exists {
+        return Ok(Vec::new());
+    }
+    Ok(client.query(statements::MIGRATIONS_APPLIED, &[]).await?.iter().map(|row| row.get(0)).collect())
 }
 
 /// The number in `V1__initial`.

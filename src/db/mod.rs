@@ -4,15 +4,16 @@
 //! * [`migrate`]: brings the schema up to date, and refuses one that is newer than the program.
 //! * [`statements`]: all SQL.
 //! * [`roster`], [`customers`], [`members`], [`records`], [`talks`]: rows to and from domain types.
+//! * [`moment`]: times, those too that the program does not know.
 //! * [`callbacks`]: those that are open, for a start.
 //! * [`rights`]: what the role may do.
 //! * [`report`]: the history of calls, row by row.
 //! * [`lease`]: which of two services is active.
 //! * [`listen`]: hears of changes, and knows whether the server is there; [`heard`]: what it heard.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{DbError, SqlState};
 
 pub mod callbacks;
 pub mod customers;
@@ -23,6 +24,7 @@ pub mod left;
 pub mod listen;
 pub mod members;
 pub mod migrate;
+pub mod moment;
 pub mod pool;
 pub mod records;
 pub mod report;
@@ -80,19 +82,29 @@ impl Error {
 }
 
 impl Error {
-    /// What an operator can do about it; empty if the message says it, or if waiting is all.
-    pub fn advice(&self) -> &'static str {
-        let Self::Postgres(error) = self else { return "" };
+    /// What an operator can do about it, who wanted to log on as this role; empty if the message says it, or if waiting is all.
+    pub fn advice(&self, role: &str) -> Cow<'static, str> {
+        let Self::Postgres(error) = self else { return "".into() };
+        // In whichever language the server speaks, its method is called peer.
+        let is_peer = |db: &DbError| db.message().to_lowercase().contains("peer");
+        if error.as_db_error().is_some_and(|db| db.code().code().starts_with("28") && is_peer(db)) {
+            return format!(
+                "PostgreSQL knows who asks by their account, and lets in as {role} the account {role} alone: run it as that, with \
+                 `runuser -u {role} -- usher …`, or give the role a password"
+            )
+            .into();
+        }
         let Some(code) = error.code() else {
-            return match (is_tls(error), is_login(error)) {
+            let advice = match (is_tls(error), is_login(error)) {
                 (true, _) => "check database.tls and database.ca_file",
                 (false, true) => {
                     "check database.user and the password: database.password_file or USHER_DATABASE_PASSWORD"
                 }
                 (false, false) => "",
             };
+            return advice.into();
         };
-        if *code == SqlState::INVALID_CATALOG_NAME {
+        let advice = if *code == SqlState::INVALID_CATALOG_NAME {
             "create the database, or check database.name"
         } else if code.code().starts_with("28") {
             "check database.user, the password, and pg_hba.conf on the server"
@@ -100,7 +112,8 @@ impl Error {
             "let the role of database.user own the tables"
         } else {
             ""
-        }
+        };
+        advice.into()
     }
 }
 

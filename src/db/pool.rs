@@ -24,7 +24,11 @@ use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Socket, tls::MakeTlsCo
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::{config, db::Error, domain::lease::Token};
+use crate::{
+    config::{self, shown},
+    db::Error,
+    domain::lease::Token,
+};
 
 /// What the server tells of its own accord, until the connection ends.
 pub type Messages = Pin<Box<dyn Stream<Item = Result<AsyncMessage, tokio_postgres::Error>> + Send>>;
@@ -165,7 +169,7 @@ fn limit(config: &mut Config, statements: Statements, timeout: Duration, token: 
 fn tls_config(ca_file: Option<&Path>) -> Result<ClientConfig, Error> {
     let mut roots = RootCertStore::empty();
     if let Some(path) = ca_file {
-        let wrong = |problem: String| Error::Tls(format!("database.ca_file: {}: {problem}", path.display()));
+        let wrong = |problem: String| Error::Tls(format!("database.ca_file: {}: {problem}", shown(path)));
         let file = File::open(path).map_err(|e| wrong(e.to_string()))?;
         for certificate in rustls::pki_types::CertificateDer::pem_reader_iter(BufReader::new(file)) {
             let certificate = certificate.map_err(|e| wrong(format!("not PEM: {e}")))?;

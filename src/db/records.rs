@@ -14,6 +14,7 @@ use crate::{
     domain::{
         fact::{Fact, Stamped},
         id::{CallId, Extension, OfferNo},
+        queue::roster::{CallerId, Customer},
     },
 };
 
@@ -27,7 +28,8 @@ pub async fn write(client: &mut Object, facts: &[Stamped]) -> Result<(), Error> 
         columns.add(fact);
     }
     let transaction = client.transaction().await?;
-    let Columns { calls, answers, recordings, ends, last_calls, wrap_ups, auto_pauses, callbacks, events } = &columns;
+    let Columns { calls, answers, renumbered, recordings, ends, last_calls, wrap_ups, auto_pauses, callbacks, events } =
+        &columns;
     run(
         &transaction,
         statements::RECORD_CALLS,
@@ -37,11 +39,11 @@ pub async fn write(client: &mut Object, facts: &[Stamped]) -> Result<(), Error> 
             &calls.server,
             &calls.channel,
             &calls.queue,
-            &calls.customer_id,
-            &calls.customer_code,
-            &calls.customer_name,
-            &calls.caller_number,
-            &calls.caller_name,
+            &calls.who.customer_id,
+            &calls.who.customer_code,
+            &calls.who.customer_name,
+            &calls.who.caller_number,
+            &calls.who.caller_name,
             &calls.at,
         ],
     )
@@ -57,6 +59,9 @@ pub async fn write(client: &mut Object, facts: &[Stamped]) -> Result<(), Error> 
     run(&transaction, statements::RECORD_WRAP_UPS, count, &[&wrap_ups.queue, &wrap_ups.extension, &wrap_ups.until])
         .await?;
     callbacks.write(&transaction).await?;
+    let count = renumbered.call.len();
+    run(&transaction, statements::RECORD_RENUMBERED, count, &[&renumbered.call, &renumbered.from, &renumbered.to])
+        .await?;
     // Before the events: what was written before may be resumed meanwhile, and its event tells.
     run(
         &transaction,
@@ -93,6 +98,7 @@ async fn run(
 struct Columns {
     calls: Calls,
     answers: Marks,
+    renumbered: Renumbered,
     recordings: Marks,
     ends: Marks,
     last_calls: LastCalls,
@@ -108,12 +114,28 @@ struct Calls {
     server: Vec<String>,
     channel: Vec<String>,
     queue: Vec<String>,
+    who: Who,
+    at: Vec<Timestamp>,
+}
+
+/// What each row of a call says of who called.
+#[derive(Default)]
+struct Who {
     customer_id: Vec<i64>,
     customer_code: Vec<String>,
     customer_name: Vec<String>,
     caller_number: Vec<String>,
     caller_name: Vec<String>,
-    at: Vec<Timestamp>,
+}
+
+impl Who {
+    fn add(&mut self, customer: &Customer, caller: &CallerId) {
+        self.customer_id.push(customer.id);
+        self.customer_code.push(clean(customer.code.as_str()));
+        self.customer_name.push(clean(&customer.name));
+        self.caller_number.push(clean(&caller.number));
+        self.caller_name.push(clean(&caller.name));
+    }
 }
 
 #[derive(Default)]
@@ -129,6 +151,13 @@ impl Marks {
         self.at.push(at);
         self.word.push(clean(word));
     }
+}
+
+#[derive(Default)]
+struct Renumbered {
+    call: Vec<Uuid>,
+    from: Vec<String>,
+    to: Vec<String>,
 }
 
 #[derive(Default)]
@@ -174,11 +203,7 @@ impl Columns {
                 calls.server.push(clean(server.as_str()));
                 calls.channel.push(clean(channel.as_str()));
                 calls.queue.push(clean(queue.as_str()));
-                calls.customer_id.push(customer.id);
-                calls.customer_code.push(clean(customer.code.as_str()));
-                calls.customer_name.push(clean(&customer.name));
-                calls.caller_number.push(clean(&caller.number));
-                calls.caller_name.push(clean(&caller.name));
+                calls.who.add(customer, caller);
                 calls.at.push(*at);
                 let detail = json!({
                     "server": clean(server.as_str()), "channel": clean(channel.as_str()), "queue": clean(queue.as_str()),
@@ -241,6 +266,11 @@ impl Columns {
             }
             Fact::TransferFailed { call, from, why } => {
                 self.event(*id, *at, *call, "transfer_failed", Some(from), None, json!({ "why": why.as_str() }));
+            }
+            Fact::Renumbered { call, from, to } => {
+                self.renumbered.call.push(call.0);
+                self.renumbered.from.push(clean(from.as_str()));
+                self.renumbered.to.push(clean(to.as_str()));
             }
             Fact::CallHeld { call, extension, hold } => {
                 self.event(*id, *at, *call, hold.as_str(), member(extension), None, json!({}));

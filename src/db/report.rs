@@ -8,7 +8,7 @@ use tokio_postgres::{Client, Row, types::ToSql};
 use uuid::Uuid;
 
 use crate::{
-    db::{Error, statements},
+    db::{Error, moment::Moment, roster::Unreadable, statements},
     domain::{
         id::{CallId, Extension, QueueName},
         report::{History, Step, StepKind, UnknownOutcome},
@@ -35,7 +35,7 @@ pub struct Filter {
 pub enum Steps {
     /// Wrap-up alone.
     WrapUp,
-    /// Offers and wrap-up.
+    /// Offers, answers, transfers and wrap-up.
     All,
 }
 
@@ -43,7 +43,7 @@ impl Steps {
     fn kinds(self) -> &'static [&'static str] {
         match self {
             Self::WrapUp => &["wrap_up"],
-            Self::All => &["wrap_up", "offered", "offer_ended"],
+            Self::All => &["wrap_up", "offered", "offer_ended", "answered", "transferred"],
         }
     }
 }
@@ -77,6 +77,9 @@ pub enum Unread {
         /// The word.
         source: UnknownOutcome,
     },
+    /// Nothing can be counted of a call of which it is not known when it was what.
+    #[error("{0}")]
+    Time(Box<Unreadable>),
 }
 
 impl From<tokio_postgres::Error> for Unread {
@@ -105,14 +108,23 @@ pub async fn calls(
 fn call(row: &Row) -> Result<Call, Unread> {
     let id = CallId(row.try_get::<_, Uuid>("id")?);
     let outcome: Option<&str> = row.try_get("outcome")?;
+    let mut times = [None; 3];
+    for (time, column) in times.iter_mut().zip(["entered_at", "answered_at", "ended_at"]) {
+        let Some(moment) = row.try_get::<_, Option<Moment>>(column)? else { continue };
+        if let Some(complaint) = moment.complaint("calls", &id.to_string(), column, "nothing of the row") {
+            return Err(Unread::Time(Box::new(complaint)));
+        }
+        *time = moment.known();
+    }
+    let [entered_at, answered_at, ended_at] = times;
     let level: i32 = row.try_get("service_level_seconds")?;
     let history = History {
         call: id,
         queue: QueueName::new(row.try_get::<_, &str>("queue")?),
-        entered_at: row.try_get("entered_at")?,
-        answered_at: row.try_get("answered_at")?,
+        entered_at: entered_at.unwrap_or_default(),
+        answered_at,
         answered_by: row.try_get::<_, Option<&str>>("answered_by")?.map(Extension::new),
-        ended_at: row.try_get("ended_at")?,
+        ended_at,
         outcome: outcome.map(str::parse).transpose().map_err(|source| Unread::Outcome { call: id, source })?,
         service_level: Duration::from_secs(u64::try_from(level).unwrap_or(0)),
         steps: steps(row)?,
@@ -131,28 +143,30 @@ fn steps(row: &Row) -> Result<Vec<Step>, tokio_postgres::Error> {
     let Some(extensions) = row.try_get::<_, Option<Vec<&str>>>("extensions")? else { return Ok(Vec::new()) };
     let kinds: Vec<&str> = row.try_get("kinds")?;
     let whys: Vec<Option<&str>> = row.try_get("whys")?;
-    let moments: Vec<Timestamp> = row.try_get("moments")?;
+    let moments: Vec<Moment> = row.try_get("moments")?;
     let ends: Vec<Option<&str>> = row.try_get("ends")?;
     let columns = extensions.into_iter().zip(kinds).zip(whys).zip(moments).zip(ends);
     Ok(columns
-        .map(|((((extension, kind), why), at), until)| Step {
-            extension: Extension::new(extension),
-            kind: step(kind, why, at, until),
+        .filter_map(|((((extension, kind), why), at), until)| {
+            Some(Step { extension: Extension::new(extension), kind: step(kind, why, at.known(), until)? })
         })
         .collect())
 }
 
-fn step(kind: &str, why: Option<&str>, at: Timestamp, until: Option<&str>) -> StepKind {
-    match (kind, why) {
+/// `None`: when it was is not known, and matters.
+fn step(kind: &str, why: Option<&str>, at: Option<Timestamp>, until: Option<&str>) -> Option<StepKind> {
+    Some(match (kind, why) {
         ("offered", _) => StepKind::Offered,
+        ("answered", _) => StepKind::Answered(at?),
+        ("transferred", _) => StepKind::SentOn(at?),
         ("wrap_up", _) => {
-            // Without a readable end it is one of no length.
-            let until: Timestamp = until.and_then(|text| text.parse().ok()).unwrap_or(at);
-            let milliseconds = until.duration_since(at).as_millis();
+            // Without a readable beginning or end it is one of no length.
+            let until: Option<Timestamp> = until.and_then(|text| text.parse().ok());
+            let milliseconds = at.zip(until).map_or(0, |(at, until)| until.duration_since(at).as_millis());
             StepKind::WrappedUp(Duration::from_millis(u64::try_from(milliseconds).unwrap_or(0)))
         }
         (_, Some("ring_no_answer")) => StepKind::Missed,
         (_, Some("rejected")) => StepKind::Refused,
         (_, _) => StepKind::Withdrawn,
-    }
+    })
 }

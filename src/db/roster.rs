@@ -7,11 +7,12 @@ use std::{collections::BTreeMap, fmt, str::FromStr, time::Duration};
 
 use deadpool_postgres::Object;
 use futures_util::future::{try_join4, try_join5};
+use jiff::Timestamp;
 use tokio_postgres::{IsolationLevel, Row};
 use tracing::error;
 
 use crate::{
-    db::{Error, statements},
+    db::{Error, moment::Moment, statements},
     domain::{
         id::{Extension, Interface, QueueName},
         pop::link::{InvalidTemplate, Template},
@@ -213,13 +214,13 @@ impl Reader {
             queue: QueueName::new(queue),
             extension: Extension::new(extension),
             logged_on: row.try_get("logged_on")?,
-            last_call_at: row.try_get("last_call_at")?,
+            last_call_at: at.moment("last_call_at")?,
             penalty: at.count("penalty")?,
             place: row.try_get("place")?,
-            joined_at: row.try_get("joined_at")?,
-            back_at: row.try_get("back_at")?,
+            joined_at: at.moment("joined_at")?.unwrap_or_default(),
+            back_at: at.moment("back_at")?,
             calls_taken: u64::try_from(row.try_get::<_, i64>("calls_taken")?).unwrap_or(0),
-            wrap_up_until: row.try_get("wrap_up_until")?,
+            wrap_up_until: at.moment("wrap_up_until")?,
             kind: at.one_of("kind", &[("dynamic", MembershipKind::Dynamic), ("static", MembershipKind::Static)])?,
         })
     }
@@ -244,7 +245,7 @@ impl Reader {
             queue: queue.map(QueueName::new),
             kind: at.one_of("kind", &kinds)?,
             reason: row.try_get("reason")?,
-            since: row.try_get("since")?,
+            since: at.moment("since")?.unwrap_or_default(),
         })
     }
 }
@@ -308,6 +309,13 @@ impl Place<'_> {
             self.complain(column, &number, "a number from 1, or NULL".to_owned(), "NULL".to_owned());
             None
         }))
+    }
+
+    /// A time, or NULL; NULL if it is none that can be read, which is the beginning of 1970 where there must be one.
+    fn moment(&mut self, column: &'static str) -> Result<Option<Timestamp>, tokio_postgres::Error> {
+        let Some(moment) = self.row.try_get::<_, Option<Moment>>(column)? else { return Ok(None) };
+        self.reader.unreadable.extend(moment.complaint(self.table, &self.key, column, "no time"));
+        Ok(moment.known())
     }
 
     /// The template of a link; none if it cannot be used.

@@ -102,6 +102,8 @@ statements! {
     RECORD_ENDS = include_str!("../../sql/queries/record_ends.sql");
     /// Calls that are recorded.
     RECORD_RECORDINGS = include_str!("../../sql/queries/record_recordings.sql");
+    /// Members who got another number in a call.
+    RECORD_RENUMBERED = include_str!("../../sql/queries/record_renumbered.sql");
     /// Ends of members' last calls.
     RECORD_LAST_CALLS = include_str!("../../sql/queries/record_last_calls.sql");
     /// Wrap-up of members.

@@ -3,7 +3,7 @@
 use deadpool_postgres::Object;
 
 use crate::{
-    db::{Error, statements},
+    db::{Error, moment::Moment, statements},
     domain::{id::Extension, queue::roster::PastTalk},
 };
 
@@ -15,11 +15,11 @@ pub async fn last(client: &Object, most: usize) -> Result<Vec<PastTalk>, Error> 
     let statement = client.prepare_cached(statements::LAST_TALKS).await?;
     let rows = client.query(&statement, &[&i64::try_from(most).unwrap_or(i64::MAX)]).await?;
     let talk = |row: &tokio_postgres::Row| {
-        Ok(PastTalk {
-            customer: row.try_get("customer_id")?,
-            extension: Extension::new(row.try_get::<_, &str>("answered_by")?),
-            ended: row.try_get("ended_at")?,
-        })
+        // Whose end cannot be read is none to go by; reports name the call.
+        let Some(ended) = row.try_get::<_, Moment>("ended_at")?.known() else { return Ok(None) };
+        let extension = Extension::new(row.try_get::<_, &str>("answered_by")?);
+        Ok(Some(PastTalk { customer: row.try_get("customer_id")?, extension, ended }))
     };
-    Ok(rows.iter().map(talk).collect::<Result<_, tokio_postgres::Error>>()?)
+    let talks: Vec<Option<PastTalk>> = rows.iter().map(talk).collect::<Result<_, tokio_postgres::Error>>()?;
+    Ok(talks.into_iter().flatten().collect())
 }

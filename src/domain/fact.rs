@@ -173,6 +173,15 @@ pub enum Fact {
         /// because of this.
         why: TransferFailure,
     },
+    /// A member who has the caller got another number.
+    Renumbered {
+        /// The call
+        call: CallId,
+        /// was that of this one,
+        from: Extension,
+        /// who is called so from now on.
+        to: Extension,
+    },
     /// A member put the caller on hold, or took them back.
     CallHeld {
         /// The call
@@ -231,6 +240,7 @@ impl Fact {
             | Self::CallbackMissed { call, .. }
             | Self::CallTransferred { call, .. }
             | Self::TransferFailed { call, .. }
+            | Self::Renumbered { call, .. }
             | Self::CallHeld { call, .. }
             | Self::WrapUp { call, .. }
             | Self::AutoPaused { call, .. }
@@ -263,6 +273,7 @@ impl Fact {
                 format!("sent on by {from} to {to} ({})", how.as_str())
             }
             Self::TransferFailed { from, why, .. } => format!("comes back to {from}: {}", why.as_str()),
+            Self::Renumbered { from, to, .. } => format!("{from} has it and is called {to} now"),
             Self::CallHeld { extension, hold, .. } => format!("{} by {extension}", hold.as_str()),
             Self::WrapUp { extension, until, .. } => format!("{extension} is in wrap-up until {until}"),
             Self::AutoPaused { extension, queue, unanswered, .. } => {

@@ -54,13 +54,68 @@ pub enum Words<'a> {
     },
 }
 
+/// What is said in a language, of three texts with the same places. A place is filled by the variable of its name, or by a value that follows
+/// the texts and that each of them has to use: `said!(language, "{n} calls", "{n} llamadas", "{n} ligações", n = calls.len())`.
+macro_rules! said {
+    ($language:expr, $english:literal, $spanish:literal, $portuguese:literal $(, $place:ident = $value:expr)* $(,)?) => {
+        match $language {
+            $crate::domain::words::Language::English => format!($english $(, $place = $value)*),
+            $crate::domain::words::Language::Spanish => format!($spanish $(, $place = $value)*),
+            $crate::domain::words::Language::Portuguese => format!($portuguese $(, $place = $value)*),
+        }
+    };
+}
+pub(crate) use said;
+
 impl Language {
+    /// That of this language, of what is there in English, Spanish and Portuguese.
+    pub fn pick<T>(self, [english, spanish, portuguese]: [T; 3]) -> T {
+        match self {
+            Self::English => english,
+            Self::Spanish => spanish,
+            Self::Portuguese => portuguese,
+        }
+    }
+
     /// The whole message.
     pub fn say(self, words: Words<'_>) -> String {
-        match self {
-            Self::English => english(words),
-            Self::Spanish => spanish(words),
-            Self::Portuguese => portuguese(words),
+        match words {
+            Words::LoggedOn { queue, extension } => said!(
+                self,
+                "You are logged on to {queue} with extension {extension}.",
+                "Su sesión está abierta en {queue} con la extensión {extension}.",
+                "Você entrou na fila {queue} com o ramal {extension}.",
+            ),
+            Words::LoggedOff { queue, extension } => said!(
+                self,
+                "You are logged off from {queue} with extension {extension}.",
+                "Su sesión está cerrada en {queue} con la extensión {extension}.",
+                "Você saiu da fila {queue} com o ramal {extension}.",
+            ),
+            Words::AutoPaused { queue, unanswered } => {
+                let calls = match unanswered {
+                    1 => said!(self, "1 call", "1 llamada", "1 ligação"),
+                    _ => said!(
+                        self,
+                        "{unanswered} calls in a row",
+                        "{unanswered} llamadas seguidas",
+                        "{unanswered} ligações seguidas",
+                    ),
+                };
+                said!(
+                    self,
+                    "You did not answer {calls} of {queue} and are paused there. Log on again to take calls.",
+                    "No contestó {calls} de {queue} y está en pausa en esa cola. Vuelva a abrir su sesión para recibir llamadas.",
+                    "Você não atendeu {calls} da fila {queue} e está em pausa nela. Entre na fila outra vez para receber ligações.",
+                )
+            }
+            Words::TransferFailed { why } => said!(
+                self,
+                "Your transfer did not work: {why}. The caller comes back to you.",
+                "No se pudo transferir la llamada: {why}. Quien llama vuelve a usted.",
+                "Não foi possível transferir a ligação: {why}. Quem ligou volta para você.",
+                why = self.pick(failed(why)),
+            ),
         }
     }
 
@@ -92,74 +147,18 @@ impl fmt::Display for Language {
     }
 }
 
-fn english(words: Words<'_>) -> String {
-    match words {
-        Words::LoggedOn { queue, extension } => format!("You are logged on to {queue} with extension {extension}."),
-        Words::LoggedOff { queue, extension } => format!("You are logged off from {queue} with extension {extension}."),
-        Words::AutoPaused { queue, unanswered } => {
-            let calls = if unanswered == 1 { "1 call".into() } else { format!("{unanswered} calls in a row") };
-            format!("You did not answer {calls} of {queue} and are paused there. Log on again to take calls.")
+fn failed(why: TransferFailure) -> [&'static str; 3] {
+    match why {
+        TransferFailure::Busy => {
+            ["the other phone is busy", "el otro teléfono está ocupado", "o outro telefone está ocupado"]
         }
-        Words::TransferFailed { why } => {
-            let why = match why {
-                TransferFailure::Busy => "the other phone is busy",
-                TransferFailure::Rejected => "the call was declined",
-                TransferFailure::NoAnswer => "nobody answered",
-                TransferFailure::Unavailable => "the number cannot be reached",
-                TransferFailure::QueueClosed => "the queue takes no callers now",
-            };
-            format!("Your transfer did not work: {why}. The caller comes back to you.")
+        TransferFailure::Rejected => ["the call was declined", "rechazaron la llamada", "a ligação foi recusada"],
+        TransferFailure::NoAnswer => ["nobody answered", "nadie contestó", "ninguém atendeu"],
+        TransferFailure::Unavailable => {
+            ["the number cannot be reached", "no se puede llegar a ese número", "não foi possível chegar a esse número"]
         }
-    }
-}
-
-fn spanish(words: Words<'_>) -> String {
-    match words {
-        Words::LoggedOn { queue, extension } => {
-            format!("Su sesión está abierta en {queue} con la extensión {extension}.")
-        }
-        Words::LoggedOff { queue, extension } => {
-            format!("Su sesión está cerrada en {queue} con la extensión {extension}.")
-        }
-        Words::AutoPaused { queue, unanswered } => {
-            let calls = if unanswered == 1 { "1 llamada".into() } else { format!("{unanswered} llamadas seguidas") };
-            format!(
-                "No contestó {calls} de {queue} y está en pausa en esa cola. Vuelva a abrir su sesión para recibir llamadas."
-            )
-        }
-        Words::TransferFailed { why } => {
-            let why = match why {
-                TransferFailure::Busy => "el otro teléfono está ocupado",
-                TransferFailure::Rejected => "rechazaron la llamada",
-                TransferFailure::NoAnswer => "nadie contestó",
-                TransferFailure::Unavailable => "no se puede llegar a ese número",
-                TransferFailure::QueueClosed => "la cola no recibe llamadas ahora",
-            };
-            format!("No se pudo transferir la llamada: {why}. Quien llama vuelve a usted.")
-        }
-    }
-}
-
-fn portuguese(words: Words<'_>) -> String {
-    match words {
-        Words::LoggedOn { queue, extension } => format!("Você entrou na fila {queue} com o ramal {extension}."),
-        Words::LoggedOff { queue, extension } => format!("Você saiu da fila {queue} com o ramal {extension}."),
-        Words::AutoPaused { queue, unanswered } => {
-            let calls =
-                if unanswered == 1 { "1 ligação".into() } else { format!("{unanswered} ligações seguidas") };
-            format!(
-                "Você não atendeu {calls} da fila {queue} e está em pausa nela. Entre na fila outra vez para receber ligações."
-            )
-        }
-        Words::TransferFailed { why } => {
-            let why = match why {
-                TransferFailure::Busy => "o outro telefone está ocupado",
-                TransferFailure::Rejected => "a ligação foi recusada",
-                TransferFailure::NoAnswer => "ninguém atendeu",
-                TransferFailure::Unavailable => "não foi possível chegar a esse número",
-                TransferFailure::QueueClosed => "a fila não recebe ligações agora",
-            };
-            format!("Não foi possível transferir a ligação: {why}. Quem ligou volta para você.")
+        TransferFailure::QueueClosed => {
+            ["the queue takes no callers now", "la cola no recibe llamadas ahora", "a fila não recebe ligações agora"]
         }
     }
 }

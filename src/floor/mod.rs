@@ -16,6 +16,7 @@ mod perform;
 mod questions;
 mod resync;
 mod say;
+mod strays;
 mod transfers;
 
 pub use self::questions::{NoAnswer, Questions};
@@ -307,7 +308,7 @@ impl Service {
                 let key = (arrival.server.clone(), arrival.channel.clone());
                 // Not there any more: they hung up while their variables were being read.
                 if self.callers.get(&key) == Some(&arrival.call) {
-                    self.step(Event::CallerEntered(arrival));
+                    self.arrived(arrival);
                 }
             }
         }
@@ -397,6 +398,9 @@ impl Service {
             Some((caller, None)) => self.caller_replaced(server, channel, caller),
             // The other half waits until the first one is hung up.
             None if transfers::is_of_transfer(channel) => {}
+            None if transfers::is_of_handed(channel) => {
+                self.sent_on_by_handed(server, &id, &channel.name, channel.dialplan.exten.clone());
+            }
             None => self.caller_came(server, channel),
         }
     }
@@ -410,8 +414,10 @@ impl Service {
         let call = CallId(uuid::Uuid::now_v7());
         self.callers.insert(key, call);
         if let Some(arrival) = listen::arrival(ari, channel, call) {
-            listen::mark(ari, channel, call);
-            return self.step(Event::CallerEntered(arrival));
+            if !strays::is_stray(&arrival) {
+                listen::mark(ari, channel, call);
+            }
+            return self.arrived(arrival);
         }
         tokio::spawn(listen::welcome(ari.clone(), channel.clone(), call, self.inputs.clone()));
     }

@@ -19,7 +19,7 @@ use crate::{
     },
     floor::{
         Service,
-        listen::{ENTERED, PRIORITY, QUEUE, SINCE},
+        listen::{ENTERED, EXTENSION, PRIORITY, QUEUE, SINCE},
         settled,
         transfers::RETURNS_TO,
     },
@@ -33,7 +33,7 @@ const NOT_SENT_PAUSE: Duration = Duration::from_millis(200);
 /// run of the service finds the caller, their talk is over. It names the call, because a channel may come in again.
 pub(super) const ANSWERED: &str = "USHER_ANSWERED";
 /// Channel variable that tells the dialplan why it has the caller back.
-const OUTCOME: &str = "USHER_OUTCOME";
+pub(super) const OUTCOME: &str = "USHER_OUTCOME";
 /// The context for those whom the service has called back and cannot keep.
 const CALLED_BACK: &str = "usher-called-back";
 /// Channel variable with the phone that it is to ring for them.
@@ -81,6 +81,16 @@ impl Service {
             Effect::RingTone { call, offer } => self.ring_tone(call, offer),
             Effect::Connect { call, offer: _, party } => self.connect(call, party),
             Effect::TellBack { call, offer } => self.tell_back(call, offer),
+            Effect::Renamed { call, offer, extension, talks } => {
+                let Some(caller) = self.floor.callers().get(&call) else { return };
+                let Some(ari) = self.servers.get(&caller.arrival.server) else { return };
+                let leg = self.channel_of(call, offer);
+                drop(ari.send(Request::set_variable(&leg, EXTENSION, extension.as_str())));
+                if talks && caller.offers.contains_key(&offer) {
+                    let mark = format!("{call} {extension}");
+                    drop(ari.send(Request::set_variable(&caller.arrival.channel, ANSWERED, &mark)));
+                }
+            }
             Effect::RecordTalk { call, server } => self.record_talk(call, &server),
             Effect::GiveBack { call, server, channel, outcome, to } => {
                 self.callers.remove(&(server.clone(), channel.clone()));
@@ -292,7 +302,11 @@ impl Service {
                     None
                 }
                 Err(error @ (Error::Gone(_) | Error::Refused { .. })) => {
-                    tracing::error!(call.id = %call, %error, "the talk is not recorded: Asterisk refused");
+                    tracing::error!(
+                        call.id = %call, %error,
+                        "the talk is not recorded: Asterisk refused; it needs the folder `recording` in its astspooldir, in which its \
+                         account may write, space there, and modules: `usher check` looks, Asterisk's own log says more"
+                    );
                     None
                 }
             }

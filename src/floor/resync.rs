@@ -25,6 +25,7 @@ use crate::{
         device_of,
         listen::{EXTENSION, Found, Reading, SINCE},
         perform::ANSWERED,
+        strays,
         transfers::{self, RETURNS_TO},
     },
 };
@@ -50,6 +51,8 @@ pub(super) struct Snapshot {
     made: Vec<ChannelId>,
     /// Halves of channels that a phone's own transfer has made: id, and the number that was dialled.
     of_transfers: Vec<(ChannelId, String)>,
+    /// Channels that led to whoever was handed a caller, who has sent them on: id, name, and the number that was dialled.
+    of_handed: Vec<(ChannelId, String, String)>,
 }
 
 impl Snapshot {
@@ -95,6 +98,7 @@ pub(super) async fn take(ari: &Ari) -> Result<Snapshot, Error> {
     let mut legs = Vec::new();
     let mut backs = Vec::new();
     let mut of_transfers = Vec::new();
+    let mut of_handed = Vec::new();
     let mut made = Vec::new();
     for channel in &channels {
         let id = ChannelId::new(&channel.id);
@@ -110,6 +114,8 @@ pub(super) async fn take(ari: &Ari) -> Result<Snapshot, Error> {
             ));
         } else if channel.is_in(ari.app()) && transfers::is_of_transfer(channel) {
             of_transfers.push((id, channel.dialplan.exten.clone()));
+        } else if channel.is_in(ari.app()) && transfers::is_of_handed(channel) {
+            of_handed.push((id, channel.name.clone(), channel.dialplan.exten.clone()));
         } else if channel.is_in(ari.app()) {
             if transfers::may_stand_in(channel) {
                 let mark = text(transfers::ask(ari, &id)).await?;
@@ -167,6 +173,7 @@ pub(super) async fn take(ari: &Ari) -> Result<Snapshot, Error> {
         backs,
         made,
         of_transfers,
+        of_handed,
     })
 }
 
@@ -259,6 +266,9 @@ impl Service {
                 None => self.hang_up(server, channel),
             }
         }
+        for (channel, name, to) in &snapshot.of_handed {
+            self.sent_on_by_handed(server, channel, name, to.clone());
+        }
     }
 
     /// Talks that we know, and that a member's phone has given to somebody else in the gap: what stands in the bridge in the place of its
@@ -339,6 +349,10 @@ impl Service {
         self.made.extend(snapshot.made.iter().map(|channel| (server.clone(), channel.clone())));
         for leg in snapshot.legs.iter().filter(|leg| leg.channel != leg_channel(leg.call, leg.offer)) {
             self.stands_in.insert((leg.call, leg.offer), (server.clone(), leg.channel.clone()));
+            // Handed over in the gap, perhaps.
+            if let Some(ari) = self.servers.get(server) {
+                self.hear_of_transfers(ari, &leg.channel, &leg.name);
+            }
         }
         for leg in &snapshot.legs {
             if leg.answered == Answered::No {
@@ -356,6 +370,11 @@ impl Service {
         for (Found { arrival, entered }, talked_with) in &snapshot.callers {
             let key = (server.clone(), arrival.channel.clone());
             if self.dismissed.contains(&key) {
+                continue;
+            }
+            if strays::is_stray(arrival) {
+                self.callers.remove(&key);
+                self.send_on_stray(server, &arrival.channel);
                 continue;
             }
             let call = arrival.call;

@@ -43,6 +43,24 @@ pub(super) fn is_of_transfer(channel: &wire::Channel) -> bool {
     channel.dialplan.context == CONTEXT && channel.name.starts_with("Local/")
 }
 
+/// The context of the dialplan that whoever was handed a caller transfers into.
+const HANDED: &str = "usher-handed";
+/// Dialplan function that names who is in a bridge with a channel.
+const PEER: &str = "BRIDGEPEER";
+
+/// Whether whoever was handed a caller has sent them on with their own phone: this half, which led to them, is to go where they said.
+pub(super) fn is_of_handed(channel: &wire::Channel) -> bool {
+    channel.dialplan.context == HANDED && other_half(&channel.name).is_some()
+}
+
+/// The name of the other half of a Local channel.
+fn other_half(name: &str) -> Option<String> {
+    let local = name.strip_prefix("Local/")?;
+    let (both, other) =
+        local.strip_suffix(";1").map(|both| (both, 2)).or(local.strip_suffix(";2").map(|both| (both, 1)))?;
+    Some(format!("Local/{both};{other}"))
+}
+
 /// Asterisk's name for what it puts in the place of a leg when a caller is handed over.
 const ATTENDED: &str = "_attended";
 /// An offer that nobody has made: one more than any that was (the numbers of a call end before).
@@ -110,6 +128,11 @@ async fn named<F: Future<Output = Option<String>>>(ask: impl Fn() -> F) -> Optio
     None
 }
 
+/// The phone that a channel of this name belongs to.
+fn phone_of(name: &str) -> Interface {
+    Interface::new(name.rsplit_once('-').map_or(name, |(phone, _)| phone))
+}
+
 impl Service {
     /// The leg that a channel is, or in whose place it stands.
     pub(super) fn leg_of(&self, server: &ServerId, channel: &ChannelId) -> Option<(CallId, OfferNo)> {
@@ -145,7 +168,7 @@ impl Service {
     /// which gives its own customer to the colleague whom it got through the queue: callers transfer nobody.
     pub(super) fn caller_replaced(&mut self, server: &ServerId, channel: &wire::Channel, replaced: &wire::Channel) {
         let (id, old) = (ChannelId::new(&channel.id), ChannelId::new(&replaced.id));
-        let phone = Interface::new(replaced.name.rsplit_once('-').map_or(replaced.name.as_str(), |(phone, _)| phone));
+        let phone = phone_of(&replaced.name);
         let call = self.callers.get(&(server.clone(), old.clone())).copied();
         let caller = call.and_then(|call| self.floor.callers().get(&call)).filter(|caller| caller.callback.is_none());
         let is_allowed = |caller: &&Caller| caller.taken().is_none() || self.known.borrow().is_of_agent(&phone);
@@ -215,6 +238,7 @@ impl Service {
                     drop(ari.send(Request::set_variable(&caller, ANSWERED, &format!("{call} {}", new.extension))));
                 }
                 self.leg_names.insert((call, new.number), channel.name.clone());
+                self.hear_of_transfers(ari, &id, &channel.name);
                 self.stands_in.insert((call, new.number), (server.clone(), id));
                 if let (Some(ari), Some(caller)) = (self.servers.get(server), self.floor.callers().get(&call)) {
                     self.talks_on(ari, caller, new.number);
@@ -225,6 +249,36 @@ impl Service {
                 self.hang_up(server, &id);
                 self.step(Event::LegGone { call, offer, end: LegEnd::HungUp });
             }
+        }
+    }
+
+    /// Behind what stands in the place of a leg there is a phone, with a channel that is none of ours: when it sends the caller on, we are
+    /// to hear of it as of any transfer. Otherwise the dialplan would take what stands there for the caller, and the phone for busy.
+    pub(super) fn hear_of_transfers(&self, ari: &Ari, channel: &ChannelId, name: &str) {
+        let Some(other) = other_half(name) else { return };
+        let (ari, channel, known) = (ari.clone(), channel.clone(), self.known.clone());
+        tokio::spawn(async move {
+            let peer = format!("IMPORT({other},{PEER})");
+            let ask = || async { listen::value_of(ari.send(Request::variable(&channel, &peer)).wait().await).ok() };
+            let Some(peer) = named(ask).await else { return };
+            // Those outside transfer nobody.
+            if known.borrow().is_of_agent(&phone_of(&peer)) {
+                let variable = format!("EXPORT({peer},{CONTEXT_VARIABLE})");
+                drop(ari.send(Request::set_variable(&channel, &variable, HANDED)));
+            }
+        });
+    }
+
+    /// Whoever was handed a caller has sent them on with their own phone, and this channel led to them. What is in the place of no leg
+    /// goes on in the dialplan, which puts it through.
+    pub(super) fn sent_on_by_handed(&mut self, server: &ServerId, channel: &ChannelId, name: &str, to: String) {
+        let other = other_half(name);
+        let is_it = |leg: &(CallId, OfferNo)| other.is_some() && self.leg_names.get(leg) == other.as_ref();
+        let leg = self.stands_in.iter().find(|(leg, (of, _))| of == server && is_it(leg)).map(|(leg, _)| *leg);
+        match (leg, self.servers.get(server)) {
+            (Some(leg), _) => self.sent_on(server, leg, channel, to),
+            (None, Some(ari)) => drop(ari.send(Request::go_on(channel))),
+            (None, None) => {}
         }
     }
 
@@ -275,6 +329,13 @@ mod tests {
     fn the_time_of_an_event_is_read_as_asterisk_writes_it() {
         let at = jiff::fmt::strtime::parse(TIME, "2026-11-21T15:48:43.647+0000").and_then(|time| time.to_timestamp());
         assert_eq!(at.unwrap(), "2026-11-21T15:48:43.647Z".parse::<Timestamp>().unwrap());
+    }
+
+    #[test]
+    fn a_channel_that_leads_to_another_one_has_its_name() {
+        assert_eq!(other_half("Local/_attended@usher/s-0a;1"), Some("Local/_attended@usher/s-0a;2".into()));
+        assert_eq!(other_half("Local/2000@x-0a;2"), Some("Local/2000@x-0a;1".into()));
+        assert_eq!((other_half("PJSIP/1000-0a;1"), other_half("Local/2000@x-0a")), (None, None));
     }
 
     #[tokio::test]

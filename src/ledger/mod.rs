@@ -68,11 +68,18 @@ const CACHED_CUSTOMERS: usize = 10_000;
 
 /// Why the ledger cannot start, and only an operator can help.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot use the database {target}: {error}{}{}", if .error.advice().is_empty() { "" } else { "; " }, .error.advice())]
+#[error("cannot use the database {target}: {error}{}{advice}", if .advice.is_empty() { "" } else { "; " })]
 pub struct Fatal {
     target: String,
+    advice: String,
     /// Not its source in the sense of the standard library: it is in the message already, and would be said again behind it.
     error: Error,
+}
+
+impl Fatal {
+    fn new(config: &config::Database, error: Error) -> Self {
+        Self { target: config.target(), advice: error.advice(&config.user).into_owned(), error }
+    }
 }
 
 /// The database did not answer in time, or is known to be away. What was asked may have been done or not; asking again is safe.
@@ -184,7 +191,7 @@ impl Terms {
 /// # Errors
 /// As [`spawn`].
 pub async fn probe(config: &config::Database) -> Result<(), Fatal> {
-    let fatal = |error| Fatal { target: config.target(), error };
+    let fatal = |error| Fatal::new(config, error);
     match ask(&Connector::new(config).map_err(fatal)?).await {
         Ok(()) => Ok(()),
         Err(error) if error.remedy() == Remedy::Operator => Err(fatal(error)),
@@ -208,7 +215,7 @@ pub async fn spawn(
     terms: Terms,
     stop: CancellationToken,
 ) -> Result<(Handle, mpsc::Receiver<News>, JoinHandle<()>), Fatal> {
-    let fatal = |error| Fatal { target: config.target(), error };
+    let fatal = |error| Fatal::new(config, error);
     probe(config).await?;
     let mut connector = Connector::new(config).map_err(fatal)?;
     if let Some(token) = terms.token {

@@ -23,7 +23,7 @@ use xmpp_parsers::{ns, starttls};
 use xmpp_sieve::Sieved;
 
 use crate::{
-    config::XmppTls,
+    config::{XmppTls, shown},
     xmpp::{Account, Fatal, login::Failure},
 };
 
@@ -46,7 +46,7 @@ impl Connector {
     /// # Errors
     /// When they cannot be read or there is none.
     pub fn new(account: &Account, timeouts: Timeouts) -> Result<Self, Fatal> {
-        let place = account.ca_file.as_ref().map_or("the system's store".into(), |file| file.display().to_string());
+        let place = account.ca_file.as_ref().map_or("the system's store".into(), |file| shown(file));
         let wrong = |problem: String| Fatal::Authorities { place: place.clone(), problem };
         let mut roots = RootCertStore::empty();
         match &account.ca_file {

@@ -270,7 +270,7 @@ struct Reconnect {
     account: Account,
     fence: Fence,
     events: mpsc::Sender<Event>,
-    /// Attempts since the session last worked; the actor sets it back.
+    /// Attempts since the session last worked, or one that could not go on began afresh; the actor sets it back.
     failures: Arc<AtomicU32>,
     logged_in: Arc<Notify>,
 }
@@ -411,15 +411,19 @@ impl Actor {
     /// tries to resume for ever, and it has no deadline from log-in to session.
     async fn start_afresh(&mut self) {
         tracing::debug!("the XMPP session cannot go on where it broke: beginning a fresh one");
+        match self.link {
+            Up::Yes { .. } => self.tell(Event::Suspended).await,
+            // The server is there, which no pause need wait for: only the session of before is not. A fresh one that fails as well
+            // is a failure like any other.
+            Up::Broken { .. } => self.reconnect.failures.store(0, Ordering::Relaxed),
+            Up::No => {}
+        }
+        self.link = Up::No;
         self.abandoned.cancel();
         self.abandoned = CancellationToken::new();
         self.stream = self.reconnect.stream(&self.abandoned);
         self.usable_by = None;
         self.fail_pending();
-        if matches!(self.link, Up::Yes { .. }) {
-            self.tell(Event::Suspended).await;
-        }
-        self.link = Up::No;
     }
 
     fn fail_pending(&mut self) {

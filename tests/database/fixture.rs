@@ -71,7 +71,7 @@ impl Postgres {
             .args(["--no-sync", "--auth=trust", "--username=usher", "--encoding=UTF8", "--locale=C", "-D"])
             .arg(&data);
         run(initdb.stdout(Stdio::null()));
-        let rules = "local all guarded scram-sha-256\nlocal all all trust\n";
+        let rules = "local all guarded scram-sha-256\nlocal all housed peer\nlocal all all trust\n";
         fs::write(data.join("pg_hba.conf"), rules).unwrap();
         this.up();
 

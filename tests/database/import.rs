@@ -20,6 +20,51 @@ async fn two_imports_of_the_same_customers_in_opposite_orders_do_not_wait_for_ea
     at_once(b"code,name\n20000002,Two\n20000001,Two\n10000003,Two\n10000002,Two\n10000001,Two\n").await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_whose_quotes_are_broken_is_refused_line_by_line_and_nothing_of_it_is_stored() {
+    let admin = Admin::new().await;
+    let before = admin.customers();
+    let text = "code,name\n8000,\"Good, \"\"whole\"\" Ltd\"\n8002,\"x\"y\n\"8001\"9,z\n8003,5\" Pipes\n8004, \"Blank\"\n8005,Good\n8006,\"Trunca";
+    admin.file("broken.csv", text.as_bytes());
+    let complaint = admin.failed(1, &["customer", "import", "broken.csv"]);
+    let expected = [
+        "broken.csv:3: text behind a field in quotes",
+        "broken.csv:4: text behind a field in quotes",
+        "broken.csv:5: a quote within a field",
+        "broken.csv:6: a quote within a field",
+        "broken.csv:8: a quote is opened and never closed",
+        "usher: nothing was imported: 5 of 7 lines are bad",
+    ];
+    let lines: Vec<&str> = complaint.lines().collect();
+    assert_eq!(lines.len(), expected.len(), "{complaint}");
+    for (line, expected) in lines.iter().zip(expected) {
+        assert!(line.starts_with(expected), "{expected}\n{line}");
+    }
+    assert_eq!(admin.customers(), before);
+    admin.file("header.csv", b"\"code\"x,name\n8001,One\n");
+    assert!(
+        admin.failed(1, &["customer", "import", "header.csv"]).contains("header.csv:1: text behind a field in quotes")
+    );
+
+    let whole = "\u{feff}\"code\",\"name\"\r\n\r\n\"8001\",\"A \"\"B\"\", C\"\r\n8002,O'Neil\r\n8003,\"\"\"\"";
+    admin.file("whole.csv", whole.as_bytes());
+    assert!(admin.done(&["customer", "import", "whole.csv"]).contains("3 added"));
+    let stored = admin.customers();
+    for (code, name) in [("8001", "A \"B\", C"), ("8002", "O'Neil"), ("8003", "\"")] {
+        assert!(stored.contains(&(code.into(), name.into())), "{stored:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_on_a_terminal_that_does_not_know_its_width_is_not_broken_into_pieces() {
+    let admin = Admin::new().await;
+    let plain = admin.done(&["customer", "list"]);
+    let of_no_columns = admin.on_a_terminal("stty cols 0 rows 0", &["customer", "list"]);
+    assert_eq!(of_no_columns.replace('\r', "").trim(), plain.trim());
+    let narrow = admin.on_a_terminal("stty cols 40", &["customer", "list"]);
+    assert!(narrow.lines().all(|line| line.trim_end().chars().count() <= 40), "{narrow}");
+}
+
 /// Runs `two` together with a file of the same customers, three old ones and two new ones.
 async fn at_once(two: &[u8]) {
     let admin = Admin::new().await;

@@ -11,6 +11,7 @@ use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use usher::{
     config::Database,
+    db::pool::Single,
     domain::{
         fact::{CallOutcome, Fact, OfferEnd, Stamped},
         id::{CallId, ChannelId, CustomerCode, Extension, OfferNo, QueueName, ServerId},
@@ -201,18 +202,19 @@ async fn the_life_of_a_call_can_be_read_in_the_database_afterwards() {
     assert_eq!(last, [("1000", Some(at(7)), 1), ("3000", None, 0)]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_end_of_a_last_call_never_moves_back_and_counts_in_every_queue() {
+/// A database with a second queue, and what is to be in it beside.
+async fn with_sales(sql: &str) -> (Database, Single) {
     let database = shared().await.database().await;
     let single = connect(&database).await;
-    single
-        .client
-        .batch_execute(
-            "INSERT INTO queues (name, label) VALUES ('sales', 'Sales'); \
-             INSERT INTO memberships (queue, extension) VALUES ('sales', '1000'), ('support', '1000')",
-        )
-        .await
-        .unwrap();
+    let queue = "INSERT INTO queues (name, label) VALUES ('sales', 'Sales')";
+    single.client.batch_execute(&format!("{queue}; {sql}")).await.unwrap();
+    (database, single)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_a_last_call_never_moves_back_and_counts_in_every_queue() {
+    let (database, single) =
+        with_sales("INSERT INTO memberships (queue, extension) VALUES ('sales', '1000'), ('support', '1000')").await;
     let (running, _) = Running::ready(&database).await;
     for seconds in [50, 90, 10] {
         running.handle.record(stamp(at(seconds), ended(CallId(Uuid::now_v7()), Some("1000"))));
@@ -225,16 +227,9 @@ async fn the_end_of_a_last_call_never_moves_back_and_counts_in_every_queue() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_member_who_joins_a_second_queue_keeps_the_end_of_the_last_call() {
-    let database = shared().await.database().await;
-    let single = connect(&database).await;
-    single
-        .client
-        .batch_execute(
-            "INSERT INTO queues (name, label) VALUES ('sales', 'Sales'); \
-             INSERT INTO memberships (queue, extension, last_call_at) VALUES ('sales', '1000', '2026-01-01 10:00Z')",
-        )
-        .await
-        .unwrap();
+    let member =
+        "INSERT INTO memberships (queue, extension, last_call_at) VALUES ('sales', '1000', '2026-01-01 10:00Z')";
+    let (database, _single) = with_sales(member).await;
     let (mut running, _) = Running::ready(&database).await;
     assert_eq!(running.handle.log_on(&support(), &Extension::new("1000")).await, Ok(Change::Done));
     let roster = running.roster_where(|roster| roster.memberships.len() == 2).await;
@@ -492,6 +487,8 @@ async fn a_wrong_password_a_missing_database_and_a_strange_schema_stop_the_start
     let no_password = Database { user: "guarded".into(), ..database.clone() };
     let no_rights =
         Database { user: "guarded".into(), password: Some(SecretString::from("right")), ..database.clone() };
+    // No account of this machine is called so.
+    let stranger = Database { user: "housed".into(), ..database.clone() };
     let missing = Database { name: "nowhere".into(), ..database.clone() };
     let empty = postgres.empty().await;
     let newer = postgres.database().await;
@@ -503,6 +500,7 @@ async fn a_wrong_password_a_missing_database_and_a_strange_schema_stop_the_start
         (wrong_password, "check database.user, the password"),
         (no_password, "USHER_DATABASE_PASSWORD"),
         (no_rights, "permission denied"),
+        (stranger, "run it as that, with `runuser -u housed -- usher …`"),
         (missing, "create the database, or check database.name"),
         (empty, "run `usher migrate`"),
         (newer, "install the newer program"),

@@ -12,4 +12,5 @@ mod outage;
 mod report;
 mod roster;
 mod schema;
+mod times;
 mod tls;

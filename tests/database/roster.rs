@@ -26,7 +26,7 @@ use crate::{
     ledger::{Running, stamp, support},
 };
 
-async fn read(database: &Database) -> (Roster, Vec<Unreadable>) {
+pub async fn read(database: &Database) -> (Roster, Vec<Unreadable>) {
     let pool = Pool::new(&Connector::new(database).unwrap(), 1).unwrap();
     let mut lease = pool.lease().await.unwrap();
     roster::read(&mut lease).await.unwrap()

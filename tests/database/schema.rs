@@ -72,6 +72,26 @@ async fn a_schema_that_is_newer_than_the_program_is_left_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_does_not_fit_what_is_in_the_database_is_refused_with_the_way_out() {
+    // As after an older dump that was restored beside the tables of this program.
+    let database = shared().await.database().await;
+    let mut single = connect(&database).await;
+    single.client.batch_execute("DELETE FROM refinery_schema_history WHERE version > 6").await.unwrap();
+    let failure = migrate::run(&mut single.client).await.unwrap_err();
+    assert!(matches!(failure, Failure::Mixed { found: Some(6), .. }), "{failure}");
+    let text = failure.to_string();
+    for part in ["already exists", "version 6", "dropdb", "createdb", "pg_restore", "\"Going back\""] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+
+    let foreign = shared().await.empty().await;
+    let mut single = connect(&foreign).await;
+    single.client.batch_execute("CREATE TABLE queues (id int)").await.unwrap();
+    let failure = migrate::run(&mut single.client).await.unwrap_err();
+    assert!(failure.to_string().contains("not usher's schema"), "{failure}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_was_never_migrated_names_what_it_lacks() {
     let single = connect(&shared().await.empty().await).await;
     assert_eq!(migrate::pending(&single.client).await.unwrap(), every_migration());

@@ -32,8 +32,11 @@ use xmpp_parsers::{
     stanza_error::{DefinedCondition, StanzaError},
 };
 
-use super::{PATIENCE, config};
-use crate::prosody::{DOMAIN, Prosody};
+use crate::{
+    fixture::config,
+    patience::PATIENCE,
+    prosody::{DOMAIN, Prosody},
+};
 
 const COMMANDS: &str = "http://jabber.org/protocol/commands";
 

@@ -9,19 +9,21 @@ use usher::{
     domain::{
         id::{CallId, CustomerCode},
         pop::{
-            PopState,
+            PopOutcome, PopState,
             access::{Affiliation, audit},
             token::{Claims, Key},
         },
     },
     fence::Fence,
+    link::Link,
 };
 use uuid::Uuid;
 use xmpp_parsers::{iq::IqPayload, jid::BareJid, minidom::Element};
 
-use super::{
-    Brand, DOMAIN, Desk, Link, PATIENCE, PopOutcome, Prosody, config, crm, ext, next, pop, roster, session, start_with,
-    story, until,
+use crate::{
+    fixture::{Desk, config, crm, ext, next, pop, queue, roster, session, start_with, story, until},
+    patience::PATIENCE,
+    prosody::{Brand, DOMAIN, Prosody},
 };
 
 const NAME: &str = "A, B & <C> \"D\" 'é' 日本 🙂";
@@ -31,7 +33,7 @@ const OWNER: &str = "http://jabber.org/protocol/pubsub#owner";
 async fn up(prosody: &Prosody, pops: &Pops) -> Desk {
     let desk = start_with(&config(prosody, prosody.address()), pops, Fence::open(), Spans::default());
     let mut roster = roster(&["1000", "2000"]);
-    roster.queues.push(crate::queue("https://crm.example/pop?t={token}"));
+    roster.queues.push(queue("https://crm.example/pop?t={token}"));
     desk.handle.roster(Arc::new(roster));
     desk.link_is(|link| matches!(link, Link::Up { .. })).await;
     desk.handle.ensure_node(ext("1000")).await.unwrap().unwrap();

@@ -7,6 +7,10 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     process::{Child, Command, Stdio},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -204,6 +208,10 @@ impl Drop for Prosody {
 pub struct Relay {
     pub address: SocketAddr,
     cut: tokio::sync::watch::Sender<CancellationToken>,
+    /// Whether new ones are passed on.
+    pub open: Arc<AtomicBool>,
+    /// When each connection was made, and whether it was passed on.
+    pub tried: Arc<Mutex<Vec<(Instant, bool)>>>,
 }
 
 impl Relay {
@@ -211,12 +219,18 @@ impl Relay {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (cut, current) = tokio::sync::watch::channel(CancellationToken::new());
+        let tried: Arc<Mutex<Vec<(Instant, bool)>>> = Arc::default();
+        let open = Arc::new(AtomicBool::new(true));
+        let (log, door) = (tried.clone(), open.clone());
         tokio::spawn(async move {
             while let Ok((mut near, _)) = listener.accept().await {
                 let stop = current.borrow().clone();
-                let to = to.clone();
+                let (to, log, is_open) = (to.clone(), log.clone(), door.load(Ordering::Relaxed));
                 tokio::spawn(async move {
-                    let Ok(mut far) = TcpStream::connect(to).await else { return };
+                    let at = Instant::now();
+                    let far = if is_open { TcpStream::connect(to).await.ok() } else { None };
+                    log.lock().unwrap().push((at, far.is_some()));
+                    let Some(mut far) = far else { return };
                     tokio::select! {
                         () = stop.cancelled() => {}
                         _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
@@ -224,7 +238,7 @@ impl Relay {
                 });
             }
         });
-        Self { address, cut }
+        Self { address, cut, open, tried }
     }
 
     pub fn cut(&self) {

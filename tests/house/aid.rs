@@ -30,8 +30,11 @@ pub fn times(ring: u32, queue: u32) -> String {
     format!("UPDATE queues SET ring_time_seconds = {ring}, queue_timeout_seconds = {queue}, greeting = ''")
 }
 
+/// What a phone does whose owner sits beside it.
+pub const ANSWERS: Behaviour = Behaviour::AnswerAfter(Duration::from_millis(200));
+
 pub fn answers(phone: &Phone) {
-    phone.behave(Behaviour::AnswerAfter(Duration::from_millis(200)));
+    phone.behave(ANSWERS);
 }
 
 /// A caller who keys 1 and a code without listening.
@@ -111,8 +114,31 @@ pub fn beside(rig: &Rig) -> UsherSpec {
 pub async fn talk(caller: &Leg, member: &Leg) {
     caller.audio().say_tone(1100);
     member.audio().say_tone(700);
-    member.audio().wait_for_tone(1100, SOON).await.unwrap();
-    caller.audio().wait_for_tone(700, SOON).await.unwrap();
+    member.wait_for_tone(1100, SOON).await.unwrap();
+    caller.wait_for_tone(700, SOON).await.unwrap();
+}
+
+/// A caller who talks with this member: the legs of both.
+pub async fn talking(rig: &Rig, from: &str, member: &str) -> (Leg, Leg) {
+    let phone = rig.phones.phone(member).unwrap();
+    answers(phone);
+    let rings = phone.rings_so_far();
+    let caller = enter_with(rig, from, Ears::Open).await;
+    let leg = phone.rung(rings + 1, SOON).await.unwrap();
+    leg.answered(SOON).await.unwrap();
+    talk(&caller, &leg).await;
+    (caller, leg)
+}
+
+/// No channel is left on Asterisk; the bridge of a call whose service is dead is there until the next one comes.
+pub async fn no_channel_is_left(rig: &Rig) {
+    wait::until("no channel is left", SOON, || async {
+        let channels = rig.pbx.channels().await?;
+        anyhow::ensure!(channels.is_empty(), "{channels:?}");
+        Ok(())
+    })
+    .await
+    .unwrap();
 }
 
 /// Waits for a status of `/ready`; yields how long it took.

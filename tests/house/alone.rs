@@ -2,16 +2,14 @@
 
 use std::time::Duration;
 
-use anyhow::ensure;
 use usher_rig::{
-    phones::{Behaviour, Ears, Leg, Side},
+    phones::{Behaviour, Leg, Side},
     rig::{Builder, Rig},
-    wait,
 };
 
 use crate::{
-    aid::{RECONNECTED, SOON, a_call_works, answers, enter_with, house, ready_says, talk, times},
-    callback::{CUSTOMER, calls_back, customer_asks, keep_busy},
+    aid::{RECONNECTED, SOON, a_call_works, answers, house, no_channel_is_left, ready_says, talk, talking, times},
+    callback::{CUSTOMER, called_back, calls_back},
     steps::{value, wait_for_value},
 };
 
@@ -23,23 +21,11 @@ fn floor(name: &str) -> Builder {
     house(name).global("USHER_ALONE_SECONDS=2").logged_on(&["1000"]).sql(&times(15, 60))
 }
 
-/// A caller who talks with 1000.
-async fn talking(rig: &Rig) -> (Leg, Leg) {
-    let agent = rig.phones.phone("1000").unwrap();
-    answers(agent);
-    let rings = agent.rings_so_far();
-    let caller = enter_with(rig, "5550001", Ears::Open).await;
-    let leg = agent.rung(rings + 1, SOON).await.unwrap();
-    leg.answered(SOON).await.unwrap();
-    talk(&caller, &leg).await;
-    (caller, leg)
-}
-
 /// The agent calls 2000 and asks them to take the caller: the legs of caller, agent, the agent's second call, and 2000.
-async fn asking(rig: &Rig) -> (Leg, Leg, Leg, Leg) {
+pub async fn asking(rig: &Rig) -> (Leg, Leg, Leg, Leg) {
     let (agent, colleague) = (rig.phones.phone("1000").unwrap(), rig.phones.phone("2000").unwrap());
     answers(colleague);
-    let (caller, leg) = talking(rig).await;
+    let (caller, leg) = talking(rig, "5550001", "1000").await;
     let second = agent.dial("2000").await.unwrap();
     let other = colleague.rung(1, SOON).await.unwrap();
     other.answered(SOON).await.unwrap();
@@ -48,21 +34,17 @@ async fn asking(rig: &Rig) -> (Leg, Leg, Leg, Leg) {
 }
 
 /// The agent hands the caller over, and hangs both of their calls up, as phones do.
-async fn hands_over(leg: &Leg, second: &Leg) {
+pub async fn hands_over(leg: &Leg, second: &Leg) {
     leg.transfer("2000", Some(&second.dialog().await.unwrap())).await.unwrap();
     drop(leg.hang_up().await);
     drop(second.hang_up().await);
 }
 
-/// No channel is left: the bridge of a call whose service is dead is there until the next one comes.
-async fn no_channel_is_left(rig: &Rig) {
-    wait::until("no channel is left", SOON, || async {
-        let channels = rig.pbx.channels().await?;
-        ensure!(channels.is_empty(), "{channels:?}");
-        Ok(())
-    })
-    .await
-    .unwrap();
+/// One of the two hangs up, and so the call is over for the other one, although no service sees to it.
+async fn ends_for_both(rig: &Rig, leg: &Leg, caller: &Leg) {
+    leg.hang_up().await.unwrap();
+    assert_eq!(caller.hung_up(SOON).await.unwrap().by, Side::Them);
+    no_channel_is_left(rig).await;
 }
 
 /// How the call ended, and who answered it.
@@ -74,11 +56,9 @@ async fn ended(rig: &Rig, how: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_member_who_hangs_up_on_a_dead_service_ends_the_call_for_the_caller() {
     let rig = floor("alonedead").start().await.unwrap();
-    let (caller, leg) = talking(&rig).await;
+    let (caller, leg) = talking(&rig, "5550001", "1000").await;
     rig.usher().unwrap().kill().await.unwrap();
-    leg.hang_up().await.unwrap();
-    assert_eq!(caller.hung_up(SOON).await.unwrap().by, Side::Them);
-    no_channel_is_left(&rig).await;
+    ends_for_both(&rig, &leg, &caller).await;
     rig.usher().unwrap().start_again().await.unwrap();
     ended(&rig, "lost 1000").await;
     rig.pbx.wait_until_empty(SOON).await.unwrap();
@@ -87,11 +67,9 @@ async fn a_member_who_hangs_up_on_a_dead_service_ends_the_call_for_the_caller() 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_member_who_hangs_up_on_a_service_that_hangs_ends_the_call_for_the_caller() {
     let rig = floor("alonehangs").start().await.unwrap();
-    let (caller, leg) = talking(&rig).await;
+    let (caller, leg) = talking(&rig, "5550001", "1000").await;
     rig.usher().unwrap().freeze();
-    leg.hang_up().await.unwrap();
-    assert_eq!(caller.hung_up(SOON).await.unwrap().by, Side::Them);
-    no_channel_is_left(&rig).await;
+    ends_for_both(&rig, &leg, &caller).await;
     rig.usher().unwrap().thaw();
     ready_says(&rig, 200, RECONNECTED).await;
     ended(&rig, "completed 1000").await;
@@ -157,9 +135,7 @@ async fn whom_the_caller_was_handed_to_by_a_phone_is_not_cut_off_and_ends_the_ca
     stays(&caller, &other).await;
     rig.usher().unwrap().kill().await.unwrap();
     stays(&caller, &other).await;
-    other.hang_up().await.unwrap();
-    assert_eq!(caller.hung_up(SOON).await.unwrap().by, Side::Them);
-    no_channel_is_left(&rig).await;
+    ends_for_both(&rig, &other, &caller).await;
     rig.usher().unwrap().start_again().await.unwrap();
     ended(&rig, "lost 1000").await;
     rig.pbx.wait_until_empty(SOON).await.unwrap();
@@ -173,9 +149,7 @@ async fn whom_the_caller_is_handed_to_while_the_service_hangs_is_not_cut_off_and
     hands_over(&leg, &second).await;
     talk(&caller, &other).await;
     stays(&caller, &other).await;
-    other.hang_up().await.unwrap();
-    assert_eq!(caller.hung_up(SOON).await.unwrap().by, Side::Them);
-    no_channel_is_left(&rig).await;
+    ends_for_both(&rig, &other, &caller).await;
     rig.usher().unwrap().thaw();
     ready_says(&rig, 200, RECONNECTED).await;
     ended(&rig, "completed 1000").await;
@@ -187,7 +161,7 @@ async fn whom_a_living_service_gives_the_caller_to_is_not_cut_off() {
     let rig = floor("aloneliving").start().await.unwrap();
     let (agent, colleague) = (rig.phones.phone("1000").unwrap(), rig.phones.phone("2000").unwrap());
     answers(colleague);
-    let (caller, leg) = talking(&rig).await;
+    let (caller, leg) = talking(&rig, "5550001", "1000").await;
     // By the phone's key, by a code, after a word by a code, and back.
     leg.transfer("2000", None).await.unwrap();
     let other = colleague.rung(1, SOON).await.unwrap();
@@ -209,16 +183,14 @@ async fn whom_a_living_service_gives_the_caller_to_is_not_cut_off() {
     talk(&caller, &other).await;
     stays(&caller, &other).await;
     rig.usher().unwrap().kill().await.unwrap();
-    other.hang_up().await.unwrap();
-    assert_eq!(caller.hung_up(SOON).await.unwrap().by, Side::Them);
-    no_channel_is_left(&rig).await;
+    ends_for_both(&rig, &other, &caller).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_caller_who_is_sent_on_without_the_service_waits_for_a_phone_and_is_not_cut_off() {
     let rig = floor("alonesenton").start().await.unwrap();
     let colleague = rig.phones.phone("2000").unwrap();
-    let (caller, leg) = talking(&rig).await;
+    let (caller, leg) = talking(&rig, "5550001", "1000").await;
     rig.usher().unwrap().kill().await.unwrap();
     colleague.behave(Behaviour::AnswerAfter(ALONE * 2));
     leg.transfer("2000", None).await.unwrap();
@@ -235,25 +207,11 @@ async fn a_caller_who_is_sent_on_without_the_service_waits_for_a_phone_and_is_no
 #[tokio::test(flavor = "multi_thread")]
 async fn a_talk_that_is_recorded_ends_for_the_caller_too_when_the_member_hangs_up_on_a_dead_service() {
     let rig = floor("alonerecorded").sql("UPDATE queues SET recording = true").start().await.unwrap();
-    let (caller, leg) = talking(&rig).await;
+    let (caller, leg) = talking(&rig, "5550001", "1000").await;
     rig.usher().unwrap().kill().await.unwrap();
     stays(&caller, &leg).await;
     leg.hang_up().await.unwrap();
     assert_eq!(caller.hung_up(SOON).await.unwrap().by, Side::Them);
-}
-
-/// A customer who was called back and talks with 1000, where 2000 is the fallback: the legs of the two.
-async fn called_back(rig: &Rig) -> (Leg, Leg) {
-    let (member, customer) = (rig.phones.phone("1000").unwrap(), rig.phones.phone(CUSTOMER).unwrap());
-    let other = keep_busy(rig, member).await;
-    customer_asks(rig).await;
-    answers(customer);
-    other.hang_up().await.unwrap();
-    let leg = member.rung(2, SOON).await.unwrap();
-    let called = customer.rung(1, SOON).await.unwrap();
-    called.answered(SOON).await.unwrap();
-    talk(&called, &leg).await;
-    (called, leg)
 }
 
 fn calls_back_alone(name: &str) -> Builder {
@@ -285,9 +243,7 @@ async fn a_customer_who_was_called_back_is_let_go_when_the_member_hangs_up_on_a_
     let (called, leg) = called_back(&rig).await;
     stays(&called, &leg).await;
     rig.usher().unwrap().kill().await.unwrap();
-    leg.hang_up().await.unwrap();
-    assert_eq!(called.hung_up(SOON).await.unwrap().by, Side::Them);
-    no_channel_is_left(&rig).await;
+    ends_for_both(&rig, &leg, &called).await;
     assert_eq!(rig.phones.phone("2000").unwrap().rings_so_far(), 0);
     rig.usher().unwrap().start_again().await.unwrap();
     wait_for_value(&rig, "SELECT string_agg(state, ',') FROM callbacks", "ended").await;

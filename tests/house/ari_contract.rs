@@ -34,6 +34,7 @@ fn requests() -> Vec<Request> {
         Request::channels(),
         Request::bridges(),
         Request::endpoints(),
+        Request::pjsip_endpoint("1000"),
         Request::subscribe("usher", "endpoint:PJSIP"),
         Request::filter_events("usher", &["StasisStart"]),
         Request::variable(&channel, "A"),

@@ -2,13 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use usher_rig::{
-    phones::{Ears, Leg, Side},
-    rig::Rig,
-};
+use usher_rig::phones::Side;
 
 use crate::{
-    aid::{SOON, answers, enter_with, house, story, talk, times},
+    aid::{SOON, house, story, talk, talking, times},
     steps::{sql, wait_for_value},
 };
 
@@ -17,17 +14,6 @@ const BOUND: Duration = Duration::from_secs(90 / 2 + 2 * 32);
 
 /// For what comes after the leg's end.
 const SLACK: Duration = Duration::from_secs(2);
-
-/// A caller who talks with this member.
-async fn talking(rig: &Rig, from: &str, member: &str) -> (Leg, Leg) {
-    let phone = rig.phones.phone(member).unwrap();
-    answers(phone);
-    let caller = enter_with(rig, from, Ears::Open).await;
-    let leg = phone.rung(1, SOON).await.unwrap();
-    leg.answered(SOON).await.unwrap();
-    talk(&caller, &leg).await;
-    (caller, leg)
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_caller_whose_members_phone_dies_is_left_alone_for_no_longer_than_the_session_timer_and_other_talks_go_on() {

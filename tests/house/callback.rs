@@ -1,20 +1,19 @@
 //! A waiting caller presses a key, hangs up, keeps the place, and is called back: once, and by one call at a time.
 
+mod killed;
+mod sent_on;
+
 use std::time::Duration;
 
 use software_sim::client::Event;
 use usher_rig::{
     phones::{Behaviour, CallSpec, Ears, Leg, Phone, PhoneEvent, Side},
     rig::{Builder, Rig},
-    usher::Usher,
     wait,
 };
 
 use crate::{
-    aid::{
-        RECONNECTED, SOON, answers, enter, house, in_the_queue, log_says, log_says_times, ready_says, story, talk,
-        times,
-    },
+    aid::{ANSWERS, SOON, answers, enter, house, in_the_queue, story, talk, times},
     steps::{Crm, command, key_in, value, wait_for_value},
 };
 
@@ -68,15 +67,32 @@ fn shown(phone: &Phone) -> Vec<String> {
     phone.events().into_iter().filter_map(number).collect()
 }
 
-/// The bridge of a call whose service was killed is there until the next one comes.
-async fn no_channel_is_left(rig: &Rig) {
-    wait::until("no channel is left", SOON, || async {
-        let channels = rig.pbx.channels().await?;
-        anyhow::ensure!(channels.is_empty(), "{channels:?}");
-        Ok(())
-    })
-    .await
-    .unwrap();
+/// The member is rung for this time about the customer, who is called for that time and answers: the legs of customer and member.
+async fn both_talk((member, rings): (&Phone, usize), (customer, calls): (&Phone, usize)) -> (Leg, Leg) {
+    let leg = member.rung(rings, SOON).await.unwrap();
+    let called = customer.rung(calls, SOON).await.unwrap();
+    called.answered(SOON).await.unwrap();
+    talk(&called, &leg).await;
+    (called, leg)
+}
+
+/// The customer has asked, 1000 has answered, and the customer's phone rings, which does this: the legs of customer and member.
+async fn called(rig: &Rig, does: Behaviour) -> (Leg, Leg) {
+    let (member, customer) = (rig.phones.phone("1000").unwrap(), rig.phones.phone(CUSTOMER).unwrap());
+    let other = keep_busy(rig, member).await;
+    customer_asks(rig).await;
+    customer.behave(does);
+    other.hang_up().await.unwrap();
+    let leg = member.rung(2, SOON).await.unwrap();
+    (customer.rung(1, SOON).await.unwrap(), leg)
+}
+
+/// A customer who has asked, was called back and talks with 1000: the legs of the two.
+pub async fn called_back(rig: &Rig) -> (Leg, Leg) {
+    let (called, leg) = called(rig, ANSWERS).await;
+    called.answered(SOON).await.unwrap();
+    talk(&called, &leg).await;
+    (called, leg)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -98,7 +114,7 @@ async fn a_caller_who_presses_the_key_keeps_the_place_without_a_line_and_is_call
     assert_eq!(customer.invites().len(), 0, "called before the member has answered");
     leg.wait_for_prompt(&prompts, "calling_back", SOON).await.unwrap();
     // North America's ringing is 440 Hz and 480 Hz.
-    leg.audio().wait_for_tone(440, SOON).await.unwrap();
+    leg.wait_for_tone(440, SOON).await.unwrap();
     let called = customer.rung(1, SOON).await.unwrap();
     called.answered(SOON).await.unwrap();
     talk(&called, &leg).await;
@@ -138,10 +154,7 @@ async fn a_customer_who_is_busy_is_tried_again_after_a_pause_and_never_by_two_ca
     leg.wait_for_prompt(&prompts, "not_reached", SOON).await.unwrap();
     assert_eq!(leg.hung_up(SOON).await.unwrap().by, Side::Them);
     answers(customer);
-    let leg = member.rung(3, SOON).await.unwrap();
-    let called = customer.rung(2, SOON).await.unwrap();
-    called.answered(SOON).await.unwrap();
-    talk(&called, &leg).await;
+    let (called, leg) = both_talk((member, 3), (customer, 2)).await;
     leg.hang_up().await.unwrap();
     assert_eq!(called.hung_up(SOON).await.unwrap().by, Side::Them);
     rig.pbx.wait_until_empty(SOON).await.unwrap();
@@ -199,94 +212,11 @@ async fn a_member_who_hangs_up_before_the_customer_answers_ends_the_ringing_and_
     assert!(command(&rig, &["member", "resume", "2000"]).await.status.success());
     leg.hang_up().await.unwrap();
     assert_eq!(called.hung_up(SOON).await.unwrap().by, Side::Them);
-    let leg = two.rung(1, SOON).await.unwrap();
-    let called = customer.rung(2, SOON).await.unwrap();
-    called.answered(SOON).await.unwrap();
-    talk(&called, &leg).await;
+    let (called, _) = both_talk((two, 1), (customer, 2)).await;
     called.hang_up().await.unwrap();
     rig.pbx.wait_until_empty(SOON).await.unwrap();
     assert_eq!(customer.invites().len(), 2);
     assert_eq!(story(&rig, CUSTOMER).await.answered_by, "2000");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn killed_while_the_callback_waits_the_service_calls_back_once_and_in_its_place() {
-    let rig = calls_back("cbkillwait", &["1000"]).start().await.unwrap();
-    let (member, customer) = (rig.phones.phone("1000").unwrap(), rig.phones.phone(CUSTOMER).unwrap());
-    let other = keep_busy(&rig, member).await;
-    customer_asks(&rig).await;
-    let later = enter(&rig, "5550002").await;
-    rig.usher().unwrap().kill().await.unwrap();
-    rig.usher().unwrap().start_again().await.unwrap();
-    log_says_times(&rig, "in step with Asterisk", 2).await;
-    answers(customer);
-    other.hang_up().await.unwrap();
-    let leg = member.rung(2, SOON).await.unwrap();
-    let called = customer.rung(1, SOON).await.unwrap();
-    called.answered(SOON).await.unwrap();
-    talk(&called, &leg).await;
-    assert_eq!(shown(member), ["5550001", CUSTOMER], "it has lost its place");
-    called.hang_up().await.unwrap();
-    later.hang_up().await.unwrap();
-    rig.pbx.wait_until_empty(SOON).await.unwrap();
-    assert_eq!(customer.invites().len(), 1);
-    assert_eq!(story(&rig, CUSTOMER).await.outcome, "completed");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn killed_while_the_customer_rings_the_service_lets_it_ring_on_and_both_talk() {
-    let rig = calls_back("cbkillring", &["1000"]).start().await.unwrap();
-    let (member, customer) = (rig.phones.phone("1000").unwrap(), rig.phones.phone(CUSTOMER).unwrap());
-    let other = keep_busy(&rig, member).await;
-    customer_asks(&rig).await;
-    customer.behave(Behaviour::AnswerAfter(Duration::from_secs(12)));
-    other.hang_up().await.unwrap();
-    let leg = member.rung(2, SOON).await.unwrap();
-    let called = customer.rung(1, SOON).await.unwrap();
-    rig.usher().unwrap().kill().await.unwrap();
-    rig.usher().unwrap().start_again().await.unwrap();
-    called.answered(RECONNECTED).await.unwrap();
-    talk(&called, &leg).await;
-    // The end of the talk is known as well.
-    rig.usher().unwrap().kill().await.unwrap();
-    leg.hang_up().await.unwrap();
-    rig.usher().unwrap().start_again().await.unwrap();
-    assert_eq!(called.hung_up(SOON).await.unwrap().by, Side::Them);
-    rig.pbx.wait_until_empty(SOON).await.unwrap();
-    assert_eq!((customer.invites().len(), member.rings_so_far()), (1, 2));
-    let told = story(&rig, CUSTOMER).await;
-    assert_eq!((told.outcome.as_str(), told.answered_by.as_str()), ("completed", "1000"));
-    assert_eq!(value(&rig, "SELECT string_agg(state, ',') FROM callbacks").await.unwrap(), "ended");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_try_that_was_begun_and_is_found_no_more_counts_and_nobody_is_called_after_a_talk() {
-    let rig = calls_back("cbdead", &["1000"]).start().await.unwrap();
-    let (member, customer) = (rig.phones.phone("1000").unwrap(), rig.phones.phone(CUSTOMER).unwrap());
-    let other = keep_busy(&rig, member).await;
-    customer_asks(&rig).await;
-    customer.behave(Behaviour::Ignore);
-    other.hang_up().await.unwrap();
-    let leg = member.rung(2, SOON).await.unwrap();
-    let called = customer.rung(1, SOON).await.unwrap();
-    rig.usher().unwrap().kill().await.unwrap();
-    called.hang_up().await.unwrap();
-    leg.hang_up().await.unwrap();
-    no_channel_is_left(&rig).await;
-    rig.usher().unwrap().start_again().await.unwrap();
-    answers(customer);
-    let leg = member.rung(3, SOON).await.unwrap();
-    let called = customer.rung(2, SOON).await.unwrap();
-    called.answered(SOON).await.unwrap();
-    talk(&called, &leg).await;
-    wait_for_value(&rig, "SELECT attempt || ' ' || tries FROM callbacks", "2 1").await;
-    rig.usher().unwrap().kill().await.unwrap();
-    called.hang_up().await.unwrap();
-    leg.hang_up().await.unwrap();
-    no_channel_is_left(&rig).await;
-    rig.usher().unwrap().start_again().await.unwrap();
-    assert_eq!(story(&rig, CUSTOMER).await.outcome, "completed");
-    assert_eq!(customer.invites().len(), 2, "called again after a talk");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -365,115 +295,6 @@ async fn a_callback_that_is_cancelled_is_listed_no_more_and_nobody_is_called() {
     assert_eq!(customer.invites().len(), 0);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_standby_that_takes_over_while_the_customer_rings_goes_on_with_that_call() {
-    let rig = calls_back("cbstandby", &["1000"]).start().await.unwrap();
-    let (member, customer) = (rig.phones.phone("1000").unwrap(), rig.phones.phone(CUSTOMER).unwrap());
-    let mut spec = rig.spec.clone().unwrap();
-    // On one machine each needs a port of its own.
-    spec.agi_port = rig.instance.port().unwrap();
-    let standby = Usher::stand_by(&rig.instance, &spec).await.unwrap();
-    let other = keep_busy(&rig, member).await;
-    customer_asks(&rig).await;
-    customer.behave(Behaviour::AnswerAfter(Duration::from_secs(15)));
-    other.hang_up().await.unwrap();
-    let leg = member.rung(2, SOON).await.unwrap();
-    let called = customer.rung(1, SOON).await.unwrap();
-    wait_for_value(&rig, "SELECT state FROM callbacks", "called").await;
-    rig.usher().unwrap().kill().await.unwrap();
-    wait::until("the standby is active", SOON, || standby.is("active")).await.unwrap();
-    called.answered(RECONNECTED).await.unwrap();
-    talk(&called, &leg).await;
-    called.hang_up().await.unwrap();
-    rig.pbx.wait_until_empty(SOON).await.unwrap();
-    assert_eq!((customer.invites().len(), member.rings_so_far()), (1, 2));
-    assert_eq!(story(&rig, CUSTOMER).await.outcome, "completed");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn asterisk_dies_while_a_callback_waits_and_the_customer_is_called_once_when_it_is_back() {
-    let rig = calls_back("cbdown", &["1000"]).start().await.unwrap();
-    let (member, customer) = (rig.phones.phone("1000").unwrap(), rig.phones.phone(CUSTOMER).unwrap());
-    keep_busy(&rig, member).await;
-    customer_asks(&rig).await;
-    answers(customer);
-    rig.pbx.kill().await.unwrap();
-    log_says(&rig, "the link to Asterisk is down", SOON).await;
-    rig.pbx.start_again().await.unwrap();
-    let leg = member.rung(2, RECONNECTED).await.unwrap();
-    assert_eq!(shown(member)[1], CUSTOMER);
-    let called = customer.rung(1, SOON).await.unwrap();
-    called.answered(SOON).await.unwrap();
-    talk(&called, &leg).await;
-    called.hang_up().await.unwrap();
-    assert_eq!(leg.hung_up(SOON).await.unwrap().by, Side::Them);
-    rig.pbx.wait_until_empty(SOON).await.unwrap();
-    assert_eq!(story(&rig, CUSTOMER).await.outcome, "completed");
-    assert_eq!(customer.invites().len(), 1);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn killed_after_the_customer_called_again_the_service_still_gives_that_call_the_old_place() {
-    let rig = calls_back("cbagainkill", &["1000"]).start().await.unwrap();
-    let member = rig.phones.phone("1000").unwrap();
-    let other = keep_busy(&rig, member).await;
-    customer_asks(&rig).await;
-    let later = enter(&rig, "5550002").await;
-    let caller = customer_enters(&rig).await;
-    wait_for_value(&rig, "SELECT outcome FROM calls WHERE caller_number = '3000' AND outcome <> ''", "called_again")
-        .await;
-    rig.usher().unwrap().kill().await.unwrap();
-    rig.usher().unwrap().start_again().await.unwrap();
-    log_says_times(&rig, "in step with Asterisk", 2).await;
-    other.hang_up().await.unwrap();
-    let leg = member.rung(2, SOON).await.unwrap();
-    assert_eq!(shown(member), ["5550001", CUSTOMER], "it has lost its place");
-    leg.answered(SOON).await.unwrap();
-    talk(&caller, &leg).await;
-    caller.hang_up().await.unwrap();
-    later.hang_up().await.unwrap();
-    rig.pbx.wait_until_empty(SOON).await.unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_customer_who_was_called_back_is_sent_on_by_feature_code_and_by_the_phones_own_key() {
-    let rig = calls_back("cbsenton", &["1000"]).start().await.unwrap();
-    let (member, customer) = (rig.phones.phone("1000").unwrap(), rig.phones.phone(CUSTOMER).unwrap());
-    let colleague = rig.phones.phone("2000").unwrap();
-    let other = keep_busy(&rig, member).await;
-    customer_asks(&rig).await;
-    answers(customer);
-    answers(colleague);
-    other.hang_up().await.unwrap();
-    let leg = member.rung(2, SOON).await.unwrap();
-    let called = customer.rung(1, SOON).await.unwrap();
-    called.answered(SOON).await.unwrap();
-    talk(&called, &leg).await;
-    assert!(shown(customer).iter().all(|number| number != CUSTOMER), "called from their own number");
-    leg.press("##2000#").await.unwrap();
-    let second = colleague.rung(1, SOON).await.unwrap();
-    second.answered(SOON).await.unwrap();
-    talk(&called, &second).await;
-    assert_eq!(leg.hung_up(SOON).await.unwrap().by, Side::Them);
-    // And back again, by the phone's own key.
-    second.transfer("1000", None).await.unwrap();
-    let third = member.rung(3, SOON).await.unwrap();
-    third.answered(SOON).await.unwrap();
-    second.hang_up().await.unwrap();
-    talk(&called, &third).await;
-    // The caller hangs up while the service is away: the member is let go.
-    rig.usher().unwrap().kill().await.unwrap();
-    called.hang_up().await.unwrap();
-    assert_eq!(third.hung_up(SOON).await.unwrap().by, Side::Them);
-    no_channel_is_left(&rig).await;
-    rig.usher().unwrap().start_again().await.unwrap();
-    let told = story(&rig, CUSTOMER).await;
-    assert_eq!((told.outcome.as_str(), told.answered_by.as_str()), ("completed", "1000"));
-    let ways = "SELECT string_agg(detail ->> 'how', ' ' ORDER BY at) FROM call_events WHERE kind = 'transferred'";
-    assert_eq!(value(&rig, ways).await.unwrap(), "code phone");
-    assert_eq!(customer.invites().len(), 1);
-}
-
 /// A carrier: what the house dials over it rings at this phone. It is where the desk phones are: a call that comes in at another
 /// address has its sound at the desk phones' all the same.
 async fn connect_carrier(rig: &Rig, number: &str, phone: &str) {
@@ -520,11 +341,8 @@ async fn a_customer_outside_is_called_back_over_the_trunk_and_sees_the_number_of
     customer.rung(1, SOON).await.unwrap();
     leg.hung_up(SOON).await.unwrap();
     answers(customer);
-    let leg = member.rung(3, SOON).await.unwrap();
-    let called = customer.rung(2, SOON).await.unwrap();
-    called.answered(SOON).await.unwrap();
+    let (called, leg) = both_talk((member, 3), (customer, 2)).await;
     assert_eq!(shown(customer), ["5559999", "5559999"]);
-    talk(&called, &leg).await;
     called.hang_up().await.unwrap();
     assert_eq!(leg.hung_up(SOON).await.unwrap().by, Side::Them);
     rig.pbx.wait_until_empty(SOON).await.unwrap();
@@ -532,92 +350,4 @@ async fn a_customer_outside_is_called_back_over_the_trunk_and_sees_the_number_of
     assert_eq!((told.outcome.as_str(), told.answered_by.as_str()), ("completed", "1000"));
     let why = "SELECT detail ->> 'why' FROM call_events WHERE kind = 'callback_missed'";
     assert_eq!(value(&rig, why).await.unwrap(), "rejected", "what the carrier says is understood");
-}
-
-/// Was called back by 1000, and is being sent on to 2000, whose phone rings: the customer's leg.
-async fn sent_on(rig: &Rig) -> Leg {
-    let (member, customer) = (rig.phones.phone("1000").unwrap(), rig.phones.phone(CUSTOMER).unwrap());
-    let colleague = rig.phones.phone("2000").unwrap();
-    let other = keep_busy(rig, member).await;
-    customer_asks(rig).await;
-    answers(customer);
-    colleague.behave(Behaviour::Ignore);
-    other.hang_up().await.unwrap();
-    let leg = member.rung(2, SOON).await.unwrap();
-    let called = customer.rung(1, SOON).await.unwrap();
-    called.answered(SOON).await.unwrap();
-    talk(&called, &leg).await;
-    leg.press("##2000#").await.unwrap();
-    colleague.rung(1, SOON).await.unwrap();
-    called
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_customer_who_was_called_back_and_sent_on_when_the_service_stops_is_served_by_asterisk() {
-    let rig = calls_back("cbstop", &["1000"]).start().await.unwrap();
-    let called = sent_on(&rig).await;
-    assert!(rig.usher().unwrap().stop().await.unwrap().success());
-    called.wait_for_prompt(&rig.pbx.prompts("en").unwrap(), "unavailable", SOON).await.unwrap();
-    // By app_queue; the customer is not called a second time.
-    let leg = rig.phones.phone("1000").unwrap().rung(3, SOON).await.unwrap();
-    leg.answered(SOON).await.unwrap();
-    talk(&called, &leg).await;
-    called.hang_up().await.unwrap();
-    leg.hung_up(SOON).await.unwrap();
-    rig.pbx.wait_until_empty(SOON).await.unwrap();
-    assert_eq!(rig.phones.phone(CUSTOMER).unwrap().invites().len(), 1);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_customer_who_was_called_back_and_is_with_the_dialplan_is_let_be_by_a_service_that_comes_back() {
-    let rig = calls_back("cbletbe", &["1000"]).proxies().start().await.unwrap();
-    let (member, customer) = (rig.phones.phone("1000").unwrap(), rig.phones.phone(CUSTOMER).unwrap());
-    let colleague = rig.phones.phone("2000").unwrap();
-    let other = keep_busy(&rig, member).await;
-    customer_asks(&rig).await;
-    answers(customer);
-    answers(colleague);
-    other.hang_up().await.unwrap();
-    let leg = member.rung(2, SOON).await.unwrap();
-    let called = customer.rung(1, SOON).await.unwrap();
-    called.answered(SOON).await.unwrap();
-    talk(&called, &leg).await;
-    rig.usher().unwrap().kill().await.unwrap();
-    leg.transfer("2000", None).await.unwrap();
-    leg.hang_up().await.unwrap();
-    let second = colleague.rung(1, SOON).await.unwrap();
-    second.answered(SOON).await.unwrap();
-    talk(&called, &second).await;
-    rig.usher().unwrap().start_again().await.unwrap();
-    ready_says(&rig, 200, RECONNECTED).await;
-    talk(&called, &second).await;
-    // Nor when the link falls and comes back.
-    rig.proxies.as_ref().unwrap().ari.cut();
-    log_says_times(&rig, "in step with Asterisk", 3).await;
-    talk(&called, &second).await;
-    called.hang_up().await.unwrap();
-    second.hung_up(SOON).await.unwrap();
-    no_channel_is_left(&rig).await;
-    assert_eq!((customer.invites().len(), member.rings_so_far()), (1, 2), "called once, and the member not rung again");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_customer_who_was_called_back_transfers_nobody_by_their_own_phone() {
-    let rig = calls_back("cbrefers", &["1000"]).start().await.unwrap();
-    let (member, customer) = (rig.phones.phone("1000").unwrap(), rig.phones.phone(CUSTOMER).unwrap());
-    let colleague = rig.phones.phone("2000").unwrap();
-    let other = keep_busy(&rig, member).await;
-    customer_asks(&rig).await;
-    answers(customer);
-    answers(colleague);
-    other.hang_up().await.unwrap();
-    let leg = member.rung(2, SOON).await.unwrap();
-    let called = customer.rung(1, SOON).await.unwrap();
-    called.answered(SOON).await.unwrap();
-    talk(&called, &leg).await;
-    called.transfer("2000", None).await.unwrap();
-    called.hang_up().await.unwrap();
-    leg.hung_up(SOON).await.unwrap();
-    no_channel_is_left(&rig).await;
-    assert_eq!((colleague.rings_so_far(), story(&rig, CUSTOMER).await.answered_by.as_str()), (0, "1000"));
 }

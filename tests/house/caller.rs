@@ -35,7 +35,7 @@ async fn p2_a_caller_who_presses_2_reaches_2000() {
     let leg = sales.rung(1, SOON).await.unwrap();
     leg.answered(SOON).await.unwrap();
     caller.audio().say_tone(1100);
-    leg.audio().wait_for_tone(1100, SOON).await.unwrap();
+    leg.wait_for_tone(1100, SOON).await.unwrap();
     caller.hang_up().await.unwrap();
     leg.hung_up(SOON).await.unwrap();
     rig.pbx.wait_until_empty(SOON).await.unwrap();
@@ -261,6 +261,6 @@ async fn the_greeting_goes_on_while_the_phone_rings_music_follows_and_an_answer_
     let leg = phone.rung(2, SOON).await.unwrap();
     leg.answered(SOON).await.unwrap();
     leg.audio().say_tone(700);
-    second.audio().wait_for_tone(700, Duration::from_secs(2)).await.unwrap();
+    second.wait_for_tone(700, Duration::from_secs(2)).await.unwrap();
     assert!(!heard(&rig, &second).contains(&"tune".to_owned()));
 }

@@ -38,7 +38,7 @@ async fn check_is_content_with_a_healthy_house_and_disturbs_no_call() {
     assert!(output.status.success(), "{table}{}", String::from_utf8_lossy(&output.stderr));
     assert!(!table.contains("WRONG"), "{table}");
     leg.audio().say_tone(700);
-    caller.audio().wait_for_tone(700, SOON).await.unwrap();
+    caller.wait_for_tone(700, SOON).await.unwrap();
     assert!(caller.state().ended.is_none());
 }
 
@@ -108,6 +108,20 @@ async fn check_names_the_modules_that_transfers_miss_and_what_to_do_about_each()
     // What it says to do helps.
     let (output, table) = check(&rig).await;
     assert!(output.status.success(), "{table}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_names_the_phone_that_may_forward_past_the_dialplan() {
+    let rig = house("checkforward").start().await.unwrap();
+    let file = rig.pbx.folder().join("etc/site/pjsip.conf");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, format!("{text}\n[2000](+)\nredirect_method=uri_core\n")).unwrap();
+    rig.pbx.cli("module reload res_pjsip.so").await.unwrap();
+    let (output, table) = check(&rig).await;
+    assert!(output.status.success(), "{table}");
+    let row = row(&table, "redirect_method=uri_core");
+    assert!(row.contains("PJSIP/2000") && row.contains(" look "), "{row}");
+    assert_eq!(table.matches("redirect_method=uri").count(), 1, "{table}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -183,7 +197,7 @@ async fn sigterm_gives_waiting_callers_to_app_queue_leaves_talks_alone_and_ends_
     assert!(begin.elapsed() < WITHIN, "{:?}", begin.elapsed());
     waiting.wait_for_prompt(&prompts, "unavailable", SOON).await.unwrap();
     leg.audio().say_tone(700);
-    talking.audio().wait_for_tone(700, SOON).await.unwrap();
+    talking.wait_for_tone(700, SOON).await.unwrap();
     assert_eq!(phone.rings_so_far(), 1);
     talking.hang_up().await.unwrap();
     leg.hang_up().await.unwrap();

@@ -3,30 +3,19 @@
 use std::time::Duration;
 
 use usher_rig::{
-    phones::{Behaviour, Ears, Leg, Phone},
+    phones::{Behaviour, Leg, Phone},
     rig::{Builder, Rig},
     sound::Prompts,
 };
 
 use crate::{
-    aid::{SOON, answers, enter_with, house, log_says, story, talk, times},
+    aid::{SOON, answers, house, log_says, story, talk, talking, times},
     steps::{Crm, value, wait_for_value},
 };
 
 /// An agent in `support`, and colleagues who serve nobody.
 fn floor(name: &str) -> Builder {
     house(name).logged_on(&["1000"]).sql(&times(15, 60))
-}
-
-/// A caller who talks with 1000.
-async fn talking(rig: &Rig) -> (Leg, Leg) {
-    let agent = rig.phones.phone("1000").unwrap();
-    answers(agent);
-    let caller = enter_with(rig, "5550001", Ears::Open).await;
-    let leg = agent.rung(1, SOON).await.unwrap();
-    leg.answered(SOON).await.unwrap();
-    talk(&caller, &leg).await;
-    (caller, leg)
 }
 
 /// The agent presses the code and the number of 2000, whose phone rings.
@@ -53,7 +42,7 @@ async fn consult(caller: &Leg, leg: &Leg, other: &Leg) {
 async fn consulting(rig: &Rig) -> (Leg, Leg, Leg) {
     let colleague = rig.phones.phone("2000").unwrap();
     answers(colleague);
-    let (caller, leg) = talking(rig).await;
+    let (caller, leg) = talking(rig, "5550001", "1000").await;
     let other = asks(&leg, colleague).await;
     consult(&caller, &leg, &other).await;
     (caller, leg, other)
@@ -79,7 +68,7 @@ async fn an_agent_who_speaks_with_a_colleague_first_gives_them_the_caller_by_han
     let (from, to) = (Crm::watch(&rig, "1000").await, Crm::watch(&rig, "2000").await);
     let colleague = rig.phones.phone("2000").unwrap();
     colleague.behave(Behaviour::AnswerAfter(Duration::from_secs(4)));
-    let (caller, leg) = talking(&rig).await;
+    let (caller, leg) = talking(&rig, "5550001", "1000").await;
     let (_, first) = from.pop("answered").await;
     caller.audio().say_tone(1500);
     leg.audio().say_tone(0);
@@ -114,7 +103,7 @@ async fn an_agent_who_speaks_with_a_colleague_first_gives_them_the_caller_by_han
 async fn an_agent_whose_colleague_is_not_to_be_had_is_back_with_the_caller_and_told_so() {
     let rig = floor("consultfails").sql("UPDATE queues SET ring_time_seconds = 3").start().await.unwrap();
     let colleague = rig.phones.phone("2000").unwrap();
-    let (caller, leg) = talking(&rig).await;
+    let (caller, leg) = talking(&rig, "5550001", "1000").await;
     for behaviour in [Behaviour::Busy, Behaviour::Reject, Behaviour::Ignore] {
         colleague.behave(behaviour);
         asks(&leg, colleague).await;
@@ -140,7 +129,7 @@ async fn an_agent_who_presses_the_code_again_is_back_with_the_caller() {
     let rig = floor("consultback").start().await.unwrap();
     let colleague = rig.phones.phone("2000").unwrap();
     colleague.behave(Behaviour::Ignore);
-    let (caller, leg) = talking(&rig).await;
+    let (caller, leg) = talking(&rig, "5550001", "1000").await;
     let other = asks(&leg, colleague).await;
     leg.press("*2").await.unwrap();
     other.hung_up(SOON).await.unwrap();
@@ -163,7 +152,7 @@ async fn a_caller_who_hangs_up_while_the_agent_asks_somebody_ends_the_call_for_a
     let from = Crm::watch(&rig, "1000").await;
     let colleague = rig.phones.phone("2000").unwrap();
     answers(colleague);
-    let (caller, leg) = talking(&rig).await;
+    let (caller, leg) = talking(&rig, "5550001", "1000").await;
     let (_, first) = from.pop("answered").await;
     let other = asks(&leg, colleague).await;
     consult(&caller, &leg, &other).await;
@@ -181,7 +170,7 @@ async fn a_colleague_whose_phone_still_rings_when_the_agent_hangs_up_gets_the_ca
     let to = Crm::watch(&rig, "2000").await;
     let colleague = rig.phones.phone("2000").unwrap();
     colleague.behave(Behaviour::AnswerAfter(Duration::from_secs(4)));
-    let (caller, leg) = talking(&rig).await;
+    let (caller, leg) = talking(&rig, "5550001", "1000").await;
     let other = asks(&leg, colleague).await;
     leg.hang_up().await.unwrap();
     to.pop("ringing").await;
@@ -245,7 +234,7 @@ async fn a_caller_on_hold_for_a_service_that_stays_away_goes_on_and_nobody_is_le
     let (colleague, fallback) = (rig.phones.phone("2000").unwrap(), rig.phones.phone("3000").unwrap());
     answers(colleague);
     answers(fallback);
-    let (caller, leg) = talking(&rig).await;
+    let (caller, leg) = talking(&rig, "5550001", "1000").await;
     let other = asks(&leg, colleague).await;
     consult(&caller, &leg, &other).await;
     rig.usher().unwrap().kill().await.unwrap();
@@ -266,7 +255,7 @@ async fn a_colleague_who_was_given_the_caller_asks_somebody_and_sends_them_on_in
     let (colleague, third) = (rig.phones.phone("2000").unwrap(), rig.phones.phone("3000").unwrap());
     answers(colleague);
     answers(third);
-    let (caller, leg) = talking(&rig).await;
+    let (caller, leg) = talking(&rig, "5550001", "1000").await;
     let other = asks(&leg, colleague).await;
     consult(&caller, &leg, &other).await;
     leg.hang_up().await.unwrap();
@@ -288,7 +277,7 @@ async fn a_colleague_who_was_given_the_caller_asks_somebody_and_sends_them_on_in
 async fn an_agent_whose_colleague_still_rings_when_the_service_is_killed_is_with_the_caller_again() {
     let rig = floor("consultringkill").start().await.unwrap();
     let colleague = rig.phones.phone("2000").unwrap();
-    let (caller, leg) = talking(&rig).await;
+    let (caller, leg) = talking(&rig, "5550001", "1000").await;
     colleague.behave(Behaviour::Ignore);
     let other = asks(&leg, colleague).await;
     hears_music(&caller).await;

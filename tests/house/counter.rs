@@ -115,7 +115,8 @@ async fn an_agent_logs_on_by_chat_takes_a_call_pauses_and_takes_none_until_they_
     leg.hung_up(SOON).await.unwrap();
     rig.pbx.wait_until_empty(SOON).await.unwrap();
 
-    user.is_told("idioma pt", "A partir de agora respondo em português.").await;
+    // A word of Portuguese alone: what follows is of two languages.
+    user.ask("ligações").await;
     user.is_told("pausa almoço", "O ramal 1000 está em pausa em todas as filas: almoço.").await;
     let second = enter(&rig, "5551002").await;
     let waiting = user.ask("waiting").await;
@@ -196,6 +197,11 @@ async fn receipts_corrections_and_unknown_words_are_answered_as_clients_expect()
     assert!(short.starts_with("Conozco estas palabras: entrar"), "{short}");
     user.is_told("idioma pt", "A partir de agora respondo em português.").await;
     assert!(user.ask("hola").await.starts_with("Conheço"));
+    // It was asked for, so it stays, whatever words are used.
+    for word in ["help", "ayuda", "take"] {
+        let told = user.ask(word).await;
+        assert!(told.contains("pausa [motivo] [fila]") || told.starts_with("Conheço"), "{word}: {told}");
+    }
     user.is_told("language en", "I answer in English from now on.").await;
 
     user.send(numbered("a", "pause lunch", Some(receipts::Request.into()))).await;

@@ -8,9 +8,7 @@ use usher_rig::{
     wait,
 };
 
-use crate::aid::{
-    RECONNECTED, SOON, answers, beside, enter, enter_with, house, log_says, ready_body, ready_says, says, talk, times,
-};
+use crate::aid::{self, RECONNECTED, SOON, beside, enter, house, log_says, ready_body, ready_says, says, talk, times};
 
 /// Longer than silence may last on a link: whoever is stopped for so long has lost its connections.
 const STOPPED: Duration = Duration::from_secs(7);
@@ -20,12 +18,8 @@ async fn one_that_was_stopped_while_the_database_is_frozen_reconnects_to_asteris
     let rig = house("doubt").own_postgres().logged_on(&["1000", "2000"]).sql(&times(60, 300)).start().await.unwrap();
     let usher = rig.usher().unwrap();
     let (one, two) = (rig.phones.phone("1000").unwrap(), rig.phones.phone("2000").unwrap());
-    answers(one);
     two.behave(Behaviour::Reject);
-    let talking = enter_with(&rig, "5550001", Ears::Open).await;
-    let leg = one.rung(1, SOON).await.unwrap();
-    leg.answered(SOON).await.unwrap();
-    talk(&talking, &leg).await;
+    let (talking, leg) = aid::talking(&rig, "5550001", "1000").await;
     one.set_ears(Ears::Closed);
     let waiting = enter(&rig, "5550002").await;
     rig.pg.freeze();

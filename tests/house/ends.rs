@@ -1,7 +1,6 @@
 //! The record of each call has an end, also when its caller hangs up while the service is dead.
 
-use std::time::Duration;
-
+use tokio::net::TcpListener;
 use usher_rig::{
     phones::{Behaviour, CallSpec, Ears, Leg},
     rig::Rig,
@@ -146,10 +145,17 @@ async fn a_database_that_is_away_at_the_start_is_said_once() {
     assert!(usher.stop().await.unwrap().success());
     rig.pg.stop().await.unwrap();
     let before = usher.log().unwrap().matches(" WARN ").count();
+    // Where the database was, somebody hangs up on everyone.
+    let absent = TcpListener::bind(("127.0.0.1", rig.pg.port())).await.unwrap();
+    let (look, mut looks) = tokio::sync::mpsc::unbounded_channel();
+    tokio::spawn(async move { while absent.accept().await.is_ok_and(|_| look.send(()).is_ok()) {} });
     let _process = usher.spawn().unwrap();
     log_says(&rig, "waiting for the database", SOON).await;
-    // A second word would come with the first look, or the next.
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    while looks.try_recv().is_ok() {}
+    // What the next two looks have to say is said before the third.
+    for _ in 0..3 {
+        tokio::time::timeout(SOON, looks.recv()).await.expect("it looks again").unwrap();
+    }
     let log = usher.log().unwrap();
     let said: Vec<&str> = log.lines().filter(|line| line.contains(" WARN ")).skip(before).collect();
     assert_eq!(said.len(), 1, "{said:?}");

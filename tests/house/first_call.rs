@@ -29,8 +29,8 @@ async fn a_customer_calls_enters_1111_and_gets_the_member_who_logged_on() {
     leg.answered(SOON).await.unwrap();
     caller.audio().say_tone(1100);
     leg.audio().say_tone(700);
-    leg.audio().wait_for_tone(1100, SOON).await.unwrap();
-    caller.audio().wait_for_tone(700, SOON).await.unwrap();
+    leg.wait_for_tone(1100, SOON).await.unwrap();
+    caller.wait_for_tone(700, SOON).await.unwrap();
     leg.hang_up().await.unwrap();
     assert_eq!(caller.hung_up(SOON).await.unwrap().by, Side::Them);
     rig.pbx.wait_until_empty(SOON).await.unwrap();

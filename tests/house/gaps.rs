@@ -13,8 +13,8 @@ use usher_rig::{
 };
 
 use crate::aid::{
-    RECONNECTED, SEEN, SOON, a_call_works, answers, enter, enter_with, house, is_served, log_says_times, ready_says,
-    story, talk, times,
+    self, RECONNECTED, SEEN, SOON, a_call_works, answers, enter, enter_with, house, is_served, log_says_times,
+    ready_says, story, talk, times,
 };
 
 /// What 2000 does in the gap.
@@ -27,11 +27,7 @@ enum InTheGap {
 /// One talks with 1000, one rings at 2000, two wait, of whom one hangs up in the gap. 2000 answers in the gap, or rings on.
 async fn a_gap(rig: &Rig, in_the_gap: InTheGap, lose: impl AsyncFnOnce(), find: impl AsyncFnOnce()) {
     let (one, two) = (rig.phones.phone("1000").unwrap(), rig.phones.phone("2000").unwrap());
-    answers(one);
-    let talking = enter_with(rig, "5550001", Ears::Open).await;
-    let leg = one.rung(1, SOON).await.unwrap();
-    leg.answered(SOON).await.unwrap();
-    talk(&talking, &leg).await;
+    let (talking, leg) = aid::talking(rig, "5550001", "1000").await;
     one.set_ears(Ears::Closed);
     two.behave(Behaviour::Ignore);
     let ringing = enter(rig, "5550002").await;
@@ -66,6 +62,14 @@ async fn a_gap(rig: &Rig, in_the_gap: InTheGap, lose: impl AsyncFnOnce(), find: 
     assert_eq!(one.rings_so_far(), 2);
 }
 
+/// The same, with a service that is killed and started again.
+async fn a_gap_without_a_service(name: &str, in_the_gap: InTheGap) {
+    let rig = house(name).logged_on(&["1000", "2000"]).sql(&times(30, 60)).start().await.unwrap();
+    let usher = rig.usher().unwrap();
+    let (lose, find) = (async || usher.kill().await.unwrap(), async || usher.start_again().await.unwrap());
+    a_gap(&rig, in_the_gap, lose, find).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn f2_in_a_gap_of_the_link_talks_go_on_nobody_is_blamed_and_the_waiting_are_served_in_order() {
     let rig = house("f2gap").logged_on(&["1000", "2000"]).sql(&times(30, 60)).proxies().start().await.unwrap();
@@ -91,18 +95,12 @@ async fn f2_in_a_gap_of_the_link_talks_go_on_nobody_is_blamed_and_the_waiting_ar
 
 #[tokio::test(flavor = "multi_thread")]
 async fn f2_after_the_service_was_killed_a_phone_that_still_rings_stops_and_the_waiting_keep_their_order() {
-    let rig = house("f2kill").logged_on(&["1000", "2000"]).sql(&times(30, 60)).start().await.unwrap();
-    let usher = rig.usher().unwrap();
-    let (lose, find) = (async || usher.kill().await.unwrap(), async || usher.start_again().await.unwrap());
-    a_gap(&rig, InTheGap::RingsOn, lose, find).await;
+    a_gap_without_a_service("f2kill", InTheGap::RingsOn).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn f2_a_member_who_answered_while_the_service_was_dead_is_not_left_in_silence() {
-    let rig = house("f2dead").logged_on(&["1000", "2000"]).sql(&times(30, 60)).start().await.unwrap();
-    let usher = rig.usher().unwrap();
-    let (lose, find) = (async || usher.kill().await.unwrap(), async || usher.start_again().await.unwrap());
-    a_gap(&rig, InTheGap::Answers, lose, find).await;
+    a_gap_without_a_service("f2dead", InTheGap::Answers).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

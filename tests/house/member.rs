@@ -5,6 +5,7 @@ use std::time::Duration;
 use usher_rig::{
     phones::{Behaviour, CallSpec},
     prosody::DOMAIN,
+    wait,
     xmpp::Client,
 };
 
@@ -269,4 +270,50 @@ async fn a_caller_who_hangs_up_in_the_menu_or_while_the_phone_rings_leaves_nothi
     let next = call_support(&rig, "5551003", "2222").await;
     phone.rung(2, SOON).await.unwrap();
     next.hang_up().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_gets_another_number_in_a_talk_has_had_the_call_by_it_also_when_the_service_dies_meanwhile() {
+    let rig = house("renumbered").logged_on(&["1000", "2000"]).start().await.unwrap();
+    let [first, second] = ["1000", "2000"].map(|number| rig.phones.phone(number).unwrap());
+    let last_calls = "SELECT string_agg(extension || ' ' || (last_call_at > now() - interval '1 minute'), ', ' ORDER BY extension) \
+        FROM memberships WHERE last_call_at IS NOT NULL";
+    // Longest without a call; and so much longer that 1000, who has had one, is not the next.
+    sql(&rig, "UPDATE memberships SET last_call_at = '2026-01-01' WHERE extension = '2000'").await;
+    wait_for_value(&rig, last_calls, "2000 false").await;
+    for (number, dies) in [("1009", false), ("1008", true)] {
+        second.behave(Behaviour::Reject);
+        first.behave(Behaviour::AnswerAfter(Duration::ZERO));
+        let caller = call_support(&rig, "5551001", "1111").await;
+        crate::aid::is_served(&rig, "5551001").await;
+        sql(&rig, &format!("UPDATE extensions SET number = '{number}' WHERE interface = 'PJSIP/1000'")).await;
+        let agent = Client::connect(&rig.prosody, "user1").await.unwrap();
+        let node = format!("extension{number}");
+        wait::until("the pop has gone along", SOON, || async {
+            let items = agent.items(&node).await?;
+            anyhow::ensure!(items.len() == 1, "{items:?}");
+            Ok(())
+        })
+        .await
+        .unwrap();
+        if dies {
+            rig.usher().unwrap().kill().await.unwrap();
+            rig.usher().unwrap().start_again().await.unwrap();
+            crate::aid::log_says(&rig, "callers=1", SOON).await;
+        }
+        caller.hang_up().await.unwrap();
+        let whose = format!("{number} true, 2000 false");
+        wait_for_value(&rig, last_calls, &whose).await;
+        let by = "SELECT answered_by || ' ' || outcome FROM calls ORDER BY entered_at DESC LIMIT 1";
+        wait_for_value(&rig, by, &format!("{number} completed")).await;
+        rig.pbx.wait_until_empty(SOON).await.unwrap();
+        // Who has had a call for longer than the others is the next.
+        second.behave(Behaviour::AnswerAfter(Duration::ZERO));
+        let rings = second.rings_so_far();
+        let caller = call_support(&rig, "5551002", "1111").await;
+        second.rung(rings + 1, SOON).await.unwrap();
+        caller.hang_up().await.unwrap();
+        rig.pbx.wait_until_empty(SOON).await.unwrap();
+        sql(&rig, "UPDATE memberships SET last_call_at = '2026-01-01' WHERE extension = '2000'").await;
+    }
 }

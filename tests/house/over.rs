@@ -13,7 +13,7 @@ use usher_rig::{
 use crate::{
     aid::{
         SOON, a_call_works, answers, enter, enter_with, house, in_the_queue, log_says, log_says_times, ready_says,
-        story, talk, times,
+        story, talk, talking, times,
     },
     steps::{Crm, dial_and_hear},
 };
@@ -54,12 +54,7 @@ async fn a_caller_whose_member_hung_up_while_the_service_was_dead_is_hung_up_and
 #[tokio::test(flavor = "multi_thread")]
 async fn a_caller_who_talks_on_while_the_service_is_restarted_is_not_hung_up() {
     let rig = house("talkson").logged_on(&["1000"]).sql(&times(15, 60)).start().await.unwrap();
-    let member = rig.phones.phone("1000").unwrap();
-    answers(member);
-    let caller = enter_with(&rig, "5550001", Ears::Open).await;
-    let leg = member.rung(1, SOON).await.unwrap();
-    leg.answered(SOON).await.unwrap();
-    talk(&caller, &leg).await;
+    let (caller, leg) = talking(&rig, "5550001", "1000").await;
     rig.usher().unwrap().kill().await.unwrap();
     rig.usher().unwrap().start_again().await.unwrap();
     log_says(&rig, "in step with Asterisk", SOON).await;

@@ -118,14 +118,14 @@ async fn change(rig: &Rig, statement: &str) {
 }
 
 /// What `usher …` prints as JSON.
-async fn json(rig: &Rig, arguments: &[&str]) -> Value {
+pub async fn json(rig: &Rig, arguments: &[&str]) -> Value {
     let output = command(rig, arguments).await;
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
 /// The line of a report whose column has that value.
-fn line<'a>(report: &'a Value, column: &str, is: &str) -> &'a Value {
+pub fn line<'a>(report: &'a Value, column: &str, is: &str) -> &'a Value {
     let lines = report.as_array().unwrap_or_else(|| panic!("no lines: {report}"));
     lines.iter().find(|line| line[column] == is).unwrap_or_else(|| panic!("no {column} {is}: {report}"))
 }

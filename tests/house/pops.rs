@@ -142,7 +142,7 @@ async fn p20_without_an_xmpp_server_the_call_is_delivered_all_the_same() {
     let within = "SELECT max(at) FILTER (WHERE kind = 'ringing') - min(at) < interval '5 s' FROM call_events";
     wait_for_value(&rig, within, "t").await;
     leg.audio().say_tone(700);
-    caller.audio().wait_for_tone(700, SOON).await.unwrap();
+    caller.wait_for_tone(700, SOON).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,11 +5,12 @@ use std::time::Duration;
 use usher_rig::{
     phones::{Behaviour, Ears, Side},
     rig::Rig,
+    sound::Prompts,
     wait,
 };
 
 use crate::aid::{
-    RECONNECTED, SOON, a_call_works, answers, app_queue_has, enter_with, house, ready_says, story, talk, times,
+    RECONNECTED, SOON, a_call_works, answers, app_queue_has, enter_with, house, key_in, ready_says, story, talk, times,
 };
 
 /// How long callers who wait stay with a silent service here.
@@ -129,4 +130,22 @@ async fn whom_the_dialplan_took_back_while_the_link_was_cut_is_in_no_line_any_mo
     caller.hang_up().await.unwrap();
     rig.pbx.wait_until_empty(SOON).await.unwrap();
     assert_eq!(member.rings_so_far(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_while_the_link_is_silent_hears_music_until_the_service_is_back() {
+    let rig = house("silentmusic").proxies().logged_on(&["1000"]).sql(&times(15, 300)).start().await.unwrap();
+    let member = rig.phones.phone("1000").unwrap();
+    answers(member);
+    rig.proxies.as_ref().unwrap().ari.blackhole();
+    let caller = key_in(&rig, "5550001", "1111", Ears::Open).await;
+    let music = Prompts::load(&usher_rig::pbx::shipped_conf().join("sounds/usher-music")).unwrap();
+    caller.wait_for_prompt(&music, "tune", SOON).await.unwrap();
+    ready_says(&rig, 503, RECONNECTED).await;
+    rig.proxies.as_ref().unwrap().ari.heal();
+    let leg = member.rung(1, RECONNECTED).await.unwrap();
+    leg.answered(SOON).await.unwrap();
+    talk(&caller, &leg).await;
+    caller.hang_up().await.unwrap();
+    rig.pbx.wait_until_empty(SOON).await.unwrap();
 }

@@ -10,7 +10,7 @@ use usher_rig::{
 };
 
 use crate::{
-    aid::{SOON, answers, beside, enter, enter_with, house, is_served, joined, says, story, talk, times},
+    aid::{self, SOON, answers, beside, enter, house, is_served, joined, says, story, talk, times},
     storm::rung_twice,
 };
 
@@ -34,11 +34,7 @@ struct Floor<'a> {
 impl<'a> Floor<'a> {
     async fn open(rig: &'a Rig, ringing: Behaviour) -> Self {
         let (one, two) = (rig.phones.phone("1000").unwrap(), rig.phones.phone("2000").unwrap());
-        answers(one);
-        let talking = enter_with(rig, "5550001", Ears::Open).await;
-        let leg = one.rung(1, SOON).await.unwrap();
-        leg.answered(SOON).await.unwrap();
-        talk(&talking, &leg).await;
+        let (talking, leg) = aid::talking(rig, "5550001", "1000").await;
         one.set_ears(Ears::Closed);
         two.behave(ringing);
         let ringing = enter(rig, "5550002").await;

@@ -117,12 +117,14 @@ pub async fn command(rig: &Rig, arguments: &[&str]) -> Output {
         .unwrap()
 }
 
-/// A channel variable of a caller on the switchboard.
+/// A channel variable of a caller, or of one of our phones, on the switchboard.
 pub async fn variable(rig: &Rig, number: &str, name: &str) -> Result<String> {
     let channels = rig.pbx.channels().await?;
+    let phone = format!("PJSIP/{number}-");
+    let is_a_phones = |name: &str| name.starts_with("PJSIP/outside-") || name.starts_with(&phone);
     let is_theirs = |channel: &&Value| {
         channel.pointer("/caller/number").and_then(Value::as_str) == Some(number)
-            && channel.get("name").and_then(Value::as_str).is_some_and(|name| name.starts_with("PJSIP/outside"))
+            && channel.get("name").and_then(Value::as_str).is_some_and(is_a_phones)
     };
     let channel = channels.iter().find(is_theirs).with_context(|| format!("no caller {number} among {channels:?}"))?;
     let id = channel.get("id").and_then(Value::as_str).context("an id")?;

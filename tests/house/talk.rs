@@ -132,8 +132,8 @@ fn recordings(rig: &Rig) -> Vec<PathBuf> {
 /// Waits until one side hears the other, who says a tone until then: twice as long as is looked for in the recording.
 async fn say(from: &Leg, to: &Leg, hertz: u32) {
     from.audio().say_tone(hertz);
-    to.audio().wait_for_tone(hertz, SOON).await.unwrap();
-    to.audio().wait_for_tone(hertz, SOON).await.unwrap();
+    to.wait_for_tone(hertz, SOON).await.unwrap();
+    to.wait_for_tone(hertz, SOON).await.unwrap();
     from.audio().say_tone(0);
 }
 
@@ -206,6 +206,28 @@ async fn a_recording_that_asterisk_refuses_is_said_in_the_log_and_does_not_hurt_
     })
     .await
     .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_for_recordings_that_is_not_there_is_named_by_the_check_and_in_the_log() {
+    let rig = house("nofolder").logged_on(&["1000"]).sql("UPDATE queues SET recording = true").start().await.unwrap();
+    let folder = rig.pbx.folder().join("spool/recording");
+    let mut tables = Vec::new();
+    for is_there in [true, false] {
+        if !is_there {
+            std::fs::remove_dir(&folder).unwrap();
+        }
+        tables.push(String::from_utf8(command(&rig, &["check"]).await.stdout).unwrap());
+    }
+    assert!(!tables[0].contains("astspooldir") && tables[1].contains("astspooldir"), "{}{}", tables[0], tables[1]);
+    let phone = member(&rig, "1000");
+    let caller = calls(&rig, "5551001").await;
+    let leg = phone.rung(1, SOON).await.unwrap();
+    leg.answered(SOON).await.unwrap();
+    talk(&caller, &leg).await;
+    log_says(&rig, "it needs the folder `recording` in its astspooldir", SOON).await;
+    caller.hang_up().await.unwrap();
+    rig.pbx.wait_until_empty(SOON).await.unwrap();
 }
 
 /// The tone of the first talk, and that of the second.

@@ -13,6 +13,7 @@ use crate::{
         RECONNECTED, SOON, answers, app_queue_has, enter, enter_with, house, log_says, log_says_times, ready_says,
         story, talk, times,
     },
+    policies::{json, line},
     steps::{Crm, sql, wait_for_value},
 };
 
@@ -72,6 +73,13 @@ async fn a_caller_who_is_transferred_to_a_colleague_talks_with_them_and_the_pop_
     );
     let to = "SELECT detail ->> 'to' FROM call_events WHERE kind = 'transferred'";
     wait_for_value(&rig, to, "extension/2000").await;
+    // Each has the talk that they had.
+    let agents = json(&rig, &["report", "agent", "--format", "json"]).await;
+    for (extension, answered, sent_on) in [("1000", 1, 0), ("2000", 1, 1)] {
+        let line = line(&agents, "extension", extension);
+        assert_eq!((&line["answered"], &line["sent_on_to_them"]), (&answered.into(), &sent_on.into()), "{line}");
+        assert!(line["talk_seconds"].as_f64().is_some_and(|talk| talk > 0.0), "{line}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -101,7 +101,7 @@ async fn what_the_queue_says_time_and_again_is_said_to_its_end_music_follows_and
     let leg = phone.rung(1, SOON).await.unwrap();
     leg.answered(SOON).await.unwrap();
     leg.audio().say_tone(700);
-    caller.audio().wait_for_tone(700, Duration::from_secs(3)).await.unwrap();
+    caller.wait_for_tone(700, Duration::from_secs(3)).await.unwrap();
     assert_eq!(names(&heard(&caller.audio().recording(), &said)), ["timed_out", "no_members", "timed_out"]);
     caller.hang_up().await.unwrap();
     rig.pbx.wait_until_empty(SOON).await.unwrap();

@@ -150,9 +150,14 @@ async fn call(rig: &Rig, agent: &Client, crm: &Crm, account: &mut Account) -> Re
     account.saw(clock(note.at), "user1's XMPP client", format!("reads: {}", note.body.unwrap_or_default()));
     let offered = crm.pop("offered", STEP).await?;
     let popped = Crm::time_of(&offered)?;
-    account.saw(popped, "CRM", format!("pops {}", customer(&offered)));
     let leg = phone.rung(1, STEP).await?;
     let (rang, shown) = ringing(phone).context("the phone did not tell of its ringing")?;
+    let lead = published(&offered)
+        .and_then(|published| rang.duration_since(published).ok())
+        .context("the phone rang before the pop was published")?;
+    // Read so late that it comes behind the ringing: when it was on its way says more.
+    let late = if popped > rang { format!(", published {:.0?} before the phone rang", lead) } else { String::new() };
+    account.saw(popped, "CRM", format!("pops {}{late}", customer(&offered)));
     account.saw(rang, "phone 1000", format!("rings: SIP INVITE, showing {shown}"));
     ensure!(popped <= rang + SCHEDULING, "the phone rang before the CRM had its pop");
     account.saw(Crm::time_of(&crm.pop("ringing", STEP).await?)?, "CRM", "the pop says: ringing");
@@ -163,9 +168,9 @@ async fn call(rig: &Rig, agent: &Client, crm: &Crm, account: &mut Account) -> Re
     account.saw(Crm::time_of(&crm.pop("answered", STEP).await?)?, "CRM", "the pop says: answered");
     caller.audio().say_tone(1100);
     leg.audio().say_tone(700);
-    leg.audio().wait_for_tone(1100, STEP).await?;
+    leg.wait_for_tone(1100, STEP).await?;
     account.saw(SystemTime::now(), "phone 1000", "hears the customer (1100 Hz)");
-    caller.audio().wait_for_tone(700, STEP).await?;
+    caller.wait_for_tone(700, STEP).await?;
     account.saw(SystemTime::now(), "customer 5551001", "hears the agent (700 Hz)");
 
     leg.hang_up().await?;
@@ -179,6 +184,11 @@ async fn call(rig: &Rig, agent: &Client, crm: &Crm, account: &mut Account) -> Re
     rig.pbx.wait_until_empty(STEP).await?;
     account.saw(SystemTime::now(), "Asterisk", "no channel and no bridge is left");
     Ok(())
+}
+
+/// When the service wrote the pop, as the pop says.
+fn published(pop: &Value) -> Option<SystemTime> {
+    pop["changed"].as_str()?.parse::<jiff::Timestamp>().ok().map(SystemTime::from)
 }
 
 /// Name and code, as a pop has them.

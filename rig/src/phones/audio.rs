@@ -88,7 +88,7 @@ impl Audio {
     ///
     /// # Errors
     /// After `within`.
-    pub async fn wait_for_tone(&self, hertz: u32, within: Duration) -> Result<()> {
+    pub(super) async fn wait_for_tone(&self, hertz: u32, within: Duration) -> Result<()> {
         let begin = Instant::now();
         let from = self.received().samples.len();
         loop {
@@ -97,10 +97,7 @@ impl Audio {
                 return Ok(());
             }
             if begin.elapsed() > within {
-                bail!(
-                    "a tone of {hertz} Hz was not heard within {within:?} (heard {} samples of anything)",
-                    part.len()
-                );
+                bail!("a tone of {hertz} Hz was not heard within {within:?}, but {}", sound::described(&part));
             }
             tokio::time::sleep(LOOK).await;
         }

@@ -31,6 +31,8 @@ pub enum Behaviour {
     Reject,
     /// Is busy (cause 17).
     Busy,
+    /// Forwards to a number, as its owner has set it (SIP 302).
+    Forward(&'static str),
 }
 
 /// What a phone saw.
@@ -191,6 +193,7 @@ impl Phone {
         let (ringing, talking) = match settings.behaviour {
             Behaviour::Reject => return leg.hang_up_with(21).await,
             Behaviour::Busy => return leg.hang_up_with(17).await,
+            Behaviour::Forward(to) => return leg.transfer(to, None).await,
             Behaviour::Ignore => (None, None),
             Behaviour::AnswerAfter(ringing) => (Some(ringing), None),
             Behaviour::AnswerThenHangUp { ringing, talking } => (Some(ringing), Some(talking)),

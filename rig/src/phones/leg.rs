@@ -151,6 +151,23 @@ impl Leg {
         self.0.audio.wait_for_prompt(prompts, name, within).await
     }
 
+    /// Waits until a tone has been heard for 300 ms, beginning now.
+    ///
+    /// # Errors
+    /// After `within`, with what was heard instead and what Asterisk says of it.
+    pub async fn wait_for_tone(&self, hertz: u32, within: Duration) -> Result<()> {
+        let Err(error) = self.0.audio.wait_for_tone(hertz, within).await else { return Ok(()) };
+        // An error of its own is an answer as well.
+        let ask = async |path: String| match self.0.ari.get(&path).await {
+            Ok(answer) => answer.to_string(),
+            Err(error) => format!("{error:#}"),
+        };
+        let id = &self.0.id;
+        let (bridge, carried) =
+            (ask(format!("bridges/b-{id}")).await, ask(format!("channels/{id}/rtp_statistics")).await);
+        Err(error.context(format!("leg {id} stands so: {:?}; its bridge: {bridge}; its RTP: {carried}", self.state())))
+    }
+
     /// Presses keys: 110 ms each, 100 ms between, by RFC 4733. Returns when Asterisk has taken the order.
     ///
     /// # Errors

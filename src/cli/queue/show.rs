@@ -1,9 +1,8 @@
 //! One queue with all its settings, as the options that would set them.
 
-use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::Value;
 
-use crate::cli::table::cell;
+use crate::cli::table::{self, cell};
 
 /// Option, column, what it says when there is no value, and the meaning.
 const SETTINGS: [(&str, &str, &str, &str); 32] = [
@@ -53,8 +52,7 @@ const SETTINGS: [(&str, &str, &str, &str); 32] = [
 
 /// The settings of a row of `queues`.
 pub(super) fn table(queue: &Value) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
+    let mut table = table::empty();
     table.set_header([&format!("queue {}", cell(&queue["name"])), "value", "meaning"]);
     for (option, column, none, meaning) in SETTINGS {
         table.add_row([option, &value(column, &queue[column], none), meaning]);

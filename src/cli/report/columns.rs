@@ -39,13 +39,14 @@ pub(super) const QUEUE: [&str; 11 + OUTCOMES] = [
 const OUTCOMES: usize = Outcome::ALL.len();
 
 /// By agent.
-pub(super) const AGENT: [&str; 12] = [
+pub(super) const AGENT: [&str; 13] = [
     "extension",
     "offers",
     "missed",
     "refused",
     "withdrawn",
     "answered",
+    "sent_on_to_them",
     "in_time",
     "average_wait_seconds",
     "longest_wait_seconds",
@@ -104,6 +105,7 @@ pub(super) fn agent(extension: &str, tally: &AgentTally) -> Vec<Cell> {
         Cell::Count(tally.refused),
         Cell::Count(tally.withdrawn),
         Cell::Count(tally.answered),
+        Cell::Count(tally.sent_on),
         Cell::Count(tally.in_time),
         Cell::time(tally.average_wait()),
         Cell::Time(tally.longest_wait),

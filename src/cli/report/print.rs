@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::Result;
 use clap::ValueEnum;
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{CellAlignment, Table};
 use csv::Terminator;
 use jiff::{Timestamp, Zoned, tz::TimeZone};
 use serde_json::{Map, Value};
@@ -62,8 +62,7 @@ impl Printer {
     pub(in crate::cli) fn new(format: Format, shape: Shape, headings: &[&'static str]) -> Self {
         let out = match (format, shape) {
             (Format::Table, Shape::Table) => {
-                let mut table = Table::new();
-                table.load_style(presets::UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
+                let mut table = table::empty();
                 table.set_header(headings.iter().map(|heading| title(heading)));
                 Out::Table(table)
             }

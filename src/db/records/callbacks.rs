@@ -4,7 +4,7 @@ use deadpool_postgres::Transaction;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::{clean, run};
+use super::{Who, clean, run};
 use crate::{
     db::statements,
     domain::{
@@ -25,11 +25,7 @@ struct Asked {
     call: Vec<Uuid>,
     queue: Vec<String>,
     server: Vec<String>,
-    customer_id: Vec<i64>,
-    customer_code: Vec<String>,
-    customer_name: Vec<String>,
-    caller_number: Vec<String>,
-    caller_name: Vec<String>,
+    who: Who,
     priority: Vec<i32>,
     since: Vec<Timestamp>,
     entered_at: Vec<Timestamp>,
@@ -82,11 +78,7 @@ impl Callbacks {
         asked.call.push(call.0);
         asked.queue.push(clean(queue.as_str()));
         asked.server.push(clean(server.as_str()));
-        asked.customer_id.push(customer.id);
-        asked.customer_code.push(clean(customer.code.as_str()));
-        asked.customer_name.push(clean(&customer.name));
-        asked.caller_number.push(clean(&caller.number));
-        asked.caller_name.push(clean(&caller.name));
+        asked.who.add(customer, caller);
         asked.priority.push(*priority);
         asked.since.push(*since);
         asked.entered_at.push(*entered);
@@ -119,11 +111,11 @@ impl Callbacks {
                 &asked.call,
                 &asked.queue,
                 &asked.server,
-                &asked.customer_id,
-                &asked.customer_code,
-                &asked.customer_name,
-                &asked.caller_number,
-                &asked.caller_name,
+                &asked.who.customer_id,
+                &asked.who.customer_code,
+                &asked.who.customer_name,
+                &asked.who.caller_number,
+                &asked.who.caller_name,
                 &asked.priority,
                 &asked.since,
                 &asked.entered_at,

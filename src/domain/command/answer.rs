@@ -1,8 +1,8 @@
-//! What people read back, in their language: made from what is known, without looking anything up.
+//! What people read back, in their language: made from what is known, without looking anything up. The texts are in `say`.
 
-mod english;
-mod portuguese;
-mod spanish;
+mod say;
+
+pub use say::hour;
 
 use std::time::Duration;
 
@@ -13,7 +13,6 @@ use crate::domain::{
     id::{CallId, Extension},
     queue::{roster::PauseKind, view::WorkView},
     report::Outcome,
-    words::Language,
 };
 
 /// An answer. Queues are given as people read them.
@@ -223,24 +222,35 @@ pub enum StoryStep {
     },
 }
 
-impl Answer {
-    /// The whole text.
-    pub fn say(&self, language: Language) -> String {
-        match (self, language) {
-            (Self::Several(answers), _) => {
-                answers.iter().map(|answer| answer.say(language)).collect::<Vec<_>>().join("\n")
-            }
-            (answer, Language::English) => english::say(answer),
-            (answer, Language::Spanish) => spanish::say(answer),
-            (answer, Language::Portuguese) => portuguese::say(answer),
-        }
-    }
+/// What an answer is for those who show it as more than its text.
+#[derive(Debug, Clone, Copy)]
+pub enum Shape<'a> {
+    /// Not done.
+    Refused(&'a Refusal),
+    /// Not done.
+    Trouble(Trouble),
+    /// There is no such call, or not for this person.
+    NoStory,
+    /// Who waits.
+    Waiting(&'a [QueueLine]),
+    /// Calls of somebody.
+    Calls(&'a [CallLine]),
+    /// One after the other.
+    Several(&'a [Answer]),
+    /// The text is all there is.
+    Text,
+}
 
-    /// Whether it says that something was not done.
-    pub fn is_failure(&self) -> bool {
+impl Answer {
+    /// What it is beside its text.
+    pub fn shape(&self) -> Shape<'_> {
         match self {
-            Self::Refused(_) | Self::Trouble(_) | Self::NoStory => true,
-            Self::Several(answers) => answers.iter().any(Self::is_failure),
+            Self::Refused(refusal) => Shape::Refused(refusal),
+            Self::Trouble(trouble) => Shape::Trouble(*trouble),
+            Self::NoStory => Shape::NoStory,
+            Self::Waiting(lines) => Shape::Waiting(lines),
+            Self::Calls { calls, .. } => Shape::Calls(calls),
+            Self::Several(answers) => Shape::Several(answers),
             Self::ShortHelp
             | Self::Help
             | Self::Languages
@@ -250,10 +260,17 @@ impl Answer {
             | Self::Paused { .. }
             | Self::Resumed { .. }
             | Self::Status(_)
-            | Self::Waiting(_)
-            | Self::Calls { .. }
             | Self::Story(_)
-            | Self::AlreadyDone => false,
+            | Self::AlreadyDone => Shape::Text,
+        }
+    }
+
+    /// Whether it says that something was not done.
+    pub fn is_failure(&self) -> bool {
+        match self.shape() {
+            Shape::Refused(_) | Shape::Trouble(_) | Shape::NoStory => true,
+            Shape::Several(answers) => answers.iter().any(Self::is_failure),
+            Shape::Waiting(_) | Shape::Calls(_) | Shape::Text => false,
         }
     }
 }
@@ -263,35 +280,6 @@ pub fn clock(span: Duration) -> String {
     let seconds = span.as_secs();
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes}:{seconds:02}") }
-}
-
-fn hour(at: Time) -> String {
-    format!("{:02}:{:02}", at.hour(), at.minute())
-}
-
-/// `Company 1 (1111)`.
-fn customer(code: &str, name: &str) -> String {
-    if code.is_empty() { name.to_owned() } else { format!("{name} ({code})") }
-}
-
-/// The words by which a language fills the same places, in the order in which they are named.
-fn all_verbs(language: Language) -> String {
-    Verb::ALL.map(|verb| verb.word(language)).join(", ")
-}
-
-/// `: lunch`, or nothing.
-fn because(reason: &str) -> String {
-    if reason.is_empty() { String::new() } else { format!(": {reason}") }
-}
-
-/// The verdict of `usher why` on a member, split where it has a part of its own: `paused (manual): lunch` has the reason.
-fn verdict(text: &str) -> (&str, &str) {
-    match text.split_once(" (").filter(|(word, _)| *word == "paused") {
-        Some((word, rest)) => (word, rest.split_once("): ").map_or("", |(_, reason)| reason)),
-        None if text.starts_with("busy with call") => ("busy", ""),
-        None if text.starts_with("phone still clearing") => ("clearing", ""),
-        None => (text, ""),
-    }
 }
 
 #[cfg(test)]

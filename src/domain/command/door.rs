@@ -1,4 +1,4 @@
-//! Who is heard, and how often: a bound for each person, the language they used last, and what was carried out already.
+//! Who is heard, and how often: a bound for each person, the language they are answered in, and what was carried out already.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -34,7 +34,10 @@ struct Memory {
     left: u32,
     since: Instant,
     told: bool,
-    language: Option<Language>,
+    /// The one they used last.
+    used: Option<Language>,
+    /// The one they asked for.
+    chosen: Option<Language>,
     /// Ids of messages whose commands had consequences, oldest first.
     done: VecDeque<String>,
     last: Instant,
@@ -76,14 +79,25 @@ impl<P: Clone + Eq + Hash> Door<P> {
         }
     }
 
-    /// The language that they used last.
+    /// The language that they asked for, or else the one that they used last.
     pub fn language(&self, person: &P) -> Option<Language> {
-        self.people.get(person)?.language
+        let memory = self.people.get(person)?;
+        memory.chosen.or(memory.used)
+    }
+
+    /// The language that they asked for: it stays, whatever they use.
+    pub fn chosen(&self, person: &P) -> Option<Language> {
+        self.people.get(person)?.chosen
     }
 
     /// They use this one.
     pub fn speaks(&mut self, person: &P, language: Language, now: Instant) {
-        self.memory(person, now).language = Some(language);
+        self.memory(person, now).used = Some(language);
+    }
+
+    /// They want to be answered in this one.
+    pub fn chooses(&mut self, person: &P, language: Language, now: Instant) {
+        self.memory(person, now).chosen = Some(language);
     }
 
     /// The message of this id was carried out, and had consequences.
@@ -109,7 +123,8 @@ impl<P: Clone + Eq + Hash> Door<P> {
             left: BURST,
             since: now,
             told: false,
-            language: None,
+            used: None,
+            chosen: None,
             done: VecDeque::new(),
             last: now,
         });
@@ -158,6 +173,19 @@ mod tests {
         assert!(!door.has_done(&1, "m0"));
         assert!(door.has_done(&1, "m1"));
         assert!(!door.has_done(&2, "m1"), "ids are of one person");
+    }
+
+    #[test]
+    fn a_language_that_was_asked_for_stays_whatever_is_used() {
+        let (mut door, now) = (Door::default(), begin());
+        door.speaks(&1, Language::English, now);
+        assert_eq!((door.language(&1), door.chosen(&1)), (Some(Language::English), None));
+        door.chooses(&1, Language::Spanish, now);
+        door.speaks(&1, Language::English, now);
+        assert_eq!((door.language(&1), door.chosen(&1)), (Some(Language::Spanish), Some(Language::Spanish)));
+        door.chooses(&1, Language::Portuguese, now);
+        assert_eq!(door.language(&1), Some(Language::Portuguese));
+        assert_eq!(door.language(&2), None);
     }
 
     #[test]

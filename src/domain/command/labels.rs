@@ -42,65 +42,55 @@ pub enum Label {
 impl Label {
     /// The text.
     pub fn say(self, language: Language) -> &'static str {
-        let (english, spanish, portuguese) = match self {
-            Self::Commands => ("Call centre", "Centro de llamadas", "Central de atendimento"),
+        language.pick(match self {
+            Self::Commands => ["Call centre", "Centro de llamadas", "Central de atendimento"],
             Self::Title(verb) => return title(verb, language),
-            Self::Extension => ("Extension", "Extensión", "Ramal"),
-            Self::Queues => ("Queues", "Colas", "Filas"),
-            Self::Queue => ("Queue", "Cola", "Fila"),
-            Self::Everywhere => ("all queues", "todas las colas", "todas as filas"),
-            Self::Reason => ("Reason", "Motivo", "Motivo"),
-            Self::OtherReason => ("Another reason", "Otro motivo", "Outro motivo"),
-            Self::Call => (
+            Self::Extension => ["Extension", "Extensión", "Ramal"],
+            Self::Queues => ["Queues", "Colas", "Filas"],
+            Self::Queue => ["Queue", "Cola", "Fila"],
+            Self::Everywhere => ["all queues", "todas las colas", "todas as filas"],
+            Self::Reason => ["Reason", "Motivo", "Motivo"],
+            Self::OtherReason => ["Another reason", "Otro motivo", "Outro motivo"],
+            Self::Call => [
                 "Id of the call; empty: your last one",
                 "Identificador de la llamada; vacío: su última llamada",
                 "Identificador da ligação; vazio: sua última ligação",
-            ),
-            Self::Place => ("Place", "Lugar", "Lugar"),
-            Self::Customer => ("Customer", "Cliente", "Cliente"),
-            Self::Code => ("Code", "Código", "Código"),
-            Self::Waited => ("Waiting for", "Espera desde hace", "Espera há"),
-            Self::Time => ("Time", "Hora", "Hora"),
-            Self::Talk => ("Talk", "Conversación", "Conversa"),
-            Self::CallId => ("Call", "Llamada", "Ligação"),
-        };
-        match language {
-            Language::English => english,
-            Language::Spanish => spanish,
-            Language::Portuguese => portuguese,
-        }
+            ],
+            Self::Place => ["Place", "Lugar", "Lugar"],
+            Self::Customer => ["Customer", "Cliente", "Cliente"],
+            Self::Code => ["Code", "Código", "Código"],
+            Self::Waited => ["Waiting for", "Espera desde hace", "Espera há"],
+            Self::Time => ["Time", "Hora", "Hora"],
+            Self::Talk => ["Talk", "Conversación", "Conversa"],
+            Self::CallId => ["Call", "Llamada", "Ligação"],
+        })
     }
 }
 
 fn title(verb: Verb, language: Language) -> &'static str {
-    let (english, spanish, portuguese) = match verb {
-        Verb::LogOn => ("Log on", "Abrir sesión", "Entrar na fila"),
-        Verb::LogOff => ("Log off", "Cerrar sesión", "Sair da fila"),
-        Verb::Pause => ("Pause", "Pausa", "Pausa"),
-        Verb::Resume => ("End the pause", "Terminar la pausa", "Terminar a pausa"),
-        Verb::Status => ("Status", "Estado", "Estado"),
-        Verb::Waiting => ("Who is waiting", "Quién espera", "Quem espera"),
-        Verb::Calls => ("My calls today", "Mis llamadas de hoy", "Minhas ligações de hoje"),
+    language.pick(match verb {
+        Verb::LogOn => ["Log on", "Abrir sesión", "Entrar na fila"],
+        Verb::LogOff => ["Log off", "Cerrar sesión", "Sair da fila"],
+        Verb::Pause => ["Pause", "Pausa", "Pausa"],
+        Verb::Resume => ["End the pause", "Terminar la pausa", "Terminar a pausa"],
+        Verb::Status => ["Status", "Estado", "Estado"],
+        Verb::Waiting => ["Who is waiting", "Quién espera", "Quem espera"],
+        Verb::Calls => ["My calls today", "Mis llamadas de hoy", "Minhas ligações de hoje"],
         Verb::Why => {
-            ("Why a call went where it went", "Por qué una llamada fue adonde fue", "Por que uma ligação foi aonde foi")
+            ["Why a call went where it went", "Por qué una llamada fue adonde fue", "Por que uma ligação foi aonde foi"]
         }
-        Verb::Help => ("Help", "Ayuda", "Ajuda"),
-        Verb::Language => ("Language", "Idioma", "Idioma"),
-    };
-    match language {
-        Language::English => english,
-        Language::Spanish => spanish,
-        Language::Portuguese => portuguese,
-    }
+        Verb::Help => ["Help", "Ayuda", "Ajuda"],
+        Verb::Language => ["Language", "Idioma", "Idioma"],
+    })
 }
 
 /// What people pause for.
 pub fn usual_reasons(language: Language) -> [&'static str; 5] {
-    match language {
-        Language::English => ["lunch", "break", "meeting", "training", "back office"],
-        Language::Spanish => ["almuerzo", "descanso", "reunión", "formación", "trabajo administrativo"],
-        Language::Portuguese => ["almoço", "intervalo", "reunião", "treinamento", "trabalho administrativo"],
-    }
+    language.pick([
+        ["lunch", "break", "meeting", "training", "back office"],
+        ["almuerzo", "descanso", "reunión", "formación", "trabajo administrativo"],
+        ["almoço", "intervalo", "reunião", "treinamento", "trabalho administrativo"],
+    ])
 }
 
 #[cfg(test)]

@@ -1,44 +1,14 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::queue::{
-    callback::CallbackPolicy,
-    policy::Policy,
-    roster::{Agent, Membership, MembershipKind, Roster},
-};
+use crate::domain::queue::roster::{Agent, Membership, Roster};
 
 fn queue(name: &str, label: &str) -> Queue {
-    Queue {
-        name: QueueName::new(name),
-        label: label.into(),
-        number: None,
-        announcement: String::new(),
-        greeting: String::new(),
-        moh_class: "default".into(),
-        ring_time: std::time::Duration::from_secs(15),
-        queue_timeout: std::time::Duration::from_secs(60),
-        policy: Policy::default(),
-        callback: CallbackPolicy::default(),
-        announcements: Default::default(),
-        talk: Default::default(),
-        link: None,
-    }
+    Queue { label: label.into(), ..Queue::new(QueueName::new(name)) }
 }
 
 fn member(queue: &str, extension: &str, logged_on: bool) -> Membership {
-    Membership {
-        queue: QueueName::new(queue),
-        extension: Extension::new(extension),
-        logged_on,
-        last_call_at: None,
-        penalty: 0,
-        place: 0,
-        joined_at: jiff::Timestamp::UNIX_EPOCH,
-        back_at: None,
-        calls_taken: 0,
-        wrap_up_until: None,
-        kind: MembershipKind::Dynamic,
-    }
+    Membership { logged_on, ..Membership::new(QueueName::new(queue), Extension::new(extension)) }
 }
 
 /// 1000 is on in `support` and off in `sales`, 2000 a member of nothing; there is a third queue.

@@ -60,23 +60,18 @@ impl Verb {
 
     /// The word for it that the help gives.
     pub fn word(self, language: Language) -> &'static str {
-        let (english, spanish, portuguese) = match self {
-            Self::LogOn => ("login", "entrar", "entrar"),
-            Self::LogOff => ("logout", "salir", "sair"),
-            Self::Pause => ("pause", "pausa", "pausa"),
-            Self::Resume => ("resume", "reanudar", "retomar"),
-            Self::Status => ("status", "estado", "estado"),
-            Self::Waiting => ("waiting", "espera", "espera"),
-            Self::Calls => ("calls", "llamadas", "ligações"),
-            Self::Why => ("why", "por qué", "por quê"),
-            Self::Help => ("help", "ayuda", "ajuda"),
-            Self::Language => ("language", "idioma", "idioma"),
-        };
-        match language {
-            Language::English => english,
-            Language::Spanish => spanish,
-            Language::Portuguese => portuguese,
-        }
+        language.pick(match self {
+            Self::LogOn => ["login", "entrar", "entrar"],
+            Self::LogOff => ["logout", "salir", "sair"],
+            Self::Pause => ["pause", "pausa", "pausa"],
+            Self::Resume => ["resume", "reanudar", "retomar"],
+            Self::Status => ["status", "estado", "estado"],
+            Self::Waiting => ["waiting", "espera", "espera"],
+            Self::Calls => ["calls", "llamadas", "ligações"],
+            Self::Why => ["why", "por qué", "por quê"],
+            Self::Help => ["help", "ayuda", "ajuda"],
+            Self::Language => ["language", "idioma", "idioma"],
+        })
     }
 
     /// All words for it, folded. Several words are one phrase.

@@ -410,6 +410,17 @@ pub enum Effect {
         /// with this leg.
         party: OfferNo,
     },
+    /// Note, for a later run of the service, by which number the person of a leg is called from now on.
+    Renamed {
+        /// In this call
+        call: CallId,
+        /// this offer, or who is consulted,
+        offer: OfferNo,
+        /// is called so,
+        extension: Extension,
+        /// and talks with the caller.
+        talks: bool,
+    },
     /// Tell the agent that they are with the caller again; the caller does not hear it.
     TellBack {
         /// In this call

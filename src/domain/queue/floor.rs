@@ -23,6 +23,7 @@ mod links;
 mod members;
 mod offers;
 mod partners;
+mod renames;
 mod roster;
 mod say;
 #[cfg(test)]

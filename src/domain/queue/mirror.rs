@@ -115,11 +115,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::domain::queue::{
-        callback::CallbackPolicy,
-        policy::Policy,
-        roster::{Membership, MembershipKind, Pause, PauseKind, Queue, Roster},
-    };
+    use crate::domain::queue::roster::{Membership, Pause, PauseKind, Queue, Roster};
 
     fn agent(extension: &str, pauses: &[Option<&str>]) -> Agent {
         let pause = |queue: &Option<&str>| Pause {
@@ -138,37 +134,11 @@ mod tests {
     }
 
     fn queue(name: &str) -> Queue {
-        Queue {
-            name: QueueName::new(name),
-            number: None,
-            label: String::new(),
-            announcement: String::new(),
-            greeting: String::new(),
-            moh_class: String::new(),
-            ring_time: std::time::Duration::ZERO,
-            queue_timeout: std::time::Duration::ZERO,
-            policy: Policy::default(),
-            callback: CallbackPolicy::default(),
-            announcements: Default::default(),
-            talk: Default::default(),
-            link: None,
-        }
+        Queue::new(QueueName::new(name))
     }
 
     fn membership(queue: &str, extension: &str, logged_on: bool, penalty: u32) -> Membership {
-        Membership {
-            queue: QueueName::new(queue),
-            extension: Extension::new(extension),
-            logged_on,
-            last_call_at: None,
-            penalty,
-            place: 0,
-            joined_at: Timestamp::UNIX_EPOCH,
-            back_at: None,
-            calls_taken: 0,
-            wrap_up_until: None,
-            kind: MembershipKind::Dynamic,
-        }
+        Membership { logged_on, penalty, ..Membership::new(QueueName::new(queue), Extension::new(extension)) }
     }
 
     #[test]

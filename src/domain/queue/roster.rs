@@ -100,6 +100,25 @@ pub struct Queue {
 }
 
 impl Queue {
+    /// One of which no more than the name is said: it greets nobody, rings nobody and keeps nobody.
+    pub fn new(name: QueueName) -> Self {
+        Self {
+            name,
+            label: String::new(),
+            number: None,
+            announcement: String::new(),
+            greeting: String::new(),
+            moh_class: String::new(),
+            ring_time: Duration::ZERO,
+            queue_timeout: Duration::ZERO,
+            policy: Policy::default(),
+            callback: CallbackPolicy::default(),
+            announcements: Announcements::default(),
+            talk: TalkPolicy::default(),
+            link: None,
+        }
+    }
+
     /// What a caller hears on entering, one after the other: that they are recorded comes before they say anything.
     pub fn greetings(&self) -> Vec<&str> {
         let greeting = Some(self.greeting.as_str()).filter(|sound| !sound.is_empty());
@@ -132,6 +151,25 @@ pub struct Membership {
     pub wrap_up_until: Option<Timestamp>,
     /// Whether a log-off takes the membership away.
     pub kind: MembershipKind,
+}
+
+impl Membership {
+    /// One that began with a log-on at the epoch, and has had no call yet.
+    pub fn new(queue: QueueName, extension: Extension) -> Self {
+        Self {
+            queue,
+            extension,
+            logged_on: true,
+            last_call_at: None,
+            penalty: 0,
+            place: 0,
+            joined_at: Timestamp::UNIX_EPOCH,
+            back_at: None,
+            calls_taken: 0,
+            wrap_up_until: None,
+            kind: MembershipKind::Dynamic,
+        }
+    }
 }
 
 /// Where a membership comes from.

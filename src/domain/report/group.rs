@@ -103,10 +103,10 @@ impl Agents {
                 line.step(step);
             }
         }
-        if let (Some(extension), Some(_)) = (&history.answered_by, history.answered_at)
-            && let Some(line) = self.line(period, extension)
-        {
-            line.answer(history);
+        for talk in history.talks() {
+            if let Some(line) = self.line(period, &talk.extension) {
+                line.talk(&talk, history);
+            }
         }
     }
 
@@ -171,6 +171,8 @@ mod tests {
             Just(StepKind::Missed),
             Just(StepKind::Refused),
             Just(StepKind::Withdrawn),
+            (0i64..200_500).prop_map(|time| StepKind::Answered(at(time))),
+            (0i64..200_500).prop_map(|time| StepKind::SentOn(at(time))),
             (0u64..60_000).prop_map(|time| StepKind::WrappedUp(Duration::from_millis(time))),
         ];
         let extension = || select(vec!["1000", "2000", "3000"]);
@@ -207,8 +209,8 @@ mod tests {
             prop_assert_eq!(queue.offered, histories.len() as u64);
             prop_assert_eq!(queue.offered, queue.outcomes.iter().sum::<u64>() + queue.open);
             prop_assert_eq!(queue.answered, histories.iter().filter(|h| h.answered_at.is_some()).count() as u64);
-            prop_assert_eq!((queue.answered, queue.in_time), (agent.answered, agent.in_time));
-            prop_assert_eq!((queue.talked, queue.talk, queue.wrap_up), (agent.talked, agent.talk, agent.wrap_up));
+            prop_assert_eq!((queue.answered, queue.in_time), (agent.answered - agent.sent_on, agent.in_time));
+            prop_assert_eq!((queue.wait >= agent.wait, queue.wrap_up), (true, agent.wrap_up));
             prop_assert_eq!(agent.offers, histories.iter().map(|h| h.offers() as u64).sum::<u64>());
             for ((period, name), tally) in queues.lines() {
                 let mine = histories.iter().filter(|h| h.queue == *name && queues.group.period(h.entered_at) == *period);

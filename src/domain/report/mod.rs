@@ -3,7 +3,8 @@
 //! Everything is counted from one [`History`] for each call, so that the reports agree to the call:
 //!
 //! * A call belongs to the queue it entered and to the moment it entered, whatever happened to it later.
-//! * It was answered if a caller and a member heard each other; it counts for the member who answered first.
+//! * It was answered if a caller and a member heard each other; its queue counts it once.
+//! * Each member counts the talks that they had, also with a caller whom somebody else had answered before and sent on.
 //! * It ended in exactly one way, or has not ended yet.
 
 use std::{fmt, str::FromStr, time::Duration};
@@ -63,8 +64,23 @@ pub enum StepKind {
     Refused,
     /// The offer ended without their doing: the caller was gone, another had answered, the phone could not be reached.
     Withdrawn,
+    /// They answered, for the first time in this call or after it was sent on.
+    Answered(Timestamp),
+    /// They sent the caller on.
+    SentOn(Timestamp),
     /// They wrapped up for so long.
     WrappedUp(Duration),
+}
+
+/// What one member talked with a caller, from their answer until they sent the caller on, gave them to another one, or the end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Talk {
+    /// Who.
+    pub extension: Extension,
+    /// Whether somebody had answered the call before.
+    pub is_later: bool,
+    /// How long; `None`: still do, or nobody saw the end.
+    pub time: Option<Duration>,
 }
 
 /// A word for the end of a call that is none.
@@ -148,6 +164,39 @@ impl History {
         Some(between(self.answered_at?, self.seen_to_end_at()?))
     }
 
+    /// The talks that members had with the caller, in the order of time.
+    pub fn talks(&self) -> Vec<Talk> {
+        let (Some(first), Some(by)) = (self.answered_at, &self.answered_by) else { return Vec::new() };
+        let mut talks = Vec::new();
+        let mut now = Some((by, first));
+        let mut over = |now: &mut Option<(&Extension, Timestamp)>, until: Option<Timestamp>| {
+            if let Some((who, from)) = now.take() {
+                let time = until.map(|until| between(from, until));
+                talks.push(Talk { extension: who.clone(), is_later: from != first, time });
+            }
+        };
+        for step in &self.steps {
+            match step.kind {
+                StepKind::Answered(at) if at > first => {
+                    over(&mut now, Some(at));
+                    now = Some((&step.extension, at));
+                }
+                StepKind::SentOn(at) if now.is_some_and(|(who, from)| *who == step.extension && from <= at) => {
+                    over(&mut now, Some(at));
+                }
+                StepKind::Answered(_)
+                | StepKind::SentOn(_)
+                | StepKind::Offered
+                | StepKind::Missed
+                | StepKind::Refused
+                | StepKind::Withdrawn
+                | StepKind::WrappedUp(_) => {}
+            }
+        }
+        over(&mut now, self.seen_to_end_at());
+        talks
+    }
+
     /// When it ended, unless that is only the moment in which it was found to be over.
     fn seen_to_end_at(&self) -> Option<Timestamp> {
         self.ended_at.filter(|_| self.outcome != Some(Outcome::Lost))
@@ -173,7 +222,12 @@ impl Step {
     fn wrap_up(&self) -> Duration {
         match self.kind {
             StepKind::WrappedUp(time) => time,
-            StepKind::Offered | StepKind::Missed | StepKind::Refused | StepKind::Withdrawn => Duration::ZERO,
+            StepKind::Offered
+            | StepKind::Missed
+            | StepKind::Refused
+            | StepKind::Withdrawn
+            | StepKind::Answered(_)
+            | StepKind::SentOn(_) => Duration::ZERO,
         }
     }
 }
@@ -219,6 +273,38 @@ pub(crate) mod tests {
         assert_eq!((waiting().wait(), waiting().talk(), waiting().is_in_time()), (None, None, false));
         let abandoned = History { ended_at: Some(at(30)), outcome: Some(Outcome::Abandoned), ..waiting() };
         assert_eq!((abandoned.wait(), abandoned.talk()), (Some(Duration::from_secs(30)), None));
+    }
+
+    #[test]
+    fn each_member_has_the_talk_that_they_had() {
+        let steps = vec![
+            step("1000", StepKind::Answered(at(10))),
+            step("1000", StepKind::SentOn(at(40))),
+            step("2000", StepKind::Answered(at(50))),
+            // Handed over after a word: one after the other, or the other way round, at one time.
+            step("3000", StepKind::Answered(at(70))),
+            step("2000", StepKind::SentOn(at(70))),
+        ];
+        let history = History {
+            answered_at: Some(at(10)),
+            answered_by: Some(Extension::new("1000")),
+            ended_at: Some(at(100)),
+            outcome: Some(Outcome::Completed),
+            steps,
+            ..waiting()
+        };
+        let talk = |who: &str, is_later, time: u64| Talk {
+            extension: Extension::new(who),
+            is_later,
+            time: Some(Duration::from_secs(time)),
+        };
+        assert_eq!(history.talks(), [talk("1000", false, 30), talk("2000", true, 20), talk("3000", true, 30)]);
+        // Rung again: nobody talks until somebody answers.
+        let steps = history.steps[..2].to_vec();
+        assert_eq!(History { steps, ..history.clone() }.talks(), [talk("1000", false, 30)]);
+        let open = History { ended_at: None, outcome: None, ..history };
+        assert_eq!(open.talks().last().unwrap().time, None);
+        assert_eq!(waiting().talks(), []);
     }
 
     #[test]

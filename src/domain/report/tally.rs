@@ -2,7 +2,7 @@
 
 use std::{ops::AddAssign, time::Duration};
 
-use crate::domain::report::{History, Outcome, Step, StepKind};
+use crate::domain::report::{History, Outcome, Step, StepKind, Talk};
 
 /// The calls of a queue. `offered` is always the sum of `outcomes` and `open`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -103,15 +103,17 @@ pub struct AgentTally {
     pub refused: u64,
     /// or that ended without their doing.
     pub withdrawn: u64,
-    /// Calls that they answered,
+    /// Callers whom they answered, of one call there may be several,
     pub answered: u64,
-    /// and within the service level.
+    /// those of them whom somebody had answered before,
+    pub sent_on: u64,
+    /// and those of the others who were answered within the service level.
     pub in_time: u64,
-    /// How long the callers whom they answered had waited together,
+    /// How long the others had waited together,
     pub wait: Duration,
     /// and the one who waited longest.
     pub longest_wait: Duration,
-    /// Answered calls whose talk is over.
+    /// Talks that are over.
     pub talked: u64,
     /// How long these talked together.
     pub talk: Duration,
@@ -120,16 +122,20 @@ pub struct AgentTally {
 }
 
 impl AgentTally {
-    /// One call more that they answered.
-    pub fn answer(&mut self, history: &History) {
+    /// One talk more of theirs, in this call.
+    pub fn talk(&mut self, talk: &Talk, history: &History) {
         self.answered += 1;
-        self.in_time += u64::from(history.is_in_time());
-        let wait = history.wait().unwrap_or_default();
-        self.wait += wait;
-        self.longest_wait = self.longest_wait.max(wait);
-        if let Some(talk) = history.talk() {
+        if talk.is_later {
+            self.sent_on += 1;
+        } else {
+            self.in_time += u64::from(history.is_in_time());
+            let wait = history.wait().unwrap_or_default();
+            self.wait += wait;
+            self.longest_wait = self.longest_wait.max(wait);
+        }
+        if let Some(time) = talk.time {
             self.talked += 1;
-            self.talk += talk;
+            self.talk += time;
         }
     }
 
@@ -141,15 +147,17 @@ impl AgentTally {
             StepKind::Refused => self.refused += 1,
             StepKind::Withdrawn => self.withdrawn += 1,
             StepKind::WrappedUp(time) => self.wrap_up += time,
+            // In the talks.
+            StepKind::Answered(_) | StepKind::SentOn(_) => {}
         }
     }
 
-    /// Average wait of the callers whom they answered.
+    /// Average wait of the callers whom they answered first.
     pub fn average_wait(&self) -> Option<Duration> {
-        average(self.wait, self.answered)
+        average(self.wait, self.answered - self.sent_on)
     }
 
-    /// Average talk of those whose talk is over.
+    /// Average of the talks that are over.
     pub fn average_talk(&self) -> Option<Duration> {
         average(self.talk, self.talked)
     }
@@ -162,6 +170,7 @@ impl AddAssign for AgentTally {
         self.refused += other.refused;
         self.withdrawn += other.withdrawn;
         self.answered += other.answered;
+        self.sent_on += other.sent_on;
         self.in_time += other.in_time;
         self.wait += other.wait;
         self.longest_wait = self.longest_wait.max(other.longest_wait);

@@ -1,7 +1,7 @@
 use uuid::Uuid;
 
 use super::*;
-use crate::domain::{id::QueueName, queue::view::CallView};
+use crate::domain::{id::QueueName, queue::view::CallView, words::Language};
 
 const ALL: [Language; 3] = [Language::English, Language::Spanish, Language::Portuguese];
 

@@ -14,12 +14,10 @@ use crate::domain::{
     id::{CallId, ChannelId, CustomerCode, Extension, Interface, QueueName, ServerId},
     now::Now,
     queue::{
-        callback::CallbackPolicy,
         caller::{Arrival, Penalties},
         effect::{Effect, Farewell, Notice},
         keys::Codes,
-        policy::Policy,
-        roster::{Agent, CallerId, Customer, Membership, MembershipKind, Queue, Roster, RosterChange},
+        roster::{Agent, CallerId, Customer, Membership, Queue, Roster, RosterChange},
     },
 };
 
@@ -36,7 +34,6 @@ pub(super) fn midnight() -> Now {
 
 pub(super) fn queue(name: &str) -> Queue {
     Queue {
-        name: QueueName::new(name),
         label: name.to_uppercase(),
         number: Some(format!("7{}", name.len())),
         announcement: "{queue}: {name}".into(),
@@ -44,11 +41,7 @@ pub(super) fn queue(name: &str) -> Queue {
         moh_class: "default".into(),
         ring_time: Duration::from_secs(15),
         queue_timeout: Duration::from_secs(60),
-        policy: Policy::default(),
-        callback: CallbackPolicy::default(),
-        announcements: Default::default(),
-        talk: Default::default(),
-        link: None,
+        ..Queue::new(QueueName::new(name))
     }
 }
 
@@ -63,19 +56,7 @@ pub(super) fn agent(extension: &str) -> Agent {
 }
 
 pub(super) fn member(queue: &str, extension: &str) -> Membership {
-    Membership {
-        queue: QueueName::new(queue),
-        extension: Extension::new(extension),
-        logged_on: true,
-        last_call_at: None,
-        penalty: 0,
-        place: 0,
-        joined_at: Timestamp::UNIX_EPOCH,
-        back_at: None,
-        calls_taken: 0,
-        wrap_up_until: None,
-        kind: MembershipKind::Dynamic,
-    }
+    Membership::new(QueueName::new(queue), Extension::new(extension))
 }
 
 /// A queue `support` with all of these logged on.
@@ -140,6 +121,9 @@ pub(super) fn words(effect: &Effect) -> String {
         Effect::RingTone { call, offer } => format!("ring tone to {} of {}", offer.0, short(*call)),
         Effect::Connect { call, offer, party } => format!("connect {} with {} of {}", offer.0, party.0, short(*call)),
         Effect::JoinAgain { call, offer } => format!("join {} of {} again", offer.0, short(*call)),
+        Effect::Renamed { call, offer, extension, .. } => {
+            format!("{} of {} is {} now", offer.0, short(*call), extension.as_str())
+        }
         Effect::TellBack { call, offer } => format!("tell {} of {} they are back", offer.0, short(*call)),
         Effect::RecordTalk { call, .. } => format!("record {}", short(*call)),
         Effect::Join { call, .. } => format!("join {}", short(*call)),
@@ -179,6 +163,9 @@ pub(super) fn words(effect: &Effect) -> String {
             }
             Fact::TransferFailed { call, from, why } => {
                 format!("[back {} to {}: {}]", short(*call), from.as_str(), why.as_str())
+            }
+            Fact::Renumbered { call, from, to } => {
+                format!("[{} of {} is {}]", from.as_str(), short(*call), to.as_str())
             }
             Fact::CallHeld { call, hold, .. } => format!("[{} {}]", hold.as_str(), short(*call)),
             Fact::WrapUp { extension, .. } => format!("[wrap-up {}]", extension.as_str()),

@@ -27,6 +27,8 @@ fn moments(row: &roster::Queue) -> (Duration, Announcements) {
 impl Floor {
     /// Everything anew.
     pub(super) fn roster(&mut self, roster: &Arc<Roster>, now: Now, out: &mut Vec<Effect>) {
+        let numbers: BTreeSet<&Extension> = roster.agents.iter().map(|row| &row.extension).collect();
+        self.renamed(roster.agents.iter(), |number| !numbers.contains(number), now, out);
         self.queues_listed(&roster.queues);
         self.agents_listed(&roster.agents);
         for membership in &roster.memberships {
@@ -41,6 +43,8 @@ impl Floor {
     /// What differs, and no more: whoever is not named stays as they are. Only a queue that comes, goes or gets another
     /// timeout costs a look at all callers, since each of its own is given another end.
     pub(super) fn roster_changed(&mut self, change: &RosterChange, now: Now, out: &mut Vec<Effect>) {
+        let is_gone = |number: &Extension| change.agents.get(number).is_some_and(Option::is_none);
+        self.renamed(change.agents.values().flatten(), is_gone, now, out);
         for (key, row) in &change.memberships {
             if row.is_none() {
                 self.membership_unlisted(key);

@@ -9,7 +9,7 @@ use crate::domain::{
     queue::{
         caller::{Arrival, OfferState, leg_channel},
         effect::LegEnd,
-        floor::fixture::{agent, arrival, call, member, midnight, queue, shared, support, words},
+        floor::fixture::{agent, arrival, call, difference, member, midnight, queue, shared, support, words},
         roster::Roster,
     },
 };

@@ -1,6 +1,9 @@
 //! Callers who go, members who go, and the roster in mid-offer.
 
+use std::sync::Arc;
+
 use super::*;
+use crate::domain::queue::policy::Policy;
 
 #[test]
 fn f7_a_caller_who_hangs_up_at_any_moment_leaves_nothing_behind() {
@@ -172,4 +175,67 @@ fn a_caller_whose_member_goes_before_the_join_after_the_queue_was_removed_is_giv
     bench.step(Event::Roster(shared(Roster::default())));
     assert!(has(&bench.leg_gone(1, 1, LegEnd::HungUp), "give back 1: unknown_queue"));
     bench.nothing_is_left();
+}
+
+/// The roster in which somebody has another number: same person, same account, same phone.
+fn renamed(extensions: &[&str], old: &str, new: &str) -> Roster {
+    let mut roster = support(extensions);
+    for agent in roster.agents.iter_mut().filter(|agent| agent.extension.as_str() == old) {
+        agent.extension = Extension::new(new);
+    }
+    for member in roster.memberships.iter_mut().filter(|member| member.extension.as_str() == old) {
+        member.extension = Extension::new(new);
+    }
+    roster
+}
+
+#[test]
+fn whoever_gets_another_number_in_a_talk_talks_on_by_it_and_is_the_one_who_had_the_call() {
+    let before = ["1000", "3000"];
+    let after = renamed(&before, "1000", "1009");
+    let change = Event::RosterChanged(Arc::new(difference(&support(&before), &after)));
+    for event in [change, Event::Roster(shared(after))] {
+        let mut bench = Bench::with(&before);
+        bench.talks(1);
+        let effects = bench.step(event);
+        assert_eq!(
+            effects,
+            ["withdrawn 1000 for 1", "answered 1009 for 1", "[1000 of 1 is 1009]", "1 of 1 is 1009 now"]
+        );
+        assert!(!bench.floor.agents().contains_key(&Extension::new("1000")));
+        bench.enters(2);
+        assert_eq!(bench.offered_to(2), Some("3000"), "1009 talks");
+        bench.hangs_up(2);
+        bench.leg_gone(2, 1, LegEnd::HungUp);
+        bench.now = bench.now.plus(Duration::from_secs(60));
+        let effects = bench.leg_gone(1, 1, LegEnd::HungUp);
+        assert!(has(&effects, "ended 1009 for 1"), "{effects:?}");
+        let ended = bench.floor.agents()[&Extension::new("1009")].last_call;
+        assert_eq!(ended, Some(bench.now.utc));
+        // 3000 has never had a call, and 1009 has.
+        bench.enters(3);
+        assert_eq!(bench.offered_to(3), Some("3000"));
+    }
+}
+
+#[test]
+fn whoever_gets_another_number_keeps_their_wrap_up_and_is_rung_again_if_they_were_rung() {
+    let wraps_up =
+        Queue { policy: Policy { wrap_up: Duration::from_secs(30), ..Policy::default() }, ..queue("support") };
+    let of = |roster: Roster| Roster { queues: vec![wraps_up.clone()], ..roster };
+    let mut bench = Bench::of(of(support(&["1000"])));
+    bench.talks(1);
+    bench.hangs_up(1);
+    bench.leg_gone(1, 1, LegEnd::HungUp);
+    bench.step(Event::Roster(shared(of(renamed(&["1000"], "1000", "1009")))));
+    bench.enters(2);
+    assert_eq!(bench.offered_to(2), None, "1009 wraps up");
+    bench.due(Deadline::WrapUp);
+    assert_eq!(bench.offered_to(2), Some("1009"));
+
+    let mut bench = Bench::with(&["1000"]);
+    bench.rings(1);
+    let effects = bench.step(Event::Roster(shared(renamed(&["1000"], "1000", "1009"))));
+    assert_eq!(effects[..3], ["drop leg 1 of 1", "withdrawn 1000 for 1", "[offer ended 1: logged_off]"]);
+    assert_eq!(bench.offered_to(1), Some("1009"));
 }

@@ -56,6 +56,14 @@ fn change(before: &[&str], after: &[&str]) -> Event {
     Event::RosterChanged(Arc::new(difference(&support(before), &support(after))))
 }
 
+/// Of 1000 and 3000, the latter gets another number.
+fn renamed() -> Event {
+    let before = support(&["1000", "3000"]);
+    let mut after = support(&["1000", "3009"]);
+    after.agents[1].jid.clone_from(&before.agents[1].jid);
+    Event::RosterChanged(Arc::new(difference(&before, &after)))
+}
+
 fn events(bench: &Bench) -> Vec<Event> {
     let (server, call, ended) = (bench.server.clone(), call(1), bench.now.utc);
     let mut events = vec![
@@ -65,6 +73,7 @@ fn events(bench: &Bench) -> Vec<Event> {
         change(&["1000", "3000"], &["1000"]),
         change(&["1000", "3000"], &[]),
         change(&["1000"], &["1000", "4000"]),
+        renamed(),
         Event::PastTalks(Arc::new(vec![PastTalk { customer: 1, extension: Extension::new("3000"), ended }])),
         Event::CallerEntered(bench.arrival(1)),
         Event::CallerEntered(bench.arrival(2)),

@@ -1,17 +1,7 @@
-use std::time::Duration;
-
-use jiff::Timestamp;
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::{
-    id::Interface,
-    queue::{
-        callback::CallbackPolicy,
-        policy::Policy,
-        roster::{Keys, MembershipKind},
-    },
-};
+use crate::domain::{id::Interface, queue::roster::Keys};
 
 fn agent(number: u32, version: u32) -> Agent {
     Agent {
@@ -24,37 +14,12 @@ fn agent(number: u32, version: u32) -> Agent {
 }
 
 fn queue(number: u32, version: u32) -> Queue {
-    Queue {
-        name: QueueName::new(format!("q{number}")),
-        number: None,
-        label: format!("version {version}"),
-        announcement: String::new(),
-        greeting: String::new(),
-        moh_class: String::new(),
-        ring_time: Duration::ZERO,
-        queue_timeout: Duration::ZERO,
-        policy: Policy::default(),
-        callback: CallbackPolicy::default(),
-        announcements: Default::default(),
-        talk: Default::default(),
-        link: None,
-    }
+    Queue { label: format!("version {version}"), ..Queue::new(QueueName::new(format!("q{number}"))) }
 }
 
 fn membership(queue: u32, agent: u32, penalty: u32) -> Membership {
-    Membership {
-        queue: QueueName::new(format!("q{queue}")),
-        extension: Extension::new(agent.to_string()),
-        logged_on: true,
-        last_call_at: None,
-        penalty,
-        place: 0,
-        joined_at: Timestamp::UNIX_EPOCH,
-        back_at: None,
-        calls_taken: 0,
-        wrap_up_until: None,
-        kind: MembershipKind::Dynamic,
-    }
+    let (queue, extension) = (QueueName::new(format!("q{queue}")), Extension::new(agent.to_string()));
+    Membership { penalty, ..Membership::new(queue, extension) }
 }
 
 /// A few rows of few keys, so that they meet again.

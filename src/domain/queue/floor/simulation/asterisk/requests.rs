@@ -36,7 +36,7 @@ impl Shift {
             }
             Effect::Connect { call, offer: _, party } => self.party_is_connected(call, party),
             Effect::JoinAgain { call, offer } => self.legs_are_joined(call, offer),
-            Effect::RingTone { .. } | Effect::TellBack { .. } => {}
+            Effect::RingTone { .. } | Effect::TellBack { .. } | Effect::Renamed { .. } => {}
             Effect::Promise { call } => {
                 self.is_said_instead(call);
                 if self.world.callers.contains_key(&call) {

@@ -147,6 +147,7 @@ impl Shift {
             | Fact::CallbackMissed { .. }
             | Fact::CallTransferred { .. }
             | Fact::TransferFailed { .. }
+            | Fact::Renumbered { .. }
             | Fact::CallHeld { .. }
             | Fact::Recording { .. }
             | Fact::CallEnded { .. } => {}
@@ -211,6 +212,7 @@ impl Shift {
             | Fact::CallOverflowed { .. }
             | Fact::CallTransferred { .. }
             | Fact::TransferFailed { .. }
+            | Fact::Renumbered { .. }
             | Fact::CallHeld { .. }
             | Fact::WrapUp { .. }
             | Fact::AutoPaused { .. } => {}
@@ -245,6 +247,7 @@ impl Shift {
             | Fact::CallbackCalled { .. }
             | Fact::CallbackMissed { .. }
             | Fact::TransferFailed { .. }
+            | Fact::Renumbered { .. }
             | Fact::CallHeld { .. }
             | Fact::WrapUp { .. }
             | Fact::AutoPaused { .. } => {}

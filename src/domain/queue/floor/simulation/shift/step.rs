@@ -205,6 +205,7 @@ impl Shift {
             | Effect::Connect { call, .. }
             | Effect::JoinAgain { call, .. }
             | Effect::TellBack { call, .. }
+            | Effect::Renamed { call, .. }
             | Effect::Promise { call }
             | Effect::Regret { call } => self.world.server_of[call],
             Effect::GreetMember { call, offer, server, sound } => {

@@ -52,6 +52,7 @@ impl Witness {
                 assert_eq!(self.sent_on.get(call), Some(from), "a transfer that nobody asked for");
                 assert!(!self.open.keys().any(|(of, _)| of == call), "failed with an offer out");
             }
+            Fact::Renumbered { .. } => unreachable!("nobody gets another number here"),
             Fact::CallHeld { call, extension, .. } => {
                 self.tally.count("callers put on hold");
                 let talks = self.open.iter().any(|((of, _), with)| of == call && with == extension);

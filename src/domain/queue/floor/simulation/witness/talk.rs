@@ -66,6 +66,7 @@ impl Talks {
             | Fact::CallbackCalled { .. }
             | Fact::CallbackMissed { .. }
             | Fact::TransferFailed { .. }
+            | Fact::Renumbered { .. }
             | Fact::CallHeld { .. }
             | Fact::WrapUp { .. }
             | Fact::AutoPaused { .. } => return,

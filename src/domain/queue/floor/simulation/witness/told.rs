@@ -64,6 +64,7 @@ impl Told {
             | Fact::CallbackCalled { .. }
             | Fact::CallbackMissed { .. }
             | Fact::TransferFailed { .. }
+            | Fact::Renumbered { .. }
             | Fact::CallHeld { .. }
             | Fact::WrapUp { .. }
             | Fact::AutoPaused { .. } => {}

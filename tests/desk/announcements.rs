@@ -1,0 +1,72 @@
+//! Messages to members.
+
+use tokio::{sync::mpsc, time::timeout};
+use usher::{domain::id::CallId, link::Link, xmpp::Account};
+use uuid::Uuid;
+
+use crate::{
+    fixture::{Desk, config},
+    patience::PATIENCE,
+    prosody::{DOMAIN, Prosody},
+};
+
+/// A member's chat client: the bodies of what it gets.
+async fn chat(prosody: &Prosody, user: &str) -> mpsc::Receiver<String> {
+    use futures_util::StreamExt as _;
+    use tokio_xmpp::stanzastream::{Event, StanzaStream, StreamEvent};
+    use xmpp_parsers::{presence, stanza::Stanza};
+    let mut config = config(prosody, prosody.address());
+    config.jid = format!("{user}@{DOMAIN}");
+    config.password = Some(user.to_owned().into());
+    let account = Account::new(&config).unwrap();
+    let connector = usher::xmpp::connector::Connector::new(&account, Default::default()).unwrap();
+    let connection = usher::xmpp::login::log_in(&connector, &account).await.unwrap();
+    let mut once = Some(connection);
+    let feed = move |_, slot: tokio::sync::oneshot::Sender<_>| drop(slot.send(once.take().unwrap()));
+    let mut stream = StanzaStream::new(Box::new(feed), 16);
+    assert!(matches!(stream.next().await, Some(Event::Stream(StreamEvent::Reset { .. }))));
+    let here = stream.send(Box::new(presence::Presence::new(presence::Type::None).into())).await;
+    let (bodies, received) = mpsc::channel(64);
+    let mut here = here;
+    here.wait_for(tokio_xmpp::stanzastream::StanzaStage::Acked).await.unwrap();
+    tokio::spawn(async move {
+        while let Some(event) = stream.next().await {
+            if let Event::Stanza(Stanza::Message(message)) = event
+                && let Some((_, body)) = message.get_best_body(vec![])
+                && bodies.send(body.clone()).await.is_err()
+            {
+                break;
+            }
+        }
+    });
+    received
+}
+
+#[tokio::test]
+async fn members_who_are_there_get_the_announcement_and_nobody_gets_it_when_it_means_nothing_any_more() {
+    let mut prosody = Prosody::start().await;
+    let desk = Desk::up(&prosody, prosody.address()).await;
+    let all = || ["user1", "user2", "user3"].map(|user| format!("{user}@{DOMAIN}")).to_vec();
+    let mut one = chat(&prosody, "user1").await;
+    let mut two = chat(&prosody, "user2").await;
+    let text = "Support: Customer A & <B>, \"C\" é";
+    desk.handle.announce(CallId(Uuid::from_u128(1)), all(), text.into());
+    assert_eq!(timeout(PATIENCE, one.recv()).await.unwrap().unwrap(), text);
+    assert_eq!(timeout(PATIENCE, two.recv()).await.unwrap().unwrap(), text);
+    // user3 was away: what is first to reach them is what is said now.
+    let mut three = chat(&prosody, "user3").await;
+    desk.handle.tell(format!("user3@{DOMAIN}"), "logged on".into());
+    assert_eq!(timeout(PATIENCE, three.recv()).await.unwrap().unwrap(), "logged on");
+    // While the link is down one caller hangs up and one goes on waiting.
+    prosody.kill();
+    desk.link_is(|link| matches!(link, Link::Down { .. })).await;
+    desk.handle.announce(CallId(Uuid::from_u128(2)), all(), "gone".into());
+    desk.handle.announce(CallId(Uuid::from_u128(3)), all(), "waits".into());
+    desk.handle.forget(CallId(Uuid::from_u128(2)));
+    prosody.run().await;
+    let mut one = chat(&prosody, "user1").await;
+    desk.link_is(|link| matches!(link, Link::Up { .. })).await;
+    desk.handle.tell(format!("user1@{DOMAIN}"), "end".into());
+    let first = timeout(PATIENCE, one.recv()).await.unwrap().unwrap();
+    assert!(first == "waits" || first == "end", "{first}");
+}

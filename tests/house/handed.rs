@@ -1,0 +1,155 @@
+//! Whoever was handed a caller, phone to phone, sends them on with their own phone: that is a transfer like any other.
+
+use usher_rig::{
+    phones::{Behaviour, Ears, Leg},
+    rig::{Builder, Rig},
+};
+
+use crate::{
+    aid::{
+        RECONNECTED, SOON, answers, enter_with, house, log_says, no_channel_is_left, ready_says, story, talk, times,
+    },
+    alone::{asking, hands_over},
+    steps::{Crm, command, variable, wait_for_value},
+};
+
+/// 1000 serves `support`; 2000 does not yet; 3000 is a phone.
+fn floor(name: &str) -> Builder {
+    house(name).logged_on(&["1000"]).sql(&times(15, 60))
+}
+
+fn recorded(name: &str) -> Builder {
+    floor(name).sql("UPDATE queues SET recording = true")
+}
+
+/// 1000 has handed a caller over to 2000, and Asterisk knows where that one's phone transfers to: the legs of the caller and of 2000.
+async fn handed(rig: &Rig) -> (Leg, Leg) {
+    let (caller, leg, second, other) = asking(rig).await;
+    hands_over(&leg, &second).await;
+    talk(&caller, &other).await;
+    is_heard_of(rig).await;
+    (caller, other)
+}
+
+/// The service hears of it when 2000's phone transfers.
+async fn is_heard_of(rig: &Rig) {
+    usher_rig::wait::until("the service hears of transfers of 2000's phone", SOON, || async {
+        anyhow::ensure!(variable(rig, "2000", "TRANSFER_CONTEXT").await? == "usher-handed");
+        Ok(())
+    })
+    .await
+    .unwrap();
+}
+
+/// The caller talks with whom the dialplan or the service has put them through to, once, and nothing is left afterwards.
+async fn ends_with(rig: &Rig, caller: &Leg, last: &Leg) {
+    talk(caller, last).await;
+    last.hang_up().await.unwrap();
+    caller.hung_up(SOON).await.unwrap();
+    no_channel_is_left(rig).await;
+    assert_eq!(rig.phones.phone("3000").unwrap().rings_so_far(), 1);
+}
+
+/// 2000 sends the caller on to 3000, who answers.
+async fn sends_on(rig: &Rig, other: &Leg) -> Leg {
+    let third = rig.phones.phone("3000").unwrap();
+    answers(third);
+    other.transfer("3000", None).await.unwrap();
+    let last = third.rung(1, SOON).await.unwrap();
+    last.answered(SOON).await.unwrap();
+    other.hang_up().await.unwrap();
+    last
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_handed_a_caller_and_sends_them_on_is_free_and_the_pop_goes_along() {
+    let rig = recorded("handedon").start().await.unwrap();
+    let (colleague, third) = (rig.phones.phone("2000").unwrap(), rig.phones.phone("3000").unwrap());
+    let (from, to) = (Crm::watch(&rig, "2000").await, Crm::watch(&rig, "3000").await);
+    let (caller, other) = handed(&rig).await;
+    let (_, first) = from.pop("answered").await;
+    answers(third);
+    other.transfer("3000", None).await.unwrap();
+    let last = third.rung(1, SOON).await.unwrap();
+    let (_, pop) = to.pop("offered").await;
+    assert_eq!((pop.call.as_str(), pop.customer.code.as_str()), (first.call.as_str(), "1111"));
+    last.answered(SOON).await.unwrap();
+    other.hang_up().await.unwrap();
+    talk(&caller, &last).await;
+    from.closed(&first.call).await;
+    // 1000 may be free as well: the next caller is for 2000.
+    assert!(command(&rig, &["member", "pause", "1000"]).await.status.success());
+    assert!(command(&rig, &["member", "log-on", "support", "2000"]).await.status.success());
+    let next = enter_with(&rig, "5550002", Ears::Open).await;
+    let served = colleague.rung(2, SOON).await.unwrap();
+    served.answered(SOON).await.unwrap();
+    talk(&next, &served).await;
+    talk(&caller, &last).await;
+    next.hang_up().await.unwrap();
+    last.hang_up().await.unwrap();
+    caller.hung_up(SOON).await.unwrap();
+    rig.pbx.wait_until_empty(SOON).await.unwrap();
+    let sent = "SELECT string_agg(detail ->> 'to' || ' ' || (detail ->> 'how'), ', ' ORDER BY at) FROM call_events \
+        WHERE kind = 'transferred' AND call_id = (SELECT id FROM calls WHERE caller_number = '5550001')";
+    wait_for_value(&rig, sent, "extension/2000 attended, extension/3000 phone").await;
+    assert_eq!(story(&rig, "5550001").await.outcome, "completed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_whom_they_send_to_a_phone_that_refuses_comes_back_to_them_also_after_kill_9() {
+    let rig = recorded("handedback").start().await.unwrap();
+    let (colleague, third) = (rig.phones.phone("2000").unwrap(), rig.phones.phone("3000").unwrap());
+    let (caller, other) = handed(&rig).await;
+    rig.usher().unwrap().kill().await.unwrap();
+    rig.usher().unwrap().start_again().await.unwrap();
+    ready_says(&rig, 200, RECONNECTED).await;
+    third.behave(Behaviour::Reject);
+    other.transfer("3000", None).await.unwrap();
+    third.rung(1, SOON).await.unwrap();
+    let again = colleague.rung(2, SOON).await.unwrap();
+    again.answered(SOON).await.unwrap();
+    talk(&caller, &again).await;
+    again.hang_up().await.unwrap();
+    caller.hung_up(SOON).await.unwrap();
+    rig.pbx.wait_until_empty(SOON).await.unwrap();
+    assert_eq!((third.rings_so_far(), story(&rig, "5550001").await.outcome.as_str()), (1, "completed"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_whom_they_send_on_without_the_service_is_put_through_by_the_dialplan() {
+    let rig = floor("handedaway").start().await.unwrap();
+    let (caller, other) = handed(&rig).await;
+    rig.usher().unwrap().kill().await.unwrap();
+    let last = sends_on(&rig, &other).await;
+    talk(&caller, &last).await;
+    rig.usher().unwrap().start_again().await.unwrap();
+    log_says(&rig, "in step with Asterisk", SOON).await;
+    ends_with(&rig, &caller, &last).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_whom_they_send_on_while_the_service_hangs_is_put_through_after_its_time() {
+    let rig = floor("handedhangs").start().await.unwrap();
+    let (caller, other) = handed(&rig).await;
+    rig.usher().unwrap().freeze();
+    let last = sends_on(&rig, &other).await;
+    talk(&caller, &last).await;
+    rig.usher().unwrap().thaw();
+    ends_with(&rig, &caller, &last).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_who_was_handed_over_in_a_gap_that_kill_9_ended_is_sent_on_like_any_other() {
+    let rig = floor("handedgap").start().await.unwrap();
+    let (caller, leg, second, other) = asking(&rig).await;
+    rig.usher().unwrap().freeze();
+    hands_over(&leg, &second).await;
+    talk(&caller, &other).await;
+    rig.usher().unwrap().kill().await.unwrap();
+    rig.usher().unwrap().start_again().await.unwrap();
+    is_heard_of(&rig).await;
+    let last = sends_on(&rig, &other).await;
+    ends_with(&rig, &caller, &last).await;
+    let to = "SELECT string_agg(detail ->> 'to', ', ') FROM call_events WHERE kind = 'transferred'";
+    wait_for_value(&rig, to, "extension/3000").await;
+}
