@@ -69,10 +69,11 @@ impl Daemon {
     }
 
     /// Nothing answers any more, and connections stay open.
-    pub fn freeze(&self) {
-        if let Some(process) = self.slot().as_ref() {
-            process.freeze();
-        }
+    ///
+    /// # Errors
+    /// As [`Process::freeze`], and when it does not run.
+    pub fn freeze(&self) -> Result<()> {
+        self.slot().as_ref().context("it does not run")?.freeze()
     }
 
     /// Ends [`Daemon::freeze`].

@@ -11,10 +11,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{instance::Instance, wait};
+
+/// How long a program may take to stand still; far more than it takes.
+const STANDS: Duration = Duration::from_secs(10);
 
 /// Registers itself with the reaper, makes sure that the reaper is not at work yet, and becomes the program.
 const WRAPPER: &str = r#"
@@ -187,9 +190,21 @@ impl Process {
         }
     }
 
-    /// Stops it where it stands: connections stay open and nothing answers.
-    pub fn freeze(&self) {
-        self.signal_tree(Signal::STOP);
+    /// Stops it and all its descendants where they stand: connections stay open and nothing answers. On a busy machine a program
+    /// goes on for a while after the signal, until one of its threads gets to see it: this returns when every thread stands.
+    ///
+    /// # Errors
+    /// When one still runs after [`STANDS`].
+    pub fn freeze(&self) -> Result<()> {
+        let begin = Instant::now();
+        loop {
+            // Again and again: one may just have been started.
+            self.signal_tree(Signal::STOP);
+            let runs = std::iter::once(self.pid()).chain(descendants(self.pid())).find(|pid| !stands(*pid));
+            let Some(pid) = runs else { return Ok(()) };
+            ensure!(begin.elapsed() < STANDS, "process {pid} of {} still runs {STANDS:?} after SIGSTOP", self.name);
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Lets it go on.
@@ -295,6 +310,16 @@ pub fn tail(path: &Path, count: usize) -> String {
 /// Whether this process may act as other users.
 pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
+}
+
+/// Whether no thread of a process runs (proc(5), the third field of `stat`): it is stopped, or has ended.
+fn stands(pid: u32) -> bool {
+    let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { return true };
+    tasks.flatten().all(|task| {
+        let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+        let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+        state.is_none_or(|state| matches!(state, 'T' | 't' | 'Z' | 'X'))
+    })
 }
 
 fn descendants(pid: u32) -> Vec<u32> {

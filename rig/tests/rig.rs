@@ -184,7 +184,7 @@ async fn what_a_child_has_started_and_left_behind_ends_with_the_rig() {
 async fn hold() -> anyhow::Result<()> {
     let rig = Rig::builder().own_postgres().start().await?;
     // The hardest case: a server that stands still hears no signal but SIGKILL.
-    rig.pg.freeze();
+    rig.pg.freeze()?;
     writeln!(std::io::stdout(), "HOLDING {}", rig.instance.folder().display())?;
     std::future::pending().await
 }

@@ -13,7 +13,7 @@ async fn a_private_postgresql_answers_freezes_and_comes_back() {
     let database = pg.empty_database("first").await.unwrap();
     let client = database.connect().await.unwrap();
     client.batch_execute("CREATE TABLE t (n int); INSERT INTO t VALUES (1)").await.unwrap();
-    pg.freeze();
+    pg.freeze().unwrap();
     let asked = tokio::time::timeout(std::time::Duration::from_millis(200), client.simple_query("SELECT 1")).await;
     assert!(asked.is_err(), "a frozen server does not answer");
     pg.thaw();

@@ -262,6 +262,11 @@ impl Request {
         Self::new(Method::Delete, format!("playbacks/{}", encode(playback)))
     }
 
+    /// Changes nothing at a channel to which we play no ringing: it is refused when the channel does not wait in the application.
+    pub fn waits(channel: &ChannelId) -> Self {
+        Self::new(Method::Delete, format!("channels/{}/ring", encode(channel.as_str())))
+    }
+
     /// Starts music.
     pub fn start_music(channel: &ChannelId, class: &str) -> Self {
         Self::new(Method::Post, format!("channels/{}/moh", encode(channel.as_str()))).with("mohClass", class)

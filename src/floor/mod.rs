@@ -74,6 +74,8 @@ enum Input {
     Down { server: ServerId },
     /// Who was given a caller by a member's phone is known now, or will not be.
     HandedOver { server: ServerId, leg: (CallId, OfferNo), channel: ari::wire::Channel },
+    /// Whoever was handed a caller has sent them on, and the channel that led to them waits for us.
+    SentOn { server: ServerId, channel: ari::wire::Channel },
     /// A caller's variables were read.
     Arrived { arrival: Arrival },
     /// Somebody wants to know something.
@@ -302,6 +304,7 @@ impl Service {
             Input::Ari { server, event } => self.heard(&server, event),
             Input::Snapshot { server, snapshot } => self.resync(&server, snapshot),
             Input::HandedOver { server, leg, channel } => self.named(&server, leg, &channel),
+            Input::SentOn { server, channel } => self.sent_on_by_handed(&server, &channel),
             Input::Down { server } => self.step(Event::ServerDown { server }),
             Input::Asked(question) => self.asked(question),
             Input::Arrived { arrival } => {
@@ -399,7 +402,7 @@ impl Service {
             // The other half waits until the first one is hung up.
             None if transfers::is_of_transfer(channel) => {}
             None if transfers::is_of_handed(channel) => {
-                self.sent_on_by_handed(server, &id, &channel.name, channel.dialplan.exten.clone());
+                self.hand_on(server, channel);
             }
             None => self.caller_came(server, channel),
         }

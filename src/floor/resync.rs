@@ -51,8 +51,8 @@ pub(super) struct Snapshot {
     made: Vec<ChannelId>,
     /// Halves of channels that a phone's own transfer has made: id, and the number that was dialled.
     of_transfers: Vec<(ChannelId, String)>,
-    /// Channels that led to whoever was handed a caller, who has sent them on: id, name, and the number that was dialled.
-    of_handed: Vec<(ChannelId, String, String)>,
+    /// Channels that led to whoever was handed a caller, who has sent them on.
+    of_handed: Vec<wire::Channel>,
 }
 
 impl Snapshot {
@@ -115,7 +115,7 @@ pub(super) async fn take(ari: &Ari) -> Result<Snapshot, Error> {
         } else if channel.is_in(ari.app()) && transfers::is_of_transfer(channel) {
             of_transfers.push((id, channel.dialplan.exten.clone()));
         } else if channel.is_in(ari.app()) && transfers::is_of_handed(channel) {
-            of_handed.push((id, channel.name.clone(), channel.dialplan.exten.clone()));
+            of_handed.push(channel.clone());
         } else if channel.is_in(ari.app()) {
             if transfers::may_stand_in(channel) {
                 let mark = text(transfers::ask(ari, &id)).await?;
@@ -266,8 +266,8 @@ impl Service {
                 None => self.hang_up(server, channel),
             }
         }
-        for (channel, name, to) in &snapshot.of_handed {
-            self.sent_on_by_handed(server, channel, name, to.clone());
+        for channel in &snapshot.of_handed {
+            self.hand_on(server, channel);
         }
     }
 

@@ -269,15 +269,29 @@ impl Service {
         });
     }
 
-    /// Whoever was handed a caller has sent them on with their own phone, and this channel led to them. What is in the place of no leg
-    /// goes on in the dialplan, which puts it through.
-    pub(super) fn sent_on_by_handed(&mut self, server: &ServerId, channel: &ChannelId, name: &str, to: String) {
-        let other = other_half(name);
+    /// Whoever was handed a caller has sent them on with their own phone, and this channel led to them. It does not wait for long: when we
+    /// were the ones who stood still, it may have rung the other phone by now, and the caller is left to it.
+    pub(super) fn hand_on(&self, server: &ServerId, channel: &wire::Channel) {
+        let Some(ari) = self.servers.get(server) else { return };
+        let waits = ari.send(Request::waits(&ChannelId::new(&channel.id)));
+        let (server, channel, inputs) = (server.clone(), channel.clone(), self.inputs.clone());
+        tokio::spawn(async move {
+            match waits.wait().await {
+                // Nobody is left to tell when the floor has ended.
+                Ok(_) => drop(inputs.send(Input::SentOn { server, channel }).await),
+                Err(why) => tracing::info!(channel.id = channel.id, %why, "a transfer is left to the dialplan"),
+            }
+        });
+    }
+
+    /// It waits. What is in the place of no leg goes on in the dialplan, which puts it through.
+    pub(super) fn sent_on_by_handed(&mut self, server: &ServerId, channel: &wire::Channel) {
+        let (id, other) = (ChannelId::new(&channel.id), other_half(&channel.name));
         let is_it = |leg: &(CallId, OfferNo)| other.is_some() && self.leg_names.get(leg) == other.as_ref();
         let leg = self.stands_in.iter().find(|(leg, (of, _))| of == server && is_it(leg)).map(|(leg, _)| *leg);
         match (leg, self.servers.get(server)) {
-            (Some(leg), _) => self.sent_on(server, leg, channel, to),
-            (None, Some(ari)) => drop(ari.send(Request::go_on(channel))),
+            (Some(leg), _) => self.sent_on(server, leg, &id, channel.dialplan.exten.clone()),
+            (None, Some(ari)) => drop(ari.send(Request::go_on(&id))),
             (None, None) => {}
         }
     }

@@ -118,6 +118,16 @@ pub async fn talk(caller: &Leg, member: &Leg) {
     caller.wait_for_tone(700, SOON).await.unwrap();
 }
 
+/// Hands the caller of one of this phone's calls over to whom its second call has reached, and hangs both up, as phones do when they
+/// are told what has become of it: the status of that.
+pub async fn hands_over(phone: &Phone, leg: &Leg, second: &Leg) -> u16 {
+    let status = phone.hand_over(leg, "2000", second, SOON).await.unwrap();
+    // What Asterisk has replaced, it hangs up itself.
+    drop(leg.hang_up().await);
+    drop(second.hang_up().await);
+    status
+}
+
 /// A caller who talks with this member: the legs of both.
 pub async fn talking(rig: &Rig, from: &str, member: &str) -> (Leg, Leg) {
     let phone = rig.phones.phone(member).unwrap();

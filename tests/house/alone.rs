@@ -8,7 +8,10 @@ use usher_rig::{
 };
 
 use crate::{
-    aid::{RECONNECTED, SOON, a_call_works, answers, house, no_channel_is_left, ready_says, talk, talking, times},
+    aid::{
+        RECONNECTED, SOON, a_call_works, answers, hands_over, house, no_channel_is_left, ready_says, talk, talking,
+        times,
+    },
     callback::{CUSTOMER, called_back, calls_back},
     steps::{value, wait_for_value},
 };
@@ -33,11 +36,9 @@ pub async fn asking(rig: &Rig) -> (Leg, Leg, Leg, Leg) {
     (caller, leg, second, other)
 }
 
-/// The agent hands the caller over, and hangs both of their calls up, as phones do.
-pub async fn hands_over(leg: &Leg, second: &Leg) {
-    leg.transfer("2000", Some(&second.dialog().await.unwrap())).await.unwrap();
-    drop(leg.hang_up().await);
-    drop(second.hang_up().await);
+/// The agent 1000 hands the caller over.
+pub async fn gives(rig: &Rig, leg: &Leg, second: &Leg) -> u16 {
+    hands_over(rig.phones.phone("1000").unwrap(), leg, second).await
 }
 
 /// One of the two hangs up, and so the call is over for the other one, although no service sees to it.
@@ -68,7 +69,7 @@ async fn a_member_who_hangs_up_on_a_dead_service_ends_the_call_for_the_caller() 
 async fn a_member_who_hangs_up_on_a_service_that_hangs_ends_the_call_for_the_caller() {
     let rig = floor("alonehangs").start().await.unwrap();
     let (caller, leg) = talking(&rig, "5550001", "1000").await;
-    rig.usher().unwrap().freeze();
+    rig.usher().unwrap().freeze().unwrap();
     ends_for_both(&rig, &leg, &caller).await;
     rig.usher().unwrap().thaw();
     ready_says(&rig, 200, RECONNECTED).await;
@@ -84,7 +85,8 @@ async fn a_caller_whom_a_phone_hands_over_on_a_dead_service_goes_the_way_for_whe
     answers(fallback);
     let (caller, leg, second, other) = asking(&rig).await;
     rig.usher().unwrap().kill().await.unwrap();
-    leg.transfer("2000", Some(&second.dialog().await.unwrap())).await.unwrap();
+    let status = rig.phones.phone("1000").unwrap().hand_over(&leg, "2000", &second, SOON).await.unwrap();
+    assert_eq!(status, 500, "Asterisk cannot carry it out");
     // What the agent cannot be rid of stays theirs, until they hang up.
     other.hung_up(SOON).await.unwrap();
     let channels = rig.pbx.bridges().await.unwrap()[0]["channels"].as_array().map(Vec::len);
@@ -106,7 +108,7 @@ async fn a_caller_whom_a_phone_hands_over_on_a_dead_service_that_comes_back_is_t
     let rig = house("alonereferback").logged_on(&["1000"]).sql(&times(15, 60)).start().await.unwrap();
     let (caller, leg, second, other) = asking(&rig).await;
     rig.usher().unwrap().kill().await.unwrap();
-    hands_over(&leg, &second).await;
+    gives(&rig, &leg, &second).await;
     other.hung_up(SOON).await.unwrap();
     rig.usher().unwrap().start_again().await.unwrap();
     let leg = rig.phones.phone("1000").unwrap().rung(2, SOON).await.unwrap();
@@ -130,7 +132,7 @@ async fn stays(caller: &Leg, leg: &Leg) {
 async fn whom_the_caller_was_handed_to_by_a_phone_is_not_cut_off_and_ends_the_call_for_both_on_a_dead_service() {
     let rig = floor("alonehanded").start().await.unwrap();
     let (caller, leg, second, other) = asking(&rig).await;
-    hands_over(&leg, &second).await;
+    gives(&rig, &leg, &second).await;
     talk(&caller, &other).await;
     stays(&caller, &other).await;
     rig.usher().unwrap().kill().await.unwrap();
@@ -145,8 +147,8 @@ async fn whom_the_caller_was_handed_to_by_a_phone_is_not_cut_off_and_ends_the_ca
 async fn whom_the_caller_is_handed_to_while_the_service_hangs_is_not_cut_off_and_ends_the_call_for_both() {
     let rig = floor("alonehandedhangs").sql("UPDATE queues SET recording = true").start().await.unwrap();
     let (caller, leg, second, other) = asking(&rig).await;
-    rig.usher().unwrap().freeze();
-    hands_over(&leg, &second).await;
+    rig.usher().unwrap().freeze().unwrap();
+    gives(&rig, &leg, &second).await;
     talk(&caller, &other).await;
     stays(&caller, &other).await;
     ends_for_both(&rig, &other, &caller).await;
@@ -277,6 +279,6 @@ async fn a_customer_who_was_called_back_and_could_not_be_handed_over_goes_the_wa
     let other = colleague.rung(1, SOON).await.unwrap();
     other.answered(SOON).await.unwrap();
     rig.usher().unwrap().kill().await.unwrap();
-    hands_over(&leg, &second).await;
+    gives(&rig, &leg, &second).await;
     fallback_has(&rig, &called, 2).await;
 }

@@ -22,9 +22,9 @@ async fn one_that_was_stopped_while_the_database_is_frozen_reconnects_to_asteris
     let (talking, leg) = aid::talking(&rig, "5550001", "1000").await;
     one.set_ears(Ears::Closed);
     let waiting = enter(&rig, "5550002").await;
-    rig.pg.freeze();
+    rig.pg.freeze().unwrap();
     ready_says(&rig, 503, RECONNECTED).await;
-    usher.freeze();
+    usher.freeze().unwrap();
     // Not a wait for anything: the length is what is tried.
     tokio::time::sleep(STOPPED).await;
     usher.thaw();
@@ -54,7 +54,7 @@ async fn one_that_was_stopped_and_cut_off_does_not_take_asterisk_from_the_one_th
     let (first, proxies) = (rig.usher().unwrap(), rig.proxies.as_ref().unwrap());
     proxies.postgres.blackhole();
     ready_says(&rig, 503, RECONNECTED).await;
-    first.freeze();
+    first.freeze().unwrap();
     // Asterisk's word that it was replaced will not reach it.
     proxies.ari.refuse();
     proxies.ari.cut();

@@ -113,7 +113,7 @@ async fn a_standby_that_takes_over_ends_the_calls_that_were_lost_with_the_active
     let gone = waits(&rig, "5550001").await;
     let stays = waits(&rig, "5550002").await;
     // The active one does not see them go.
-    rig.usher().unwrap().freeze();
+    rig.usher().unwrap().freeze().unwrap();
     gone.hang_up().await.unwrap();
     is_gone(&rig, "5550001").await;
     rig.usher().unwrap().kill().await.unwrap();

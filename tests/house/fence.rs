@@ -137,9 +137,9 @@ async fn one_that_wakes_up_after_it_was_replaced_sends_no_pop_no_message_no_orde
     let waiting = enter(&rig, "5550003").await;
 
     // The other one stands still too, until the first has been told all that it is not going to do.
-    second.freeze();
+    second.freeze().unwrap();
     proxies.ari.tap();
-    first.freeze();
+    first.freeze().unwrap();
     leg.hang_up().await.unwrap();
     rung.answer().await.unwrap();
     let heard = |kind: &str, of: &str| {

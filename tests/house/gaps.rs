@@ -154,7 +154,7 @@ async fn f17_a_service_that_reads_nothing_for_three_seconds_of_flood_loses_no_ca
     let answer = ari.request(reqwest::Method::PUT, "applications/usher/eventFilter", &[], Some(all)).await.unwrap();
     assert!(answer.status < 300, "{} {}", answer.status, answer.body);
     let begin = Instant::now();
-    rig.usher().unwrap().freeze();
+    rig.usher().unwrap().freeze().unwrap();
     talk.hang_up().await.unwrap();
     leaving.hang_up().await.unwrap();
     let noise = "n".repeat(8000);
@@ -220,7 +220,7 @@ async fn a_caller_who_hangs_up_at_once_after_the_join_has_talked_however_late_bo
     leg.answer().await.unwrap();
     is_served(&rig, "5550001").await;
     // The answer to the order to join is on its way, and is read together with the end of the call.
-    rig.usher().unwrap().freeze();
+    rig.usher().unwrap().freeze().unwrap();
     ari.tap();
     caller.hang_up().await.unwrap();
     wait::until("the end of the caller's leg is on its way", SOON, || async {

@@ -9,7 +9,7 @@ use crate::{
     aid::{
         RECONNECTED, SOON, answers, enter_with, house, log_says, no_channel_is_left, ready_says, story, talk, times,
     },
-    alone::{asking, hands_over},
+    alone::{asking, gives},
     steps::{Crm, command, variable, wait_for_value},
 };
 
@@ -25,7 +25,7 @@ fn recorded(name: &str) -> Builder {
 /// 1000 has handed a caller over to 2000, and Asterisk knows where that one's phone transfers to: the legs of the caller and of 2000.
 async fn handed(rig: &Rig) -> (Leg, Leg) {
     let (caller, leg, second, other) = asking(rig).await;
-    hands_over(&leg, &second).await;
+    gives(rig, &leg, &second).await;
     talk(&caller, &other).await;
     is_heard_of(rig).await;
     (caller, other)
@@ -131,7 +131,7 @@ async fn a_caller_whom_they_send_on_without_the_service_is_put_through_by_the_di
 async fn a_caller_whom_they_send_on_while_the_service_hangs_is_put_through_after_its_time() {
     let rig = floor("handedhangs").start().await.unwrap();
     let (caller, other) = handed(&rig).await;
-    rig.usher().unwrap().freeze();
+    rig.usher().unwrap().freeze().unwrap();
     let last = sends_on(&rig, &other).await;
     talk(&caller, &last).await;
     rig.usher().unwrap().thaw();
@@ -142,8 +142,8 @@ async fn a_caller_whom_they_send_on_while_the_service_hangs_is_put_through_after
 async fn a_caller_who_was_handed_over_in_a_gap_that_kill_9_ended_is_sent_on_like_any_other() {
     let rig = floor("handedgap").start().await.unwrap();
     let (caller, leg, second, other) = asking(&rig).await;
-    rig.usher().unwrap().freeze();
-    hands_over(&leg, &second).await;
+    rig.usher().unwrap().freeze().unwrap();
+    gives(&rig, &leg, &second).await;
     talk(&caller, &other).await;
     rig.usher().unwrap().kill().await.unwrap();
     rig.usher().unwrap().start_again().await.unwrap();

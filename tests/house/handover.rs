@@ -4,13 +4,12 @@
 use usher_rig::{
     phones::{CallSpec, Ears, Leg, Phone},
     rig::{Builder, Rig},
-    wait,
 };
 
 use crate::{
     aid::{
-        self, RECONNECTED, SOON, answers, enter_with, house, in_the_queue, log_says, log_says_times, ready_says, story,
-        talk, times,
+        self, RECONNECTED, SOON, answers, enter_with, hands_over, house, in_the_queue, log_says, log_says_times,
+        ready_says, story, talk, times,
     },
     steps::{command, sql, wait_for_value},
 };
@@ -50,27 +49,6 @@ async fn asks_for_the_queue(rig: &Rig, phone: &Phone) -> Leg {
     second
 }
 
-/// The phone hands over what it has on one line to the other, and hangs both up, as phones do, when that is done.
-async fn hands_over(rig: &Rig, leg: &Leg, second: &Leg) {
-    let dialog = second.dialog().await.unwrap();
-    let made = async || -> anyhow::Result<usize> {
-        let channels = rig.pbx.channels().await?;
-        let names = channels.iter().filter_map(|channel| channel["name"].as_str());
-        Ok(names.filter(|name| name.contains("/_attended@")).count())
-    };
-    let before = made().await.unwrap();
-    leg.transfer("0000", Some(&dialog)).await.unwrap();
-    wait::until("Asterisk has put channels of its own in their place", SOON, || async {
-        let now = made().await?;
-        anyhow::ensure!(now > before, "{now} of them");
-        Ok(())
-    })
-    .await
-    .unwrap();
-    leg.hang_up().await.unwrap();
-    second.hang_up().await.unwrap();
-}
-
 /// The service has seen that the place of a second line was handed over.
 async fn is_handed_over(rig: &Rig) {
     log_says(rig, "a phone has handed its place in the queue over", SOON).await;
@@ -86,7 +64,7 @@ async fn a_customer_who_is_handed_over_to_a_line_that_waits_has_its_place_also_a
     let later = enter_with(&rig, "5550002", Ears::Open).await;
     // The agent is free afterwards, and is not to be the one who gets the customer.
     member(&rig, "pause", "1000").await;
-    hands_over(&rig, &leg, &second).await;
+    hands_over(agent, &leg, &second).await;
     is_handed_over(&rig).await;
     rig.usher().unwrap().kill().await.unwrap();
     rig.usher().unwrap().start_again().await.unwrap();
@@ -113,7 +91,7 @@ async fn a_customer_who_is_handed_over_to_a_colleague_reached_through_the_queue_
     let other = colleague.rung(1, SOON).await.unwrap();
     other.answered(SOON).await.unwrap();
     talk(&second, &other).await;
-    hands_over(&rig, &leg, &second).await;
+    hands_over(agent, &leg, &second).await;
     is_handed_over(&rig).await;
     talk(&caller, &other).await;
     other.hang_up().await.unwrap();
@@ -139,10 +117,8 @@ async fn a_receptionist_hands_a_caller_over_to_the_queue_and_who_is_not_served_t
         talk(&caller, &leg).await;
         let second = asks_for_the_queue(&rig, reception).await;
         // Their talk is in a bridge of the dialplan's, from which Asterisk takes the caller's own channel.
-        leg.transfer("0000", Some(&second.dialog().await.unwrap())).await.unwrap();
+        hands_over(reception, &leg, &second).await;
         log_says_times(&rig, "a phone has handed its place in the queue over", legs.len() + 1).await;
-        leg.hang_up().await.unwrap();
-        second.hang_up().await.unwrap();
         legs.push(caller);
     }
     member(&rig, "resume", "1000").await;

@@ -135,7 +135,7 @@ async fn f16_a_service_that_hangs_keeps_no_caller_in_silence() {
     let member = rig.phones.phone("1000").unwrap();
     answers(member);
     app_queue_has(&rig, &["1000"]).await;
-    rig.usher().unwrap().freeze();
+    rig.usher().unwrap().freeze().unwrap();
     let caller = key_in(&rig, "5550001", "1111", Ears::Open).await;
     // USHER_AGI_SECONDS is 5.
     caller.wait_for_prompt(&prompts, "unavailable", SOON).await.unwrap();
@@ -313,7 +313,7 @@ async fn a_client_that_dies_in_the_middle_does_not_stop_the_shipped_xmpp_server(
     for _ in 0..3 {
         let mut dies = encrypted(&prosody).await.unwrap();
         // The server finds its last words and its end at one time, and has an answer to give.
-        prosody.freeze();
+        prosody.freeze().unwrap();
         dies.write_all(b"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' to='usher.test' version='1.0'>")
             .await
             .unwrap();

@@ -49,7 +49,7 @@ impl Outage {
     async fn begins(self, rig: &Rig) {
         let proxies = rig.proxies.as_ref().unwrap();
         match self {
-            Self::DatabaseFrozen => rig.pg.freeze(),
+            Self::DatabaseFrozen => rig.pg.freeze().unwrap(),
             Self::DatabaseKilled => rig.pg.kill().await.unwrap(),
             Self::XmppSilent => proxies.xmpp.blackhole(),
             Self::XmppCut => {
@@ -61,7 +61,7 @@ impl Outage {
                 proxies.ari.refuse();
                 proxies.ari.cut();
             }
-            Self::ServiceFrozen => rig.usher().unwrap().freeze(),
+            Self::ServiceFrozen => rig.usher().unwrap().freeze().unwrap(),
         }
     }
 

@@ -183,7 +183,7 @@ async fn when_another_usher_takes_the_application_it_is_said_and_no_call_is_cut_
 async fn f14_who_logs_on_while_the_database_is_frozen_hears_that_it_did_not_work_and_can_try_again() {
     let rig = house("frozenlogon").own_postgres().start().await.unwrap();
     let phone = rig.phones.phone("1000").unwrap();
-    rig.pg.freeze();
+    rig.pg.freeze().unwrap();
     dial_and_hear(&rig, phone, "*56466*", "not_available").await;
     rig.pg.thaw();
     // The database is back.

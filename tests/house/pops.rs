@@ -152,7 +152,7 @@ async fn p20_with_an_xmpp_server_that_hangs_the_phone_rings_when_the_bound_is_ov
     phone.behave(Behaviour::AnswerAfter(Duration::ZERO));
     let spec = usher_rig::phones::CallSpec::new("5551001", "0000");
     let caller = ask_for_code(&rig, &spec).await;
-    rig.prosody.freeze();
+    rig.prosody.freeze().unwrap();
     let begin = Instant::now();
     caller.press("1111").await.unwrap();
     phone.rung(1, SOON).await.unwrap().answered(SOON).await.unwrap();

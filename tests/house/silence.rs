@@ -86,7 +86,7 @@ async fn a_member_who_answers_a_service_that_hangs_is_let_go_and_so_is_the_calle
     member.behave(Behaviour::Ignore);
     let caller = enter_with(&rig, "5550001", Ears::Open).await;
     let leg = member.rung(1, SOON).await.unwrap();
-    rig.usher().unwrap().freeze();
+    rig.usher().unwrap().freeze().unwrap();
     leg.answer().await.unwrap();
     leg.answered(SOON).await.unwrap();
     wait::until("the dialplan has the caller back", SOON, || async {

@@ -118,7 +118,7 @@ async fn one_that_was_silent_wakes_up_as_the_standby_does_nothing_and_takes_over
     let (rig, second) = two("sbstop").await;
     let first = rig.usher().unwrap();
     let floor = Floor::open(&rig, Behaviour::Ignore).await;
-    first.freeze();
+    first.freeze().unwrap();
     let took = is_active(&second, TAKEN_OVER).await;
     assert!(took < TAKEN_OVER, "{took:?}");
     says(&second, 200, LATER).await;

@@ -10,8 +10,8 @@ use usher_rig::{
 
 use crate::{
     aid::{
-        RECONNECTED, SOON, answers, app_queue_has, enter, enter_with, house, log_says, log_says_times, ready_says,
-        story, talk, times,
+        RECONNECTED, SOON, answers, app_queue_has, enter, enter_with, hands_over, house, log_says, log_says_times,
+        ready_says, story, talk, times,
     },
     policies::{json, line},
     steps::{Crm, sql, wait_for_value},
@@ -252,7 +252,7 @@ async fn a_phone_transfers_while_the_service_hangs_and_the_caller_is_put_through
     let colleague = rig.phones.phone("2000").unwrap();
     answers(colleague);
     let (caller, leg) = talking(&rig, "5550001").await;
-    rig.usher().unwrap().freeze();
+    rig.usher().unwrap().freeze().unwrap();
     leg.transfer("2000", None).await.unwrap();
     let other = colleague.rung(1, SOON).await.unwrap();
     other.answered(SOON).await.unwrap();
@@ -315,10 +315,8 @@ async fn a_caller_who_is_handed_over_after_a_word_with_the_colleague_talks_on_an
     let other = colleague.rung(1, SOON).await.unwrap();
     other.answered(SOON).await.unwrap();
     talk(&second, &other).await;
-    leg.transfer("2000", Some(&second.dialog().await.unwrap())).await.unwrap();
+    assert_eq!(hands_over(agent, &leg, &second).await, 200);
     talk(&caller, &other).await;
-    leg.hang_up().await.unwrap();
-    second.hung_up(SOON).await.unwrap();
     let (_, pop) = to.pop("answered").await;
     assert_eq!((pop.call.as_str(), pop.customer.code.as_str()), (first.call.as_str(), "1111"));
     from.closed(&first.call).await;
@@ -409,7 +407,7 @@ async fn in_a_gap(name: &str, attended: bool) {
         // Asterisk does not notice, and has the new channel wait in the application.
         Some(second) => {
             ari.blackhole();
-            leg.transfer("2000", Some(&second.dialog().await.unwrap())).await.unwrap();
+            assert_eq!(hands_over(agent, &leg, second).await, 200);
         }
         None => {
             ari.refuse();
@@ -421,9 +419,6 @@ async fn in_a_gap(name: &str, attended: bool) {
     other.answered(SOON).await.unwrap();
     // A phone hangs up by itself; the one that was replaced has nothing left to hang up.
     drop(leg.hang_up().await);
-    if let Some(second) = &second {
-        drop(second.hang_up().await);
-    }
     talk(&caller, &other).await;
     ready_says(&rig, 503, SOON).await;
     ari.heal();

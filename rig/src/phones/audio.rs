@@ -58,11 +58,17 @@ impl Audio {
         self.hertz.store(hertz, Ordering::Relaxed);
     }
 
-    /// Waits until the prompt has been heard, after the one waited for last.
+    /// Waits until the prompt has been heard, after the one waited for last; gives up as soon as `is_over`.
     ///
     /// # Errors
     /// After `within`, with what was heard instead.
-    pub async fn wait_for_prompt(&self, prompts: &Prompts, name: &str, within: Duration) -> Result<Heard> {
+    pub(super) async fn wait_for_prompt(
+        &self,
+        prompts: &Prompts,
+        name: &str,
+        within: Duration,
+        is_over: impl Fn() -> bool,
+    ) -> Result<Heard> {
         let wanted = prompts.only(name)?;
         let begin = Instant::now();
         let mut from = self.received().cursor;
@@ -75,20 +81,25 @@ impl Audio {
                 self.received().cursor = past;
                 return Ok(Heard { start, ..first });
             }
-            if begin.elapsed() > within {
-                let all: Vec<_> = sound::heard(&self.recording(), prompts).into_iter().map(|h| h.prompt).collect();
-                bail!("prompt {name:?} was not heard within {within:?}; heard from the beginning: {all:?}");
+            if begin.elapsed() > within || is_over() {
+                let recording = self.recording();
+                let all: Vec<_> = sound::heard(&recording, prompts).into_iter().map(|h| h.prompt).collect();
+                bail!(
+                    "prompt {name:?} was not heard within {:?}; heard from the beginning: {all:?}, {}",
+                    begin.elapsed(),
+                    sound::described(&recording)
+                );
             }
             from = from.max((from + part.len()).saturating_sub(wanted.reach()));
             tokio::time::sleep(LOOK).await;
         }
     }
 
-    /// Waits until a tone has been heard for 300 ms, beginning now.
+    /// Waits until a tone has been heard for 300 ms, beginning now; gives up as soon as `is_over`.
     ///
     /// # Errors
-    /// After `within`.
-    pub(super) async fn wait_for_tone(&self, hertz: u32, within: Duration) -> Result<()> {
+    /// After `within`, with what was heard instead.
+    pub(super) async fn wait_for_tone(&self, hertz: u32, within: Duration, is_over: impl Fn() -> bool) -> Result<()> {
         let begin = Instant::now();
         let from = self.received().samples.len();
         loop {
@@ -96,8 +107,9 @@ impl Audio {
             if sound::tone(&part, hertz as f32) >= Duration::from_millis(300) {
                 return Ok(());
             }
-            if begin.elapsed() > within {
-                bail!("a tone of {hertz} Hz was not heard within {within:?}, but {}", sound::described(&part));
+            if begin.elapsed() > within || is_over() {
+                let heard = sound::described(&part);
+                bail!("a tone of {hertz} Hz was not heard within {:?}, but {heard}", begin.elapsed());
             }
             tokio::time::sleep(LOOK).await;
         }

@@ -119,6 +119,22 @@ impl Phone {
         self.0.shared.place(&endpoint, &self.0.number, Ears::Open).await
     }
 
+    /// Hands the other side of one of its calls over to the other side of another one, as its key for that does, and waits until
+    /// the switchboard says what has become of it: a status of SIP's, 200 when it is done. `to` is the number shown in the Refer-To.
+    /// The phone still has both calls then.
+    ///
+    /// # Errors
+    /// When a call is over, or nothing is said within `within`.
+    pub async fn hand_over(&self, call: &Leg, to: &str, other: &Leg, within: Duration) -> Result<u16> {
+        let mut outcomes = self.0.relay.outcomes();
+        let before = outcomes.borrow().len();
+        call.transfer(to, Some(&other.dialog().await?)).await?;
+        let told = tokio::time::timeout(within, outcomes.wait_for(|outcomes| outcomes.len() > before)).await;
+        let told =
+            told.with_context(|| format!("phone {} was not told of its transfer within {within:?}", self.0.number))?;
+        Ok(told?.get(before).context("there is one more")?.status)
+    }
+
     /// Everything it has seen, in order.
     pub fn events(&self) -> Vec<PhoneEvent> {
         self.0.events.borrow().clone()

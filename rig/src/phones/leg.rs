@@ -17,6 +17,9 @@ use crate::{
     sound::{Heard, Prompts},
 };
 
+/// What is heard after the end of a call was on its way before.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// How a call stands.
 #[derive(Debug, Clone, Default)]
 pub struct LegState {
@@ -146,17 +149,31 @@ impl Leg {
     /// Waits until a prompt has been heard, after the one waited for last.
     ///
     /// # Errors
-    /// After `within`, with what was heard instead.
+    /// After `within`, and at once when the call is over: with what was heard instead and how the call stands.
     pub async fn wait_for_prompt(&self, prompts: &Prompts, name: &str, within: Duration) -> Result<Heard> {
-        self.0.audio.wait_for_prompt(prompts, name, within).await
+        match self.0.audio.wait_for_prompt(prompts, name, within, || self.is_silent_for_good()).await {
+            Err(error) => Err(self.explained(error).await),
+            heard => heard,
+        }
     }
 
     /// Waits until a tone has been heard for 300 ms, beginning now.
     ///
     /// # Errors
-    /// After `within`, with what was heard instead and what Asterisk says of it.
+    /// As [`Leg::wait_for_prompt`].
     pub async fn wait_for_tone(&self, hertz: u32, within: Duration) -> Result<()> {
-        let Err(error) = self.0.audio.wait_for_tone(hertz, within).await else { return Ok(()) };
+        match self.0.audio.wait_for_tone(hertz, within, || self.is_silent_for_good()).await {
+            Err(error) => Err(self.explained(error).await),
+            heard => heard,
+        }
+    }
+
+    /// The call is over, and what was on its way then has been heard.
+    fn is_silent_for_good(&self) -> bool {
+        self.0.state.borrow().ended.as_ref().is_some_and(|ended| ended.at.elapsed() > LAST_WORDS)
+    }
+
+    async fn explained(&self, error: anyhow::Error) -> anyhow::Error {
         // An error of its own is an answer as well.
         let ask = async |path: String| match self.0.ari.get(&path).await {
             Ok(answer) => answer.to_string(),
@@ -165,7 +182,7 @@ impl Leg {
         let id = &self.0.id;
         let (bridge, carried) =
             (ask(format!("bridges/b-{id}")).await, ask(format!("channels/{id}/rtp_statistics")).await);
-        Err(error.context(format!("leg {id} stands so: {:?}; its bridge: {bridge}; its RTP: {carried}", self.state())))
+        error.context(format!("leg {id} stands so: {:?}; its bridge: {bridge}; its RTP: {carried}", self.state()))
     }
 
     /// Presses keys: 110 ms each, 100 ms between, by RFC 4733. Returns when Asterisk has taken the order.

@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::Result;
-use tokio::{net::UdpSocket, task::JoinHandle};
+use tokio::{net::UdpSocket, sync::watch, task::JoinHandle};
 
 /// Larger than any SIP message over UDP.
 const PACKET: usize = 65_536;
@@ -27,11 +27,21 @@ pub struct Invite {
     call: String,
 }
 
+/// What the switchboard has told the phone of a transfer that the phone asked for (RFC 3515, section 2.4.5).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Outcome {
+    /// Status as of SIP: 200 when it is done.
+    pub(super) status: u16,
+    /// `Call-ID` and `CSeq`: what is told again is the same.
+    message: (String, String),
+}
+
 #[derive(Debug)]
 pub(super) struct Relay {
     plugged: Arc<AtomicBool>,
     invites: Arc<Mutex<Vec<Invite>>>,
     byes: Arc<Mutex<Vec<Instant>>>,
+    outcomes: watch::Sender<Vec<Outcome>>,
     task: JoinHandle<()>,
 }
 
@@ -45,6 +55,8 @@ impl Relay {
         let invites = Arc::new(Mutex::new(Vec::new()));
         let byes = Arc::new(Mutex::new(Vec::new()));
         let (seen, ended) = (Arc::clone(&invites), Arc::clone(&byes));
+        let (outcomes, _) = watch::channel(Vec::new());
+        let told = outcomes.clone();
         let task = tokio::spawn(async move {
             let (mut from_phone, mut from_pbx) = (vec![0; PACKET], vec![0; PACKET]);
             loop {
@@ -63,6 +75,15 @@ impl Relay {
                             seen.push(Invite { at: Instant::now(), from, call });
                         }
                     }
+                    if to == phones
+                        && let Some(outcome) = told_of_transfer(packet)
+                    {
+                        told.send_if_modified(|told| {
+                            let is_new = told.iter().all(|earlier: &Outcome| earlier.message != outcome.message);
+                            told.extend(is_new.then_some(outcome));
+                            is_new
+                        });
+                    }
                     if to == pbx && packet.starts_with(b"BYE ") {
                         ended.lock().unwrap_or_else(PoisonError::into_inner).push(Instant::now());
                     }
@@ -71,7 +92,7 @@ impl Relay {
                 }
             }
         });
-        Ok(Self { plugged, invites, byes, task })
+        Ok(Self { plugged, invites, byes, outcomes, task })
     }
 
     pub(super) fn invites(&self) -> Vec<Invite> {
@@ -82,6 +103,11 @@ impl Relay {
         self.byes.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// How the transfers ended that the phone has asked for.
+    pub(super) fn outcomes(&self) -> watch::Receiver<Vec<Outcome>> {
+        self.outcomes.subscribe()
+    }
+
     pub(super) fn set_plugged(&self, plugged: Plug) {
         self.plugged.store(plugged == Plug::In, Ordering::Relaxed);
     }
@@ -90,10 +116,21 @@ impl Relay {
 /// The number in the `From` of a packet that is an INVITE, and its `Call-ID`.
 fn invited_by(packet: &[u8]) -> Option<(String, String)> {
     let text = std::str::from_utf8(packet).ok().filter(|text| text.starts_with("INVITE "))?;
-    let from = text.lines().find_map(|line| line.strip_prefix("From:"))?;
-    let call = text.lines().find_map(|line| line.strip_prefix("Call-ID:"))?;
-    let (_, uri) = from.split_once("<sip:")?;
-    Some((uri.split(['@', '>']).next().unwrap_or_default().to_owned(), call.trim().to_owned()))
+    let (_, uri) = header(text, "From")?.split_once("<sip:")?;
+    Some((uri.split(['@', '>']).next().unwrap_or_default().to_owned(), header(text, "Call-ID")?.to_owned()))
+}
+
+/// What a packet says of a transfer, if that is the last that there is to say.
+fn told_of_transfer(packet: &[u8]) -> Option<Outcome> {
+    let text = std::str::from_utf8(packet).ok().filter(|text| text.starts_with("NOTIFY "))?;
+    let (_, body) = text.split_once("\r\n\r\n")?;
+    let status =
+        body.strip_prefix("SIP/2.0 ")?.split_whitespace().next()?.parse().ok().filter(|status| *status >= 200)?;
+    Some(Outcome { status, message: (header(text, "Call-ID")?.to_owned(), header(text, "CSeq")?.to_owned()) })
+}
+
+fn header<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,6 +151,20 @@ mod tests {
 
     use super::*;
     use crate::wait;
+
+    #[test]
+    fn the_end_of_a_transfer_is_told_from_its_progress() {
+        let told = |body: &str| {
+            let head = "NOTIFY sip:1000@h SIP/2.0\r\nCall-ID: a\r\nEvent: refer\r\nCSeq: 7 NOTIFY\r\n\r\n";
+            told_of_transfer(format!("{head}{body}").as_bytes())
+        };
+        assert_eq!(told("SIP/2.0 100 Trying\r\n"), None);
+        assert_eq!(told("Messages-Waiting: no\r\n"), None);
+        for status in [200, 503] {
+            let outcome = told(&format!("SIP/2.0 {status} As It Is\r\n")).unwrap();
+            assert_eq!(outcome, Outcome { status, message: ("a".into(), "7 NOTIFY".into()) });
+        }
+    }
 
     #[tokio::test]
     async fn an_invite_that_is_repeated_is_one_call() {
