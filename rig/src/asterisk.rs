@@ -196,7 +196,7 @@ fn main_conf(inside: &Path, modules: &Path) -> String {
         "[directories]\nastcachedir => {inside}/var\nastetcdir => {inside}/etc\nastmoddir => {modules}\n\
          astvarlibdir => {inside}/var\nastdbdir => {inside}/var\nastkeydir => {inside}/var\nastdatadir => {inside}/data\n\
          astagidir => {inside}/data\nastspooldir => {inside}/spool\nastrundir => {inside}/run\nastlogdir => {inside}/log\n\
-         [options]\nverbose = 0\ntransmit_silence = yes\ndefaultlanguage = en\n",
+         [options]\nverbose = 0\ndefaultlanguage = en\n",
         modules = modules.display()
     )
 }
