@@ -190,20 +190,21 @@ impl Process {
         }
     }
 
-    /// Stops it and all its descendants where they stand: connections stay open and nothing answers. On a busy machine a program
-    /// goes on for a while after the signal, until one of its threads gets to see it: this returns when every thread stands.
+    /// Stops it and all its descendants where they stand: connections stay open and nothing answers.
     ///
     /// # Errors
-    /// When one still runs after [`STANDS`].
+    /// As [`stopped`].
     pub fn freeze(&self) -> Result<()> {
-        let begin = Instant::now();
+        // Whoever has started somebody in the meantime has done so before it stood.
+        let mut before = Vec::new();
         loop {
-            // Again and again: one may just have been started.
             self.signal_tree(Signal::STOP);
-            let runs = std::iter::once(self.pid()).chain(descendants(self.pid())).find(|pid| !stands(*pid));
-            let Some(pid) = runs else { return Ok(()) };
-            ensure!(begin.elapsed() < STANDS, "process {pid} of {} still runs {STANDS:?} after SIGSTOP", self.name);
-            std::thread::sleep(Duration::from_millis(1));
+            let now: Vec<_> = std::iter::once(self.pid()).chain(descendants(self.pid())).collect();
+            now.iter().try_for_each(|pid| stopped(*pid))?;
+            if now == before {
+                return Ok(());
+            }
+            before = now;
         }
     }
 
@@ -310,6 +311,20 @@ pub fn tail(path: &Path, count: usize) -> String {
 /// Whether this process may act as other users.
 pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
+}
+
+/// Waits until a process to which SIGSTOP was sent stands. On a busy machine it goes on for a while after the signal, until one of its
+/// threads gets to see it.
+///
+/// # Errors
+/// When a thread still runs after ten seconds.
+pub fn stopped(pid: u32) -> Result<()> {
+    let begin = Instant::now();
+    while !stands(pid) {
+        ensure!(begin.elapsed() < STANDS, "process {pid} still runs {STANDS:?} after SIGSTOP");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Ok(())
 }
 
 /// Whether no thread of a process runs (proc(5), the third field of `stat`): it is stopped, or has ended.

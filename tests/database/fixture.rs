@@ -23,7 +23,7 @@ use usher::{
         pool::{Connector, Single, Statements},
     },
 };
-use usher_rig::ports::Claim;
+use usher_rig::{ports::Claim, process::stopped};
 
 const TEMPLATE: &str = "template_usher";
 /// Longer than anything here takes on a busy machine; a test that reaches it has failed.
@@ -142,7 +142,10 @@ impl Postgres {
     pub fn freeze(&self) {
         let first = self.first();
         signal("STOP", &[first]);
-        signal("STOP", &children(first));
+        stopped(first).unwrap();
+        let others = children(first);
+        signal("STOP", &others);
+        others.into_iter().for_each(|pid| stopped(pid).unwrap());
     }
 
     /// Lets them go on, the first one last, for the same reason.

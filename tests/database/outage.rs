@@ -64,7 +64,7 @@ async fn f15_a_frozen_server_is_noticed_within_the_timeouts_and_used_again_when_
     let handle = running.handle.clone();
     assert!(handle.customer(&code("1111")).await.unwrap().is_some());
 
-    postgres.freeze().unwrap();
+    postgres.freeze();
     for n in 0..20 {
         handle.record(stamp(Timestamp::now(), entered(CallId(Uuid::now_v7()), &n.to_string())));
     }

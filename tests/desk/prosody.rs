@@ -18,7 +18,7 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
-use usher_rig::ports::Claim;
+use usher_rig::{ports::Claim, process::stopped};
 
 use crate::ejabberd;
 
@@ -170,6 +170,7 @@ impl Prosody {
 
     pub fn freeze(&self) {
         self.signal("-STOP");
+        stopped(self.child.as_ref().unwrap().id()).unwrap();
     }
 
     pub fn thaw(&self) {
