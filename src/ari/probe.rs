@@ -161,7 +161,14 @@ pub fn explain(error: &Error, config: &config::Asterisk) -> String {
                 config.url
             )
         }
-        Error::Refused { .. } | Error::Conflict(_) | Error::OutcomeUnknown => error.to_string(),
+        Error::OutcomeUnknown => {
+            format!(
+                "{} takes connections and does not answer: is it Asterisk's HTTP server that listens there (`http show status` in \
+                 Asterisk's console names its port)? If the console does not answer either, Asterisk hangs: start it again",
+                config.url
+            )
+        }
+        Error::Refused { .. } | Error::Conflict(_) => error.to_string(),
     }
 }
 

@@ -317,7 +317,7 @@ async fn asterisk(server: &config::Asterisk, agi: &config::Agi, roster: Option<&
     let findings = match timeout(PATIENCE, ari::probe(server, wanted, recording)).await {
         Ok(Ok(findings)) => findings,
         Ok(Err(error)) => return report.wrong(what, ari::explain(&error, server)),
-        Err(_) => return report.wrong(what, format!("no answer from {} within {PATIENCE:?}", server.url)),
+        Err(_) => return report.wrong(what, ari::explain(&ari::Error::OutcomeUnknown, server)),
     };
     let phones = findings.phones.len();
     let online = findings.phones.iter().filter(|(_, online)| *online).count();

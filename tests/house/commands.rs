@@ -27,6 +27,15 @@ fn row(table: &str, subject: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn check_says_what_to_do_about_an_asterisk_that_does_not_answer() {
+    let rig = house("checkhangs").start().await.unwrap();
+    rig.pbx.freeze().unwrap();
+    let (output, table) = check(&rig).await;
+    assert!(!output.status.success() && row(&table, "asterisk pbx").contains("does not answer"), "{table}");
+    assert!(table.contains("http show status"), "{table}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn check_is_content_with_a_healthy_house_and_disturbs_no_call() {
     let rig = house("checkgood").logged_on(&["1000"]).start().await.unwrap();
     let phone = rig.phones.phone("1000").unwrap();
