@@ -95,6 +95,17 @@ pub fn account_jid(text: &str) -> Result<BareJid, String> {
     }
 }
 
+/// An extension's number, as the name of its node ends.
+///
+/// # Errors
+/// When it is empty or holds blanks.
+pub fn extension(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.contains(char::is_whitespace) {
+        return Err("expected the number of an extension, such as 1000".into());
+    }
+    Ok(text.to_owned())
+}
+
 /// Parses the address of a server.
 ///
 /// # Errors
@@ -119,6 +130,9 @@ pub fn trust(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, Failure> {
         for certificate in CertificateDer::pem_file_iter(file).map_err(|e| wrong(e.to_string()))? {
             let certificate = certificate.map_err(|e| wrong(e.to_string()))?;
             roots.add(certificate).map_err(|e| wrong(e.to_string()))?;
+        }
+        if roots.is_empty() {
+            return Err(wrong("it holds no certificate: expected PEM, with BEGIN CERTIFICATE in a line".into()));
         }
     } else {
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
@@ -215,6 +229,22 @@ mod tests {
         for text in ["crm", "example.org", "", "@example.org", "crm@", "crm@example.org/desk"] {
             assert!(account_jid(text).unwrap_err().contains("name@domain"), "{text:?}");
         }
+    }
+
+    #[test]
+    fn an_extension_that_is_none_is_refused_at_once() {
+        assert_eq!(extension("1000").unwrap(), "1000");
+        for text in ["", " ", "10 00", "1000\n"] {
+            assert!(extension(text).unwrap_err().contains("such as 1000"), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_without_certificates_is_named() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "no PEM").unwrap();
+        let Failure::Final(why) = trust(Some(file.path())).unwrap_err() else { panic!("to be tried again") };
+        assert!(why.contains(&*file.path().to_string_lossy()) && why.contains("no certificate"), "{why}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The other software, on the command line.
 
 use std::{
-    io::{IsTerminal, Write, stderr, stdout},
+    io::{ErrorKind, IsTerminal, Write, stderr, stdout},
     path::PathBuf,
     process::ExitCode,
 };
@@ -63,7 +63,7 @@ struct Watch {
     #[arg(long)]
     pubsub: Option<Jid>,
     /// Extension to watch
-    #[arg(long)]
+    #[arg(long, value_parser = login::extension)]
     extension: String,
     /// What stands before the extension in the name of its node
     #[arg(long, default_value = "extension")]
@@ -135,7 +135,11 @@ async fn show(arguments: Watch) -> anyhow::Result<()> {
     loop {
         tokio::select! {
             event = events.recv() => match event {
-                Some(Ok(event)) => show(&event)?,
+                Some(Ok(event)) => match show(&event) {
+                    // Whoever read it has seen enough, as `head` has.
+                    Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(()),
+                    shown => shown?,
+                },
                 Some(Err(why)) => bail!(why),
                 None => return Ok(()),
             },
