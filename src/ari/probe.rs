@@ -92,6 +92,8 @@ pub struct Findings {
     pub forwarding: Vec<(String, String)>,
     /// Where its dialplan asks, the global `USHER_AGI`; empty when it is not set.
     pub agi: String,
+    /// The application that its dialplan hands callers to, the global `USHER_APP`; empty when it is not set.
+    pub app: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -191,6 +193,7 @@ pub async fn probe(config: &config::Asterisk, sounds: BTreeSet<&str>, recording:
     let modules: Vec<Module> = http.send(&Request::modules()).await?.json()?;
     let endpoints: Vec<Endpoint> = http.send(&Request::endpoints()).await?.json()?;
     let agi: Variable = http.send(&Request::global("USHER_AGI")).await?.json()?;
+    let app: Variable = http.send(&Request::global("USHER_APP")).await?.json()?;
     let forwarding = forwarding(&http, &endpoints).await?;
     let running = |name: &str| modules.iter().any(|module| module.name == name && module.status == "Running");
     let unlisted =
@@ -211,6 +214,7 @@ pub async fn probe(config: &config::Asterisk, sounds: BTreeSet<&str>, recording:
         unlisted,
         forwarding,
         agi: agi.value,
+        app: app.value,
     })
 }
 

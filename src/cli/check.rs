@@ -348,6 +348,14 @@ async fn asterisk(server: &config::Asterisk, agi: &config::Agi, roster: Option<&
             report.add(what.clone(), Verdict::Warning, note);
         }
     }
+    if !findings.app.is_empty() && findings.app != server.app {
+        let note = format!(
+            "its dialplan hands callers to the application {:?} (USHER_APP), and asterisk.app is {:?}: none would come here. Set one like \
+             the other: USHER_APP in site/globals.conf",
+            findings.app, server.app
+        );
+        report.wrong(what.clone(), note);
+    }
     if agi.announce.is_none()
         && let Some(doubt) = astray(&findings.agi, agi.listen)
     {

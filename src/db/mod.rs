@@ -153,7 +153,8 @@ fn is_tls(error: &tokio_postgres::Error) -> bool {
         }
         source = error.source();
     }
-    error.to_string().contains("server does not support TLS")
+    // These words are those of a cause, which the error itself does not repeat.
+    describe(error).contains("server does not support TLS")
 }
 
 /// The server's own words if there are any, else the whole chain of causes.

@@ -36,6 +36,13 @@ async fn check_says_what_to_do_about_an_asterisk_that_does_not_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn check_names_an_application_that_is_not_the_dialplan_s() {
+    let rig = house("checkapp").global("USHER_APP=other").start().await.unwrap();
+    let (output, table) = check(&rig).await;
+    assert!(!output.status.success() && table.contains("(USHER_APP)"), "{table}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn check_is_content_with_a_healthy_house_and_disturbs_no_call() {
     let rig = house("checkgood").logged_on(&["1000"]).start().await.unwrap();
     let phone = rig.phones.phone("1000").unwrap();
