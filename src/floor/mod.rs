@@ -435,9 +435,10 @@ impl Service {
             self.leg_names.remove(&(call, offer));
             self.stands_in.remove(&(call, offer));
             self.keys_told.remove(&(call, offer));
-            let end = match (self.unsure.remove(&(call, offer)), leg_end(cause)) {
-                (true, LegEnd::HungUp) => LegEnd::Lost,
-                (_, end) => end,
+            tracing::debug!(call.id = %call, channel.id = %id, cause, "the member's leg is gone");
+            let end = match self.unsure.remove(&(call, offer)) {
+                true if matches!(cause, NO_CAUSE | 16) => LegEnd::Lost,
+                _ => leg_end(cause),
             };
             self.step(Event::LegGone { call, offer, end });
         } else if let Some((call, attempt)) = parse_back_channel(&id) {
@@ -468,12 +469,16 @@ fn device_of(endpoint: &ari::wire::Endpoint) -> (Interface, Device) {
     (interface, device)
 }
 
-/// What a hang-up cause (Q.850) says of an offer.
+/// Asterisk ended a channel by itself, and no far side said why.
+const NO_CAUSE: i32 = 0;
+
+/// What a hang-up cause (Q.850) says of an offer. A phone that forwards ends with 23, or without a cause when Asterisk drops it before it has
+/// taken note of the answer: nobody has rejected anything then.
 fn leg_end(cause: i32) -> LegEnd {
     match cause {
         17 | 21 => LegEnd::Rejected,
         18 | 19 => LegEnd::NoAnswer,
-        16 | 0 => LegEnd::HungUp,
+        16 => LegEnd::HungUp,
         _ => LegEnd::Unavailable,
     }
 }
@@ -490,4 +495,26 @@ fn far() -> tokio::time::Instant {
 /// The outcome of a publish, or that it can no longer be told.
 async fn settled(outcome: oneshot::Receiver<crate::domain::pop::PopOutcome>) -> crate::domain::pop::PopOutcome {
     outcome.await.unwrap_or(crate::domain::pop::PopOutcome::LinkDown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_phone_that_said_so_has_rejected() {
+        for (cause, end) in [
+            (17, LegEnd::Rejected),
+            (21, LegEnd::Rejected),
+            (18, LegEnd::NoAnswer),
+            (19, LegEnd::NoAnswer),
+            (16, LegEnd::HungUp),
+            (23, LegEnd::Unavailable),
+            (NO_CAUSE, LegEnd::Unavailable),
+            (20, LegEnd::Unavailable),
+            (127, LegEnd::Unavailable),
+        ] {
+            assert_eq!(leg_end(cause), end, "{cause}");
+        }
+    }
 }

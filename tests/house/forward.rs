@@ -43,7 +43,8 @@ async fn a_caller_whose_only_member_forwards_waits_and_hanging_up_leaves_no_phon
     forwards.behave(Behaviour::Forward("3000"));
     let caller = enter(&rig, "5550001").await;
     forwards.rung(1, SOON).await.unwrap().hung_up(SOON).await.unwrap();
-    wait_for_value(&rig, "SELECT (count(*) > 0)::text FROM call_events WHERE kind = 'offer_ended'", "true").await;
+    let why = "SELECT detail ->> 'why' FROM call_events WHERE kind = 'offer_ended' ORDER BY at LIMIT 1";
+    wait_for_value(&rig, why, "unavailable").await;
     caller.hang_up().await.unwrap();
     is_over(&rig).await;
     assert_eq!(named.rings_so_far(), 0);
