@@ -14,6 +14,9 @@ pub enum InvalidName {
     /// A character that moves the cursor or breaks the line, and would break what shows the text.
     #[error("the {0} contains a line break or another control character")]
     Control(Kind),
+    /// A character that turns the writing round, and whatever stands behind it on the line with it.
+    #[error("the {0} contains a character that changes the direction of writing (U+{code:04X})", code = u32::from(*.1))]
+    Direction(Kind, char),
     /// Characters that take part in how others are written, and show nothing by themselves.
     #[error("the {0} shows nothing: it consists of invisible characters")]
     Invisible(Kind),
@@ -102,6 +105,11 @@ fn checked(kind: Kind, text: &str) -> Result<String, InvalidName> {
     if text.chars().any(breaks) {
         return Err(InvalidName::Control(kind));
     }
+    // Embeddings, overrides and isolates (UAX 9): one that is not closed turns what follows the name in a line as well. The marks
+    // U+200E, U+200F and U+061C end where they stand.
+    if let Some(turn) = text.chars().find(|c| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')) {
+        return Err(InvalidName::Direction(kind, turn));
+    }
     if text.trim() != text {
         return Err(InvalidName::Blank(kind));
     }
@@ -152,6 +160,9 @@ mod tests {
             ("a\u{85}b".into(), InvalidName::Control(Kind::Name)),
             ("a\u{2028}b".into(), InvalidName::Control(Kind::Name)),
             ("tail\n".into(), InvalidName::Control(Kind::Name)),
+            ("a\u{202e}b".into(), InvalidName::Direction(Kind::Name, '\u{202e}')),
+            ("a\u{202a}b\u{202c}".into(), InvalidName::Direction(Kind::Name, '\u{202a}')),
+            ("\u{2067}a\u{2069}".into(), InvalidName::Direction(Kind::Name, '\u{2067}')),
             (" Company".into(), InvalidName::Blank(Kind::Name)),
             ("Company ".into(), InvalidName::Blank(Kind::Name)),
             ("Company\u{a0}".into(), InvalidName::Blank(Kind::Name)),
@@ -168,7 +179,7 @@ mod tests {
             assert_eq!(customer(text), Err(InvalidName::Invisible(Kind::Name)), "{text:?}");
             assert_eq!(agent(text), Err(InvalidName::Invisible(Kind::Name)), "{text:?}");
         }
-        for text in ["\u{646}\u{645}\u{6cc}\u{200c}\u{62e}", "👩\u{200d}💻", "Co\u{ad}op"] {
+        for text in ["\u{646}\u{645}\u{6cc}\u{200c}\u{62e}", "👩\u{200d}💻", "Co\u{ad}op", "\u{5d0}\u{200f}!"] {
             assert_eq!(customer(text).as_deref(), Ok(text));
         }
         assert_eq!(customer("a\u{fffe}"), Err(InvalidName::Control(Kind::Name)));
