@@ -13,7 +13,7 @@ use crate::{
         times,
     },
     callback::{CUSTOMER, called_back, calls_back},
-    steps::{value, wait_for_value},
+    steps::{heard, value, wait_for_value},
 };
 
 /// How long callers stay with a service that does nothing about it here.
@@ -203,6 +203,21 @@ async fn a_caller_who_is_sent_on_without_the_service_waits_for_a_phone_and_is_no
     stays(&caller, &other).await;
     caller.hang_up().await.unwrap();
     other.hung_up(SOON).await.unwrap();
+    no_channel_is_left(&rig).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_who_is_sent_on_to_the_fallback_without_the_service_does_not_ring_it_twice() {
+    let rig = floor("alonefallback").start().await.unwrap();
+    let fallback = rig.phones.phone("3000").unwrap();
+    fallback.behave(Behaviour::Reject);
+    let (caller, leg) = talking(&rig, "5550001", "1000").await;
+    rig.usher().unwrap().kill().await.unwrap();
+    leg.transfer("3000", None).await.unwrap();
+    drop(leg.hang_up().await);
+    assert_eq!(caller.hung_up(RECONNECTED).await.unwrap().by, Side::Them);
+    assert_eq!(heard(&rig, &caller).last().map(String::as_str), Some("bye"));
+    assert_eq!(fallback.rings_so_far(), 1);
     no_channel_is_left(&rig).await;
 }
 
