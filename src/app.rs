@@ -160,7 +160,7 @@ async fn serve(
         let counted = counted.clone();
         Arc::new(move || counted.read())
     };
-    shown.send_replace(Sources { duty: Duty::Active, links: links.clone(), counters });
+    shown.send_replace(Sources { duty: Duty::Active, agi: Some(config.agi.listen), links: links.clone(), counters });
     tokio::spawn(report(links, report_stop));
 
     let mut running = None;

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt, net::SocketAddr, sync::Arc};
 
 use axum::{Json, Router, extract::State, http::StatusCode, routing::get};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::{net::TcpListener, sync::watch};
 use tokio_util::sync::CancellationToken;
 
@@ -16,7 +16,7 @@ pub type Links = BTreeMap<String, watch::Receiver<Link>>;
 pub type Counters = Arc<dyn Fn() -> BTreeMap<String, BTreeMap<&'static str, u64>> + Send + Sync>;
 
 /// Whether this process does the work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Duty {
     /// It does.
@@ -30,6 +30,8 @@ pub enum Duty {
 pub struct Sources {
     /// Whether this process does the work.
     pub duty: Duty,
+    /// Where its FastAGI server listens, if it does.
+    pub agi: Option<SocketAddr>,
     /// Its links.
     pub links: Links,
     /// Its counters.
@@ -39,7 +41,7 @@ pub struct Sources {
 impl Sources {
     /// Of a process that waits for its turn.
     pub fn standby(links: Links) -> Self {
-        Self { duty: Duty::Standby, links, counters: Arc::new(BTreeMap::new) }
+        Self { duty: Duty::Standby, agi: None, links, counters: Arc::new(BTreeMap::new) }
     }
 }
 
@@ -61,6 +63,8 @@ struct Shown {
 struct Ready {
     ready: bool,
     duty: Duty,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agi: Option<SocketAddr>,
     links: BTreeMap<String, Shown>,
     counters: BTreeMap<String, BTreeMap<&'static str, u64>>,
 }
@@ -93,7 +97,7 @@ async fn ready(State(sources): State<watch::Receiver<Sources>>) -> (StatusCode, 
         sources.links.iter().map(|(name, link)| (name.clone(), show(&link.borrow()))).collect();
     let ready = sources.duty == Duty::Active && links.values().all(|link| link.up);
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(Ready { ready, duty: sources.duty, links, counters: (sources.counters)() }))
+    (status, Json(Ready { ready, duty: sources.duty, agi: sources.agi, links, counters: (sources.counters)() }))
 }
 
 fn show(link: &Link) -> Shown {

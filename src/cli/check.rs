@@ -4,15 +4,12 @@
 //!
 //! A queue's class of music on hold is not looked at: ARI does not tell which classes there are, and Asterisk accepts any.
 
-use std::{
-    collections::BTreeSet,
-    net::{IpAddr, SocketAddr},
-    path::Path,
-    time::Duration,
-};
+mod ports;
+
+use std::{collections::BTreeSet, path::Path, time::Duration};
 
 use anyhow::{Result, anyhow};
-use tokio::{net::TcpListener, time::timeout};
+use tokio::time::timeout;
 use xmpp_parsers::minidom::Element;
 
 use crate::{
@@ -118,8 +115,7 @@ async fn all(path: &Path, config: &Config) -> Report {
             report.add(state, Verdict::Warning, note);
         }
     }
-    listener("agi.listen", config.agi.listen, &mut report).await;
-    listener("service.health_listen", config.service.health_listen, &mut report).await;
+    ports::listened_on(config, &mut report).await;
     report
 }
 
@@ -356,9 +352,7 @@ async fn asterisk(server: &config::Asterisk, agi: &config::Agi, roster: Option<&
         );
         report.wrong(what.clone(), note);
     }
-    if agi.announce.is_none()
-        && let Some(doubt) = astray(&findings.agi, agi.listen)
-    {
+    if let Some(doubt) = ports::questions(server, agi, &findings.agi).await {
         report.add(what.clone(), Verdict::Warning, doubt);
     }
     let unknown: Vec<&str> = roster
@@ -392,28 +386,6 @@ async fn asterisk(server: &config::Asterisk, agi: &config::Agi, roster: Option<&
     }
 }
 
-/// Why the dialplan's questions, which go to `asked`, do not come here; `None` if they may.
-fn astray(asked: &str, listen: SocketAddr) -> Option<String> {
-    let place = asked.strip_prefix("agi://").unwrap_or(asked).split('/').next().unwrap_or_default();
-    let (host, port) = match place.rsplit_once(':') {
-        Some((host, port)) if !host.ends_with(':') => (host, port),
-        Some(_) | None => (place, "4573"),
-    };
-    let address = host.trim_matches(['[', ']']).parse::<IpAddr>().ok();
-    let elsewhere =
-        address.is_some_and(|ip| !listen.ip().is_unspecified() && ip.to_canonical() != listen.ip().to_canonical());
-    if asked.is_empty() {
-        Some("its dialplan has no USHER_AGI, and the shipped one asks nobody then: set it in site/globals.conf".into())
-    } else if elsewhere || port.parse() != Ok(listen.port()) {
-        Some(format!(
-            "its dialplan asks {asked} (USHER_AGI), and agi.listen is {listen}: customer codes and log-ons would not come here. Set \
-             USHER_AGI in site/globals.conf; what an earlier agi.announce has left there goes with `asterisk -rx 'dialplan reload'`"
-        ))
-    } else {
-        None
-    }
-}
-
 /// The sounds that a queue plays, and as what.
 fn sounds(queue: &Queue) -> Vec<(&'static str, Vec<String>)> {
     let one = |sound: &String| if sound.is_empty() { Vec::new() } else { vec![sound.clone()] };
@@ -423,38 +395,4 @@ fn sounds(queue: &Queue) -> Vec<(&'static str, Vec<String>)> {
         ("greeting to members", one(&queue.talk.member_greeting)),
         ("announcement to those who wait", queue.announcements.all_sounds()),
     ]
-}
-
-async fn listener(key: &str, address: SocketAddr, report: &mut Report) {
-    let what = format!("{key} {address}");
-    match TcpListener::bind(address).await {
-        Ok(_) => report.good(what, "free"),
-        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
-            report.add(what, Verdict::Warning, "in use: by a running usher, or choose another");
-        }
-        Err(error) => report.wrong(what, format!("cannot be listened on: {error}")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_dialplan_that_asks_elsewhere_is_told_from_one_that_asks_here() {
-        let listen = |text: &str| text.parse::<SocketAddr>().unwrap();
-        for (asked, at, here) in [
-            ("agi://127.0.0.1:4573", "127.0.0.1:4573", true),
-            ("agi://127.0.0.1", "127.0.0.1:4573", true),
-            ("agi://192.0.2.1:4573", "0.0.0.0:4573", true),
-            ("agi://usher.example.org:4573", "192.0.2.1:4573", true),
-            ("agi://[::1]:4573", "[::1]:4573", true),
-            ("agi://127.0.0.1:4573", "127.0.0.1:4574", false),
-            ("agi://192.0.2.1:4573", "127.0.0.1:4573", false),
-            ("agi://127.0.0.1:x", "127.0.0.1:4573", false),
-            ("", "127.0.0.1:4573", false),
-        ] {
-            assert_eq!(astray(asked, listen(at)).is_none(), here, "{asked} {at}");
-        }
-    }
 }

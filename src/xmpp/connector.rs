@@ -116,7 +116,10 @@ impl Connector {
     }
 
     async fn ask_for_tls(&self, tcp: TcpStream) -> Result<TcpStream, Failure> {
-        let pending = initiate_stream(BufStream::new(tcp), ns::JABBER_CLIENT, self.header(), self.timeouts).await?;
+        let begun = initiate_stream(BufStream::new(tcp), ns::JABBER_CLIENT, self.header(), self.timeouts).await;
+        // A server that waits for TLS makes nothing of our first words, and hangs up.
+        let hint = "before a word of XMPP: a port for direct TLS (usual 5223) needs xmpp.tls = \"direct\"";
+        let pending = begun.map_err(|error| Failure::Passing(format!("{error}, {hint}")))?;
         let (features, mut stream): (_, XmppStream<BufStream<TcpStream>>) = pending.recv_features().await?;
         if !features.can_starttls() {
             return Err(Fatal::NoTls(self.domain.clone()).into());
@@ -158,6 +161,11 @@ impl Connector {
             Some(rustls::Error::InvalidCertificate(problem)) => {
                 Fatal::Certificate { domain: self.domain.clone(), problem: problem.to_string() }.into()
             }
+            // Not one record of TLS: a server that waits for STARTTLS, or none of XMPP.
+            Some(rustls::Error::InvalidMessage(_)) if self.tls == XmppTls::Direct => Failure::Passing(format!(
+                "what answers does not speak TLS from the first byte, which xmpp.tls = \"direct\" asks for ({error}): set \
+                 xmpp.tls = \"starttls\" (usual port 5222), or xmpp.address to the port for direct TLS (usual 5223)"
+            )),
             Some(_) | None => Failure::Passing(format!("TLS: {error}")),
         }
     }

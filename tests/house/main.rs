@@ -8,6 +8,7 @@ mod ari_contract;
 mod cable;
 mod callback;
 mod caller;
+mod check;
 mod commands;
 mod compare;
 mod consult;

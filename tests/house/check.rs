@@ -1,0 +1,255 @@
+//! `usher check` says what is wrong, and what to do.
+
+use std::{
+    fs,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    process::Output,
+    time::Duration,
+};
+
+use usher_rig::{phones::Behaviour, rig::Rig};
+
+use crate::steps::{SOON, call_support, command, house};
+
+async fn check(rig: &Rig) -> (Output, String) {
+    let output = command(rig, &["check"]).await;
+    let table = String::from_utf8_lossy(&output.stdout).into_owned();
+    (output, table)
+}
+
+/// The same, with another configuration.
+async fn check_with(rig: &Rig, from: &str, to: &str) -> (Output, String) {
+    let config = rig.usher().unwrap().config().to_owned();
+    let text = fs::read_to_string(&config).unwrap();
+    let other = text.replacen(from, to, 1);
+    assert_ne!(text, other);
+    fs::write(&config, other).unwrap();
+    let found = check(rig).await;
+    fs::write(&config, text).unwrap();
+    found
+}
+
+/// The line of the table about a subject, with its continuation lines joined.
+fn row(table: &str, subject: &str) -> String {
+    let mut lines = table.lines().skip_while(|line| !line.contains(subject));
+    let first = lines.next().unwrap_or_else(|| panic!("nothing about {subject:?} in\n{table}"));
+    let more =
+        lines.take_while(|line| line.starts_with('│') && line.split('┆').nth(1).is_some_and(|c| c.trim().is_empty()));
+    std::iter::once(first).chain(more).collect::<Vec<_>>().join(" ")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_says_what_to_do_about_an_asterisk_that_does_not_answer() {
+    let rig = house("checkhangs").start().await.unwrap();
+    rig.pbx.freeze().unwrap();
+    let (output, table) = check(&rig).await;
+    assert!(!output.status.success() && row(&table, "asterisk pbx").contains("does not answer"), "{table}");
+    assert!(table.contains("http show status"), "{table}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_names_an_application_that_is_not_the_dialplan_s() {
+    let rig = house("checkapp").global("USHER_APP=other").start().await.unwrap();
+    let (output, table) = check(&rig).await;
+    assert!(!output.status.success() && table.contains("(USHER_APP)"), "{table}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_is_content_with_a_healthy_house_and_disturbs_no_call() {
+    let rig = house("checkgood").logged_on(&["1000"]).start().await.unwrap();
+    let phone = rig.phones.phone("1000").unwrap();
+    phone.behave(Behaviour::AnswerAfter(Duration::ZERO));
+    let caller = call_support(&rig, "5551001", "1111").await;
+    let leg = phone.rung(1, SOON).await.unwrap();
+    leg.answered(SOON).await.unwrap();
+    let (output, table) = check(&rig).await;
+    assert!(output.status.success(), "{table}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(!table.contains("WRONG"), "{table}");
+    leg.audio().say_tone(700);
+    caller.wait_for_tone(700, SOON).await.unwrap();
+    assert!(caller.state().ended.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_names_a_wrong_password_of_each_server_and_nothing_else() {
+    let rig = house("checkpassword").start().await.unwrap();
+    let folder = rig.usher().unwrap().config().parent().unwrap().to_owned();
+    for (file, subject) in
+        [("database.password", "database"), ("xmpp.password", "xmpp"), ("pbx.password", "asterisk pbx")]
+    {
+        let right = fs::read(folder.join(file)).unwrap();
+        fs::write(folder.join(file), "wrong\n").unwrap();
+        let (output, table) = check(&rig).await;
+        assert_eq!(output.status.code(), Some(1), "{table}");
+        assert_eq!(table.matches("WRONG").count(), 1, "{table}");
+        let row = row(&table, subject);
+        assert!(row.contains("WRONG") && row.contains("password"), "{row}\n{table}");
+        fs::write(folder.join(file), right).unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_names_the_queue_whose_greeting_asterisk_does_not_have_and_is_content_when_it_has_it() {
+    let queues = "INSERT INTO queues (name, label, greeting) VALUES ('sales', 'Sales', 'usher/sales_team'), \
+        ('own', 'Own', 'custom/hello'), ('file', 'File', '/srv/hello'), ('silent', 'Silent', '')";
+    let rig = house("checkgreeting")
+        .sql(queues)
+        .config("database", "timeout = \"8s\"")
+        .config("agi", "deadline = \"9s\"")
+        .start()
+        .await
+        .unwrap();
+    let sounds = rig.pbx.folder().join("data/sounds");
+    let add = |file: &str| {
+        fs::create_dir_all(sounds.join(file).parent().unwrap()).unwrap();
+        fs::copy(sounds.join("en/usher/welcome.wav"), sounds.join(file)).unwrap();
+    };
+    add("custom/hello.wav");
+    let (output, table) = check(&rig).await;
+    assert_eq!(output.status.code(), Some(1), "{table}");
+    assert_eq!(table.matches("WRONG").count(), 1, "{table}");
+    let row = row(&table, "queue sales");
+    for part in ["WRONG", "usher/sales_team", "pbx", "sounds/en/usher/sales_team.wav"] {
+        assert!(row.contains(part), "{part}: {row}");
+    }
+    // What it says to do helps.
+    add("en/usher/sales_team.wav");
+    let (output, table) = check(&rig).await;
+    assert!(output.status.success(), "{table}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_names_the_modules_that_transfers_miss_and_what_to_do_about_each() {
+    let rig = house("checkmodules").start().await.unwrap();
+    let modules = ["res_pjsip_refer.so", "app_channelredirect.so"];
+    let site = rig.pbx.folder().join("etc/site/modules.conf");
+    fs::write(&site, modules.map(|module| format!("noload => {module}\n")).concat()).unwrap();
+    rig.pbx.kill().await.unwrap();
+    rig.pbx.start_again().await.unwrap();
+    let (output, table) = check(&rig).await;
+    assert_eq!(output.status.code(), Some(1), "{table}");
+    assert_eq!(table.matches("WRONG").count(), 2, "{table}");
+    for module in modules {
+        assert!(table.contains(&format!("load => {module}")), "{module}: {table}");
+        rig.pbx.cli(&format!("module load {module}")).await.unwrap();
+    }
+    // What it says to do helps.
+    let (output, table) = check(&rig).await;
+    assert!(output.status.success(), "{table}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_names_the_phone_that_may_forward_past_the_dialplan() {
+    let rig = house("checkforward").start().await.unwrap();
+    let file = rig.pbx.folder().join("etc/site/pjsip.conf");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, format!("{text}\n[2000](+)\nredirect_method=uri_core\n")).unwrap();
+    rig.pbx.cli("module reload res_pjsip.so").await.unwrap();
+    let (output, table) = check(&rig).await;
+    assert!(output.status.success(), "{table}");
+    let row = row(&table, "redirect_method=uri_core");
+    assert!(row.contains("PJSIP/2000") && row.contains(" look "), "{row}");
+    assert_eq!(table.matches("redirect_method=uri").count(), 1, "{table}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_names_what_is_allowed_and_cannot_work() {
+    let rig = house("checkodd").start().await.unwrap();
+    rig.pbx
+        .ari()
+        .post("asterisk/variable", &[("variable", "USHER_AGI"), ("value", "agi://192.0.2.9:1")])
+        .await
+        .unwrap();
+    let (output, table) = check_with(&rig, "crm@usher.test", "crm@elsewhere.test").await;
+    assert!(output.status.success(), "{table}");
+    for part in ["USHER_AGI", "crm@elsewhere.test"] {
+        assert!(table.contains(part), "{part}: {table}");
+    }
+    assert_eq!(table.matches(" look ").count() - table.matches("in use: by a running usher").count(), 2, "{table}");
+    // Past the command, which refuses it.
+    crate::steps::sql(&rig, "UPDATE extensions SET interface = 'pjsip/1000' WHERE number = '2000'").await;
+    let (output, table) = check(&rig).await;
+    assert_eq!((output.status.code(), table.matches("WRONG").count()), (Some(1), 1), "{table}");
+    assert!(row(&table, "1000 and 2000 are both rung").contains("WRONG"), "{table}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_names_the_server_that_is_down_and_a_schema_that_is_missing() {
+    let rig = house("checkdown").own_postgres().start().await.unwrap();
+    rig.usher().unwrap().stop().await.unwrap();
+    rig.prosody.stop().await.unwrap();
+    let (_, table) = check(&rig).await;
+    assert!(row(&table, "xmpp").contains("WRONG"), "{table}");
+    assert_eq!(table.matches("WRONG").count(), 1, "{table}");
+    rig.prosody.start_again().await.unwrap();
+
+    rig.pbx.kill().await.unwrap();
+    let (_, table) = check(&rig).await;
+    assert!(row(&table, "asterisk pbx").contains("WRONG"), "{table}");
+    assert_eq!(table.matches("WRONG").count(), 1, "{table}");
+    rig.pbx.start_again().await.unwrap();
+
+    let database = rig.database.as_ref().unwrap();
+    let admin = rig.pg.admin(&database.name).await.unwrap();
+    admin.batch_execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public AUTHORIZATION usher").await.unwrap();
+    let (_, table) = check(&rig).await;
+    let schema = row(&table, "database");
+    assert!(schema.contains("WRONG") && table.contains("migrate"), "{table}");
+
+    rig.pg.stop().await.unwrap();
+    let (output, table) = check(&rig).await;
+    assert!(row(&table, "database").contains("WRONG"), "{table}");
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_names_the_key_that_chooses_tls_when_the_port_is_of_the_other_kind() {
+    let rig = house("checktls").start().await.unwrap();
+    let (starttls, direct) = (rig.prosody.address(), rig.prosody.direct_address());
+    let (output, table) = check_with(&rig, "[xmpp]\n", "[xmpp]\ntls = \"direct\"\n").await;
+    let said = row(&table, "xmpp usher");
+    assert!(!output.status.success() && said.contains("WRONG") && said.contains("xmpp.tls"), "{table}");
+    let (output, table) = check_with(&rig, &starttls, &direct).await;
+    let said = row(&table, "xmpp usher");
+    assert!(!output.status.success() && said.contains("WRONG") && said.contains("xmpp.tls"), "{table}");
+    let both = format!("address = \"{direct}\"\ntls = \"direct\"");
+    let (output, table) = check_with(&rig, &format!("address = \"{starttls}\""), &both).await;
+    assert!(output.status.success(), "{table}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_names_questions_that_would_not_come_here_or_be_refused() {
+    let rig = house("checkasks").start().await.unwrap();
+    for (line, part) in [
+        ("allow = [\"192.0.2.9\"]", "agi.allow"),
+        ("announce = \"agi://192.0.2.9:4573\"", "agi.announce"),
+        ("announce = \"agi://nobody.invalid:4573\"", "agi.announce"),
+    ] {
+        let (output, table) = check_with(&rig, "[agi]\n", &format!("[agi]\n{line}\n")).await;
+        assert!(output.status.success(), "{table}");
+        let doubts = table.matches(" look ").count() - table.matches("in use: by a running usher").count();
+        assert_eq!(doubts, 1, "{line}: {table}");
+        assert!(table.contains(part), "{line}: {table}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_tells_a_running_usher_from_another_program_on_its_ports() {
+    let rig = house("checkports").start().await.unwrap();
+    let (output, table) = check(&rig).await;
+    assert!(output.status.success(), "{table}");
+    assert_eq!(table.matches("in use: by a running usher").count(), 2, "{table}");
+    let usher = rig.usher().unwrap();
+    let agi: SocketAddr = usher.ready_body().await.unwrap()["agi"].as_str().unwrap().parse().unwrap();
+    let health = SocketAddr::from((Ipv4Addr::LOCALHOST, usher.health_port()));
+    usher.stop().await.unwrap();
+    let (output, table) = check(&rig).await;
+    assert!(output.status.success() && !table.contains("in use"), "{table}");
+    let mut others = Vec::new();
+    for (count, address) in [(1, agi), (2, health)] {
+        others.push(TcpListener::bind(address).unwrap());
+        let (output, table) = check(&rig).await;
+        assert!(!output.status.success(), "{table}");
+        assert_eq!(table.matches("in use by another program").count(), count, "{table}");
+    }
+}
