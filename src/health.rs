@@ -1,6 +1,6 @@
 //! `/live` and `/ready`: for systemd, load balancers, monitoring, and people with curl.
 
-use std::{collections::BTreeMap, fmt, net::SocketAddr, sync::Arc};
+use std::{collections::BTreeMap, fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{Json, Router, extract::State, http::StatusCode, routing::get};
 use serde::{Deserialize, Serialize};
@@ -88,6 +88,21 @@ pub async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address)
         .await
         .map_err(|e| anyhow::anyhow!("cannot listen on {address} (service.health_listen): {e}"))
+}
+
+/// What a running usher says of itself.
+#[derive(Debug, Deserialize)]
+pub struct Running {
+    /// Whether it does the work.
+    pub duty: Duty,
+    /// Where its FastAGI server listens, if it does.
+    pub agi: Option<SocketAddr>,
+}
+
+/// Asks the usher at this address; `None` if none answers there in this time.
+pub async fn ask(address: SocketAddr, within: Duration) -> Option<Running> {
+    let client = reqwest::Client::builder().timeout(within).no_proxy().build().ok()?;
+    client.get(format!("http://{address}/ready")).send().await.ok()?.json().await.ok()
 }
 
 /// 200 when this process is active and every link is up, else 503; the body says what is not, since when, and why.

@@ -38,7 +38,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "link", "mirror", "standby", "xmpp",
         ],
     ),
-    ("cli", &["app", "ari", "config", "db", "desk", "domain", "ledger", "telemetry", "xmpp"]),
+    ("cli", &["app", "ari", "config", "db", "desk", "domain", "health", "ledger", "telemetry", "xmpp"]),
 ];
 
 fn sources(folder: &Path, found: &mut Vec<(String, String)>) {

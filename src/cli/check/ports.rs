@@ -6,7 +6,6 @@ use std::{
     time::Duration,
 };
 
-use serde::Deserialize;
 use tokio::{
     net::{TcpListener, TcpStream, lookup_host},
     time::timeout,
@@ -15,23 +14,16 @@ use tokio::{
 use super::{Report, Verdict};
 use crate::{
     config::{self, Config},
-    health::Duty,
+    health::{self, Duty},
 };
 
 /// How long a neighbour on this machine, or the DNS, may take to answer.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// What a running usher says of itself, in `/ready`.
-#[derive(Deserialize)]
-struct Running {
-    duty: Duty,
-    agi: Option<SocketAddr>,
-}
-
 /// The ports that a service would listen on: free, or a running service's.
 pub(super) async fn listened_on(config: &Config, report: &mut Report) {
-    let (agi, health) = (config.agi.listen, config.service.health_listen);
-    let running = running(health).await;
+    let (agi, ready) = (config.agi.listen, config.service.health_listen);
+    let running = health::ask(ready, PATIENCE).await;
     let in_use = |by_it: bool, duty: Option<Duty>| match (by_it, duty) {
         (true, _) => (Verdict::Warning, "in use: by a running usher".to_owned()),
         (false, Some(Duty::Standby)) => {
@@ -51,7 +43,7 @@ pub(super) async fn listened_on(config: &Config, report: &mut Report) {
     let duty = running.as_ref().map(|running| running.duty);
     for (key, address, by_it) in [
         ("agi.listen", agi, running.as_ref().is_some_and(|running| running.agi == Some(agi))),
-        ("service.health_listen", health, running.is_some()),
+        ("service.health_listen", ready, running.is_some()),
     ] {
         let what = format!("{key} {address}");
         match TcpListener::bind(address).await {
@@ -66,11 +58,6 @@ pub(super) async fn listened_on(config: &Config, report: &mut Report) {
 }
 
 const WHICH: &str = "`ss -ltnp` as root names it. Stop it, or choose another port";
-
-async fn running(health: SocketAddr) -> Option<Running> {
-    let client = reqwest::Client::builder().timeout(PATIENCE).no_proxy().build().ok()?;
-    client.get(format!("http://{health}/ready")).send().await.ok()?.json().await.ok()
-}
 
 /// Why the questions of this Asterisk's dialplan would not come here, or be refused; `None` if there is no doubt. `told` is its `USHER_AGI`.
 pub(super) async fn questions(server: &config::Asterisk, agi: &config::Agi, told: &str) -> Option<String> {
