@@ -39,6 +39,8 @@ pub enum Event {
     ChannelHold(Channel),
     /// A phone took the other side back.
     ChannelUnhold(Channel),
+    /// A channel leads to somebody else than before.
+    ChannelConnectedLine(Channel),
     /// A channel has left the application.
     StasisEnd(Channel),
     /// A channel is gone.
@@ -59,12 +61,13 @@ pub enum Event {
 
 /// All that Asterisk is asked to send: the types of [`Event`], and two that the link itself needs. Answers to requests
 /// over the WebSocket pass the same filter: without `RESTResponse` none would come (seen with 22.10).
-pub(super) const WANTED: [&str; 10] = [
+pub(super) const WANTED: [&str; 11] = [
     "StasisStart",
     "StasisEnd",
     "ChannelDtmfReceived",
     "ChannelHold",
     "ChannelUnhold",
+    "ChannelConnectedLine",
     "ChannelDestroyed",
     "PlaybackFinished",
     "EndpointStateChange",
@@ -82,6 +85,7 @@ impl Event {
             }
             "ChannelHold" => Self::ChannelHold(any.channel),
             "ChannelUnhold" => Self::ChannelUnhold(any.channel),
+            "ChannelConnectedLine" => Self::ChannelConnectedLine(any.channel),
             "StasisEnd" => Self::StasisEnd(any.channel),
             "ChannelDestroyed" => Self::ChannelDestroyed { channel: any.channel, cause: any.cause },
             "PlaybackFinished" => Self::PlaybackFinished { playback: any.playback.id },

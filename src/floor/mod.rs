@@ -74,6 +74,8 @@ enum Input {
     Down { server: ServerId },
     /// Who was given a caller by a member's phone is known now, or will not be.
     HandedOver { server: ServerId, leg: (CallId, OfferNo), channel: ari::wire::Channel },
+    /// Whom the channel in the place of a leg leads to now: their extension, or else their number.
+    LeadsTo { server: ServerId, channel: ChannelId, to: String },
     /// Whoever was handed a caller has sent them on, and the channel that led to them waits for us.
     SentOn { server: ServerId, channel: ari::wire::Channel },
     /// A caller's variables were read.
@@ -304,6 +306,7 @@ impl Service {
             Input::Ari { server, event } => self.heard(&server, event),
             Input::Snapshot { server, snapshot } => self.resync(&server, snapshot),
             Input::HandedOver { server, leg, channel } => self.named(&server, leg, &channel),
+            Input::LeadsTo { server, channel, to } => self.leads_to(&server, &channel, &to),
             Input::SentOn { server, channel } => self.sent_on_by_handed(&server, &channel),
             Input::Down { server } => self.step(Event::ServerDown { server }),
             Input::Asked(question) => self.asked(question),
@@ -355,6 +358,7 @@ impl Service {
             }
             ari::Event::ChannelHold(channel) => self.hold_changed(server, &channel, Hold::Held),
             ari::Event::ChannelUnhold(channel) => self.hold_changed(server, &channel, Hold::Resumed),
+            ari::Event::ChannelConnectedLine(channel) => self.leads_elsewhere(server, &channel.name),
             ari::Event::StasisEnd(channel) => self.channel_gone(server, &channel.id, 16),
             ari::Event::ChannelDestroyed { channel, cause } => self.channel_gone(server, &channel.id, cause),
             ari::Event::PlaybackFinished { playback } => {

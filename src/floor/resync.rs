@@ -351,7 +351,7 @@ impl Service {
             self.stands_in.insert((leg.call, leg.offer), (server.clone(), leg.channel.clone()));
             // Handed over in the gap, perhaps.
             if let Some(ari) = self.servers.get(server) {
-                self.hear_of_transfers(ari, &leg.channel, &leg.name);
+                self.hear_of_transfers(server, ari, &leg.channel, &leg.name);
             }
         }
         for leg in &snapshot.legs {

@@ -12,9 +12,9 @@ use crate::{
     ari::{Answer, Ari, Request, wire},
     domain::{
         fact::Hold,
-        id::{BridgeId, CallId, ChannelId, Interface, OfferNo, ServerId},
+        id::{BridgeId, CallId, ChannelId, Extension, Interface, OfferNo, ServerId},
         queue::{
-            caller::{Caller, leg_channel, parse_call_bridge, parse_leg_channel},
+            caller::{Caller, call_bridge, leg_channel, parse_call_bridge, parse_leg_channel},
             effect::{Event, LegEnd},
             transfer::TransferMeans,
         },
@@ -47,6 +47,9 @@ pub(super) fn is_of_transfer(channel: &wire::Channel) -> bool {
 const HANDED: &str = "usher-handed";
 /// Dialplan function that names who is in a bridge with a channel.
 const PEER: &str = "BRIDGEPEER";
+/// Variables of a channel: its id, and the number of whom it leads to.
+const ID: &str = "UNIQUEID";
+const LEADS_TO: &str = "CONNECTEDLINE(num)";
 
 /// Whether whoever was handed a caller has sent them on with their own phone: this half, which led to them, is to go where they said.
 pub(super) fn is_of_handed(channel: &wire::Channel) -> bool {
@@ -126,6 +129,19 @@ async fn named<F: Future<Output = Option<String>>>(ask: impl Fn() -> F) -> Optio
         }
     }
     None
+}
+
+/// A channel in the place of a member's leg, and the number of whom it leads to; empty when Asterisk does not know.
+pub(super) struct StandIn {
+    id: ChannelId,
+    name: String,
+    number: String,
+}
+
+impl StandIn {
+    fn new(channel: &wire::Channel) -> Self {
+        Self { id: ChannelId::new(&channel.id), name: channel.name.clone(), number: channel.caller.number.clone() }
+    }
 }
 
 /// The phone that a channel of this name belongs to.
@@ -220,33 +236,36 @@ impl Service {
 
     /// A member's phone has given the caller to somebody whom it had called: this channel leads to them, and is in the bridge in
     /// the place of the member's leg.
-    pub(super) fn handed_over(&mut self, server: &ServerId, (call, offer): (CallId, OfferNo), channel: &wire::Channel) {
-        let id = ChannelId::new(&channel.id);
+    pub(super) fn handed_over(&mut self, server: &ServerId, leg: (CallId, OfferNo), channel: &wire::Channel) {
+        self.given_to(server, leg, &StandIn::new(channel));
+    }
+
+    fn given_to(&mut self, server: &ServerId, (call, offer): (CallId, OfferNo), stands_in: &StandIn) {
+        let StandIn { id, name, number } = stands_in;
         let agent = self.floor.callers().get(&call).and_then(|caller| caller.offers.get(&offer)).map(|o| &o.extension);
         // An agent who has asked for a queue on a second line: what stands here now leads to that line's place.
-        let to =
-            Some(channel.caller.number.clone()).filter(|number| agent.is_none_or(|agent| agent.as_str() != number));
-        self.step(Event::HandedOver { call, offer, to: to.unwrap_or_default() });
+        let to = if agent.is_none_or(|agent| agent.as_str() != number) { number.clone() } else { String::new() };
+        self.step(Event::HandedOver { call, offer, to });
         let new = self.floor.callers().get(&call).and_then(|caller| caller.taken().cloned());
         match (new.filter(|new| new.number != offer), self.servers.get(server)) {
             (Some(new), Some(ari)) => {
                 let caller = self.floor.callers().get(&call).map(|caller| caller.arrival.channel.clone());
-                drop(ari.send(Request::set_variable(&id, STANDS_IN, leg_channel(call, new.number).as_str())));
-                drop(ari.send(Request::set_variable(&id, EXTENSION, new.extension.as_str())));
+                drop(ari.send(Request::set_variable(id, STANDS_IN, leg_channel(call, new.number).as_str())));
+                drop(ari.send(Request::set_variable(id, EXTENSION, new.extension.as_str())));
                 if let Some(caller) = caller {
-                    drop(ari.send(Request::set_variable(&caller, LEG, &channel.name)));
+                    drop(ari.send(Request::set_variable(&caller, LEG, name)));
                     drop(ari.send(Request::set_variable(&caller, ANSWERED, &format!("{call} {}", new.extension))));
                 }
-                self.leg_names.insert((call, new.number), channel.name.clone());
-                self.hear_of_transfers(ari, &id, &channel.name);
-                self.stands_in.insert((call, new.number), (server.clone(), id));
+                self.leg_names.insert((call, new.number), name.clone());
+                self.stands_in.insert((call, new.number), (server.clone(), id.clone()));
+                self.hear_of_transfers(server, ari, id, name);
                 if let (Some(ari), Some(caller)) = (self.servers.get(server), self.floor.callers().get(&call)) {
                     self.talks_on(ari, caller, new.number);
                 }
             }
             // They were not talking yet: the phone is out of the bridge, and whom it called is let go.
             (_, _) => {
-                self.hang_up(server, &id);
+                self.hang_up(server, id);
                 self.step(Event::LegGone { call, offer, end: LegEnd::HungUp });
             }
         }
@@ -254,19 +273,81 @@ impl Service {
 
     /// Behind what stands in the place of a leg there is a phone, with a channel that is none of ours: when it sends the caller on, we are
     /// to hear of it as of any transfer. Otherwise the dialplan would take what stands there for the caller, and the phone for busy.
-    pub(super) fn hear_of_transfers(&self, ari: &Ari, channel: &ChannelId, name: &str) {
+    /// And when it hands the caller over to a third one, nothing of ours enters anything: the other half tells that it leads elsewhere.
+    pub(super) fn hear_of_transfers(&self, server: &ServerId, ari: &Ari, channel: &ChannelId, name: &str) {
         let Some(other) = other_half(name) else { return };
-        let (ari, channel, known) = (ari.clone(), channel.clone(), self.known.clone());
+        let (server, ari, channel, inputs) = (server.clone(), ari.clone(), channel.clone(), self.inputs.clone());
+        let known = self.known.clone();
         tokio::spawn(async move {
-            let peer = format!("IMPORT({other},{PEER})");
-            let ask = || async { listen::value_of(ari.send(Request::variable(&channel, &peer)).wait().await).ok() };
-            let Some(peer) = named(ask).await else { return };
+            let of_other = async |what: &str| {
+                let asked = ari.send(Request::variable(&channel, &format!("IMPORT({other},{what})")));
+                listen::value_of(asked.wait().await).ok()
+            };
+            // Before it is asked, so that no change is missed.
+            let Some(id) = of_other(ID).await else { return };
+            drop(ari.send(Request::subscribe(ari.app(), &format!("channel:{id}"))));
+            let Some(number) = of_other(LEADS_TO).await else { return };
+            let theirs = known.borrow().agent(&Extension::new(&number)).map(|agent| agent.interface.clone());
+            // The number changes before Asterisk has named the phone that is there now.
+            let fits = |peer: &String| theirs.as_ref().is_none_or(|theirs| phone_of(peer).is_same_phone(theirs));
+            let ask = async || of_other(PEER).await.map(|peer| if fits(&peer) { peer } else { String::new() });
+            let peer = match named(ask).await {
+                Some(peer) => peer,
+                None => of_other(PEER).await.unwrap_or_default(),
+            };
+            let agent = known.borrow().agent_at(&phone_of(&peer)).map(|agent| agent.extension.clone());
             // Those outside transfer nobody.
-            if known.borrow().is_of_agent(&phone_of(&peer)) {
+            if agent.is_some() {
                 let variable = format!("EXPORT({peer},{CONTEXT_VARIABLE})");
                 drop(ari.send(Request::set_variable(&channel, &variable, HANDED)));
             }
+            let to = agent.map_or(number, |agent| agent.as_str().to_owned());
+            // Nobody is left to tell when the floor has ended.
+            let _gone = inputs.send(Input::LeadsTo { server, channel, to }).await;
         });
+    }
+
+    /// This half of what stands in the place of a leg leads to somebody else: whoever was handed the caller has handed them over.
+    pub(super) fn leads_elsewhere(&self, server: &ServerId, name: &str) {
+        if let (Some(leg), Some(ari)) = (self.stand_in(server, name), self.servers.get(server))
+            && let (Some((_, channel)), Some(name)) = (self.stands_in.get(&leg), self.leg_names.get(&leg))
+        {
+            self.hear_of_transfers(server, ari, channel, name);
+        }
+    }
+
+    /// The leg in whose place a channel stands, by the name of its other half.
+    fn stand_in(&self, server: &ServerId, name: &str) -> Option<(CallId, OfferNo)> {
+        let other = other_half(name)?;
+        let is_it = |leg: &(CallId, OfferNo)| self.leg_names.get(leg) == Some(&other);
+        self.stands_in.iter().find(|(leg, (of, _))| of == server && is_it(leg)).map(|(leg, _)| *leg)
+    }
+
+    /// Whom a channel in the place of a leg leads to. When that is not the one whose talk it is, they have handed the caller over.
+    pub(super) fn leads_to(&mut self, server: &ServerId, channel: &ChannelId, to: &str) {
+        let Some(leg) = self.stands_in.iter().find(|(_, (of, id))| of == server && id == channel).map(|(leg, _)| *leg)
+        else {
+            return;
+        };
+        let taken =
+            self.floor.callers().get(&leg.0).and_then(|caller| caller.taken()).filter(|offer| offer.number == leg.1);
+        let has_handed_over = taken.is_some_and(|offer| {
+            offer.extension.number_outside().is_none() && offer.extension.as_str() != to && !to.is_empty()
+        });
+        if !has_handed_over {
+            return;
+        }
+        // It is the next leg's from here on: what ends the last one does not end it.
+        self.stands_in.remove(&leg);
+        if let Some(name) = self.leg_names.remove(&leg) {
+            self.given_to(server, leg, &StandIn { id: channel.clone(), name, number: to.to_owned() });
+        }
+        // Taken out of the bridge and put back, so that Asterisk begins anew to translate what comes in on it. Its translators hold voice
+        // for late whose RTP sequence number is behind the last one that they had, and throw it away; and this is another phone's voice,
+        // whose numbers began anywhere. Every second one was not heard in a recorded talk, for up to eleven minutes (seen with 22.10).
+        if let Some(ari) = self.servers.get(server) {
+            drop(ari.send(Request::join(&call_bridge(leg.0), &[channel])));
+        }
     }
 
     /// Whoever was handed a caller has sent them on with their own phone, and this channel led to them. It does not wait for long: when we
@@ -286,10 +367,8 @@ impl Service {
 
     /// It waits. What is in the place of no leg goes on in the dialplan, which puts it through.
     pub(super) fn sent_on_by_handed(&mut self, server: &ServerId, channel: &wire::Channel) {
-        let (id, other) = (ChannelId::new(&channel.id), other_half(&channel.name));
-        let is_it = |leg: &(CallId, OfferNo)| other.is_some() && self.leg_names.get(leg) == other.as_ref();
-        let leg = self.stands_in.iter().find(|(leg, (of, _))| of == server && is_it(leg)).map(|(leg, _)| *leg);
-        match (leg, self.servers.get(server)) {
+        let id = ChannelId::new(&channel.id);
+        match (self.stand_in(server, &channel.name), self.servers.get(server)) {
             (Some(leg), _) => self.sent_on(server, leg, &id, channel.dialplan.exten.clone()),
             (None, Some(ari)) => drop(ari.send(Request::go_on(&id))),
             (None, None) => {}

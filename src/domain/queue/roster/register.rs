@@ -116,9 +116,14 @@ impl Register {
         self.agents.get(extension)
     }
 
+    /// Whose phone that is.
+    pub fn agent_at(&self, phone: &Interface) -> Option<&Agent> {
+        self.agents.values().find(|agent| agent.interface.is_same_phone(phone))
+    }
+
     /// Whether the phone is an agent's.
     pub fn is_of_agent(&self, phone: &Interface) -> bool {
-        self.agents.values().any(|agent| agent.interface.is_same_phone(phone))
+        self.agent_at(phone).is_some()
     }
 
     /// That queue.
