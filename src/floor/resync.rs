@@ -217,7 +217,9 @@ fn parted<'a>(call: CallId, snapshot: &'a Snapshot, talked_with: Option<&Extensi
             && snapshot.bridges.iter().any(|(of, channels)| *of == call && channels.contains(&leg.channel))
     };
     let legs = || snapshot.legs.iter().filter(|leg| leg.call == call).filter(inside);
-    legs().find(|leg| leg.extension == *member).or_else(|| legs().next())
+    // One whom the member's phone has called is let go, as when we see it happen.
+    let is_asked = |leg: &&Leg| leg.channel == leg_channel(leg.call, leg.offer);
+    legs().find(|leg| leg.extension == *member).or_else(|| legs().find(is_asked)).or_else(|| legs().next())
 }
 
 impl Service {
@@ -274,6 +276,7 @@ impl Service {
     /// Talks that we know, and that a member's phone has given to somebody else in the gap: what stands in the bridge in the place of its
     /// leg is the other one's leg from now on.
     fn tell_of_the_handed_over(&mut self, server: &ServerId, Snapshot { legs, bridges, .. }: &mut Snapshot) {
+        let mut let_go = Vec::new();
         for leg in legs.iter_mut().filter(|leg| leg.channel != leg_channel(leg.call, leg.offer)) {
             let talk = |caller: &&Caller| caller.stage == Stage::Talking && !caller.has_out(leg.offer);
             let caller = self.floor.callers().get(&leg.call).filter(talk);
@@ -293,10 +296,14 @@ impl Service {
                 ..wire::Channel::default()
             };
             self.handed_over(server, (leg.call, member), &channel);
-            if let Some(new) = self.floor.callers().get(&leg.call).and_then(|caller| caller.taken()) {
-                (leg.offer, leg.extension) = (new.number, new.extension.clone());
+            let new = self.floor.callers().get(&leg.call).and_then(|caller| caller.taken());
+            match new.filter(|new| self.channel_of(leg.call, new.number) == leg.channel) {
+                Some(new) => (leg.offer, leg.extension) = (new.number, new.extension.clone()),
+                // The caller is somebody else's, such as a colleague's whom the member had asked.
+                None => let_go.push(leg.channel.clone()),
             }
         }
+        legs.retain(|leg| !let_go.contains(&leg.channel));
     }
 
     /// Callers and legs that we knew and that are not there any more, or not ours: whom the dialplan has taken back is left to it.

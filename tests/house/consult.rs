@@ -313,3 +313,54 @@ async fn a_colleague_who_was_asked_gets_the_caller_by_the_other_code_and_is_let_
     ends(&rig, &caller, &other).await;
     assert_eq!((colleague.rings_so_far(), story(&rig, "5550001").await.outcome.as_str()), (2, "completed"));
 }
+
+/// The agent who speaks with 2000 calls 3000 on a second line: the legs of caller, agent, 2000, and the second call with its end.
+async fn consulting_and_calling(rig: &Rig) -> (Leg, Leg, Leg, Leg, Leg) {
+    let (agent, third) = (rig.phones.phone("1000").unwrap(), rig.phones.phone("3000").unwrap());
+    answers(third);
+    let (caller, leg, other) = consulting(rig).await;
+    let second = agent.dial("3000").await.unwrap();
+    let last = third.rung(1, SOON).await.unwrap();
+    last.answered(SOON).await.unwrap();
+    talk(&second, &last).await;
+    (caller, leg, other, second, last)
+}
+
+/// The agent's phone has left the consultation: the caller is the colleague's, and whom the phone had called is let go.
+async fn is_the_colleagues(rig: &Rig, caller: &Leg, other: &Leg, last: &Leg) {
+    talk(caller, other).await;
+    last.hung_up(SOON).await.unwrap();
+    ends(rig, caller, other).await;
+    assert_eq!(story(rig, "5550001").await.outcome, "completed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consultation_that_the_agents_phone_hands_over_to_a_third_one_in_a_silence_of_the_link_leaves_the_caller_to_the_colleague()
+ {
+    let rig = floor("consultgap").proxies().start().await.unwrap();
+    let (caller, leg, other, second, last) = consulting_and_calling(&rig).await;
+    let ari = &rig.proxies.as_ref().unwrap().ari;
+    ari.blackhole();
+    let phone = rig.phones.phone("1000").unwrap();
+    assert_eq!(phone.hand_over(&leg, "3000", &second, SOON).await.unwrap(), 200);
+    drop(leg.hang_up().await);
+    drop(second.hang_up().await);
+    ari.cut();
+    ari.heal();
+    is_the_colleagues(&rig, &caller, &other, &last).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consultation_that_the_agents_phone_hands_over_to_a_third_one_before_kill_9_leaves_the_caller_to_the_colleague()
+ {
+    let rig = floor("consultgapkill").start().await.unwrap();
+    let (caller, leg, other, second, last) = consulting_and_calling(&rig).await;
+    rig.usher().unwrap().freeze().unwrap();
+    let phone = rig.phones.phone("1000").unwrap();
+    assert_eq!(phone.hand_over(&leg, "3000", &second, SOON).await.unwrap(), 200);
+    drop(leg.hang_up().await);
+    drop(second.hang_up().await);
+    rig.usher().unwrap().kill().await.unwrap();
+    rig.usher().unwrap().start_again().await.unwrap();
+    is_the_colleagues(&rig, &caller, &other, &last).await;
+}
