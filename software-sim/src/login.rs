@@ -158,13 +158,21 @@ pub async fn log_in(account: &Account, trust: Arc<ClientConfig>) -> Result<Conne
         .unwrap_or_else(|_| Err(Failure::Passing("the server does not answer".into())))
 }
 
+/// What the resolver itself says of a domain without a server takes three lines, and names its own types.
+fn lost(error: Error, domain: &str) -> Failure {
+    if matches!(error, Error::DnsNet(_) | Error::DnsProto(_)) {
+        return Failure::Passing(format!("the DNS names no XMPP server of {domain}: give --address HOST:PORT"));
+    }
+    error.into()
+}
+
 async fn attempt(account: &Account, trust: Arc<ClientConfig>) -> Result<Connection, Failure> {
     let domain = account.jid.domain().as_str();
     let header = || StreamHeader { to: Some(Cow::Borrowed(domain)), from: None, id: None };
     let mut tcp = match (&account.address, account.tls) {
         (Some(address), _) => TcpStream::connect(address).await?,
-        (None, Tls::Starttls) => DnsConfig::srv_default_client(domain).resolve().await?,
-        (None, Tls::Direct) => DnsConfig::srv_xmpps(domain).resolve().await?,
+        (None, Tls::Starttls) => DnsConfig::srv_default_client(domain).resolve().await.map_err(|e| lost(e, domain))?,
+        (None, Tls::Direct) => DnsConfig::srv_xmpps(domain).resolve().await.map_err(|e| lost(e, domain))?,
     };
     if account.tls == Tls::Starttls {
         let pending = initiate_stream(BufStream::new(tcp), ns::JABBER_CLIENT, header(), TIMEOUTS).await?;

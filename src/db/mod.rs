@@ -106,6 +106,8 @@ impl Error {
         };
         let advice = if *code == SqlState::INVALID_CATALOG_NAME {
             "create the database, or check database.name"
+        } else if *code == SqlState::INVALID_AUTHORIZATION_SPECIFICATION {
+            "does the role of database.user exist (`createuser` makes it), and does pg_hba.conf on the server let it in?"
         } else if code.code().starts_with("28") {
             "check database.user, the password, and pg_hba.conf on the server"
         } else if *code == SqlState::INSUFFICIENT_PRIVILEGE {

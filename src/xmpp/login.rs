@@ -46,7 +46,9 @@ impl From<io::Error> for Failure {
 
 impl From<RecvFeaturesError> for Failure {
     fn from(error: RecvFeaturesError) -> Self {
-        Self::Passing(Error::from(error).to_string())
+        let is_elsewhere = matches!(&error, RecvFeaturesError::StreamError(e) if e.0.condition == xmpp_parsers::stream_error::DefinedCondition::HostUnknown);
+        let advice = if is_elsewhere { "; is the domain in xmpp.jid right?" } else { "" };
+        Self::Passing(format!("{}{advice}", Error::from(error)))
     }
 }
 

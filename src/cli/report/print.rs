@@ -107,7 +107,7 @@ impl Printer {
                 if let Some(total) = total.filter(|_| self.lines > 1) {
                     table.add_row(total.iter().map(|cell| aligned(cell, &self.zone)));
                 }
-                let text = if self.lines == 0 { "no calls".to_owned() } else { table.to_string() };
+                let text = if self.lines == 0 { "no calls".to_owned() } else { table::shown(table) };
                 writeln!(io::stdout(), "{text}")?;
             }
             (Out::Lines(_, out), _) => out.flush()?,
