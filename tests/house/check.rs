@@ -203,7 +203,7 @@ async fn check_names_the_server_that_is_down_and_a_schema_that_is_missing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn check_names_the_key_that_chooses_tls_when_the_port_is_of_the_other_kind() {
+async fn check_names_the_key_when_the_port_is_for_the_other_kind_of_tls_or_the_domain_is_not_served() {
     let rig = house("checktls").start().await.unwrap();
     let (starttls, direct) = (rig.prosody.address(), rig.prosody.direct_address());
     let (output, table) = check_with(&rig, "[xmpp]\n", "[xmpp]\ntls = \"direct\"\n").await;
@@ -212,6 +212,8 @@ async fn check_names_the_key_that_chooses_tls_when_the_port_is_of_the_other_kind
     let (output, table) = check_with(&rig, &starttls, &direct).await;
     let said = row(&table, "xmpp usher");
     assert!(!output.status.success() && said.contains("WRONG") && said.contains("xmpp.tls"), "{table}");
+    let (output, table) = check_with(&rig, "usher@usher.test", "usher@elsewhere.test").await;
+    assert!(!output.status.success() && row(&table, "xmpp usher").contains("xmpp.jid"), "{table}");
     let both = format!("address = \"{direct}\"\ntls = \"direct\"");
     let (output, table) = check_with(&rig, &format!("address = \"{starttls}\""), &both).await;
     assert!(output.status.success(), "{table}");
