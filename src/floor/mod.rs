@@ -51,6 +51,7 @@ use crate::{
             floor::Floor,
             keys::{Codes, Told},
             member::Device,
+            roster::Agent,
             roster::{Register, Roster},
         },
         words::Language,
@@ -74,6 +75,8 @@ enum Input {
     Down { server: ServerId },
     /// Who was given a caller by a member's phone is known now, or will not be.
     HandedOver { server: ServerId, leg: (CallId, OfferNo), channel: ari::wire::Channel },
+    /// Who was given a caller by a member's phone has not answered yet: their phone rings for what stands in the place of the leg.
+    StillRings { server: ServerId, channel: ChannelId, whom: Agent },
     /// Whom the channel in the place of a leg leads to now: their extension, or else their number.
     LeadsTo { server: ServerId, channel: ChannelId, to: String },
     /// Whoever was handed a caller has sent them on, and the channel that led to them waits for us.
@@ -306,6 +309,15 @@ impl Service {
             Input::Ari { server, event } => self.heard(&server, event),
             Input::Snapshot { server, snapshot } => self.resync(&server, snapshot),
             Input::HandedOver { server, leg, channel } => self.named(&server, leg, &channel),
+            Input::StillRings { server, channel, whom } => {
+                let theirs = (server, channel);
+                let is_it = |(leg, of): (&(CallId, OfferNo), &(ServerId, ChannelId))| (*of == theirs).then_some(*leg);
+                let leg = self.handing_over.iter().chain(&self.stands_in).find_map(is_it);
+                if let Some(leg) = leg {
+                    self.handing_over.remove(&leg);
+                    self.still_rings(&theirs.0, leg, &theirs.1, &whom);
+                }
+            }
             Input::LeadsTo { server, channel, to } => self.leads_to(&server, &channel, &to),
             Input::SentOn { server, channel } => self.sent_on_by_handed(&server, &channel),
             Input::Down { server } => self.step(Event::ServerDown { server }),

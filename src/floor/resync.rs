@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use crate::{
     ari::{Answer, Ari, Error, Request, wire},
     domain::{
-        id::{BridgeId, CallId, ChannelId, Extension, OfferNo, ServerId},
+        id::{BridgeId, CallId, ChannelId, Extension, Interface, OfferNo, ServerId},
         queue::{
             callback::{Missed, back_channel, parse_back_channel},
             caller::{Arrival, Caller, OfferState, Stage, leg_channel, parse_call_bridge, parse_leg_channel},
@@ -53,6 +53,8 @@ pub(super) struct Snapshot {
     of_transfers: Vec<(ChannelId, String)>,
     /// Channels that led to whoever was handed a caller, who has sent them on.
     of_handed: Vec<wire::Channel>,
+    /// Channels in the place of a leg for which a phone rings: a member's phone has given the caller to somebody who has not answered yet.
+    rung: Vec<(CallId, ChannelId, Interface)>,
 }
 
 impl Snapshot {
@@ -99,6 +101,7 @@ pub(super) async fn take(ari: &Ari) -> Result<Snapshot, Error> {
     let mut backs = Vec::new();
     let mut of_transfers = Vec::new();
     let mut of_handed = Vec::new();
+    let mut rung = Vec::new();
     let mut made = Vec::new();
     for channel in &channels {
         let id = ChannelId::new(&channel.id);
@@ -123,7 +126,10 @@ pub(super) async fn take(ari: &Ari) -> Result<Snapshot, Error> {
                     made.push(id.clone());
                 } else if let Some((call, offer)) = transfers::leg_for(ari, channel, &mark, &bridges) {
                     let extension = ari.send(Request::variable(&id, EXTENSION));
-                    legs.push((id, call, offer, Answered::Yes, channel.name.clone(), extension));
+                    let phone = transfers::rings(ari, &id, &channel.name).await;
+                    let answered = if phone.is_some() { Answered::No } else { Answered::Yes };
+                    rung.extend(phone.map(|phone| (call, id.clone(), phone)));
+                    legs.push((id, call, offer, answered, channel.name.clone(), extension));
                     continue;
                 }
             }
@@ -174,6 +180,7 @@ pub(super) async fn take(ari: &Ari) -> Result<Snapshot, Error> {
         made,
         of_transfers,
         of_handed,
+        rung,
     })
 }
 
@@ -271,6 +278,14 @@ impl Service {
         for channel in &snapshot.of_handed {
             self.hand_on(server, channel);
         }
+        for (call, channel, phone) in &snapshot.rung {
+            let whom = self.known.borrow().agent_at(phone).cloned();
+            let talk = self.floor.callers().get(call).and_then(|caller| Some((*call, caller.taken()?.number)));
+            match (whom, talk) {
+                (Some(whom), Some(leg)) => self.still_rings(server, leg, channel, &whom),
+                (_, _) => self.hang_up(server, channel),
+            }
+        }
     }
 
     /// Talks that we know, and that a member's phone has given to somebody else in the gap: what stands in the bridge in the place of its
@@ -278,6 +293,9 @@ impl Service {
     fn tell_of_the_handed_over(&mut self, server: &ServerId, Snapshot { legs, bridges, .. }: &mut Snapshot) {
         let mut let_go = Vec::new();
         for leg in legs.iter_mut().filter(|leg| leg.channel != leg_channel(leg.call, leg.offer)) {
+            if leg.answered == Answered::No {
+                continue;
+            }
             let talk = |caller: &&Caller| caller.stage == Stage::Talking && !caller.has_out(leg.offer);
             let caller = self.floor.callers().get(&leg.call).filter(talk);
             let Some(member) = caller.and_then(|caller| caller.taken()).map(|offer| offer.number) else { continue };
@@ -330,7 +348,7 @@ impl Service {
                 let consulted = caller.consulted().map(|consulted| consulted.number);
                 consulted.into_iter().chain(rung.map(|offer| offer.number)).map(|number| (caller.arrival.call, number))
             })
-            .filter(|(call, _)| !is_sent_on(*call, snapshot))
+            .filter(|(call, _)| !is_sent_on(*call, snapshot) && !snapshot.rung.iter().any(|(of, _, _)| of == call))
             .filter(|(call, offer)| !snapshot.channels.contains(&self.channel_of(*call, *offer)))
             .collect();
         for (call, offer) in legs {
@@ -390,15 +408,15 @@ impl Service {
             let arrival = &Arrival { caller: known.unwrap_or_else(|| arrival.caller.clone()), ..arrival.clone() };
             // Several phones may have rung for the call; the one in its bridge has it.
             let talks_with = snapshot.legs.iter().filter(|leg| leg.call == call).find(|leg| {
-                snapshot.bridges.iter().any(|(of, channels)| {
+                let is_in = |(of, channels): &(CallId, Vec<ChannelId>)| {
                     *of == call && channels.contains(&leg.channel) && channels.contains(&arrival.channel)
-                })
+                };
+                leg.answered == Answered::Yes && snapshot.bridges.iter().any(is_in)
             });
             // One whose variables were being read when the link fell is in `callers`, and not on the floor.
             let is_known = self.callers.get(&key).is_some_and(|call| self.floor.callers().contains_key(call));
             // Another program that had our application meanwhile may have joined somebody who waits here.
-            let is_joined = talks_with.is_some_and(|leg| leg.answered == Answered::Yes);
-            if is_known && !is_joined {
+            if is_known && talks_with.is_none() {
                 continue;
             }
             self.callers.insert(key, call);
@@ -416,7 +434,7 @@ impl Service {
                 self.step(Event::PartedFound { arrival, age, offer, extension });
                 continue;
             }
-            if is_sent_on(call, snapshot) {
+            if is_sent_on(call, snapshot) || snapshot.rung.iter().any(|(of, _, _)| *of == call) {
                 // Their talk is over, and where they were to go is not asked again: back to who sent them.
                 arrival.returns_to = arrival.returns_to.or_else(|| talked_with.cloned());
             }

@@ -14,8 +14,10 @@ use crate::{
         fact::Hold,
         id::{BridgeId, CallId, ChannelId, Extension, Interface, OfferNo, ServerId},
         queue::{
-            caller::{Caller, call_bridge, leg_channel, parse_call_bridge, parse_leg_channel},
+            caller::{Caller, Offer, call_bridge, leg_channel, parse_call_bridge, parse_leg_channel},
             effect::{Event, LegEnd},
+            member::Device,
+            roster::Agent,
             transfer::TransferMeans,
         },
     },
@@ -118,17 +120,42 @@ const APART: Duration = Duration::from_millis(50);
 /// that it made when something else changed, and may stay older than the number for as long as the talk lasts.
 const NUMBER: &str = "CALLERID(num)";
 
-/// The number of whom a channel leads to, as soon as Asterisk knows it; `None`: it does not, or the channel is gone.
-async fn named<F: Future<Output = Option<String>>>(ask: impl Fn() -> F) -> Option<String> {
+/// What Asterisk is asked for, as soon as it knows it; `None`: it does not, or the channel is gone, as the question then says.
+async fn known_soon<T, F: Future<Output = Option<Option<T>>>>(ask: impl Fn() -> F) -> Option<T> {
     let until = tokio::time::Instant::now() + ASKED;
     while tokio::time::Instant::now() < until {
         tokio::time::sleep(APART).await;
-        let number = ask().await?;
-        if !number.is_empty() {
-            return Some(number);
+        if let Some(known) = ask().await? {
+            return Some(known);
         }
     }
     None
+}
+
+/// Whom a channel leads to.
+enum Behind {
+    /// Somebody whose phone rings still.
+    Rings(Agent),
+    /// Somebody who talks, with this number.
+    Talks(String),
+}
+
+/// The dialplan's application that rings a phone.
+const DIAL: &str = "Dial";
+
+/// The phone that rings for the other half of this channel, of this name: who has handed a caller over had only called it.
+pub(super) async fn rings(ari: &Ari, channel: &ChannelId, name: &str) -> Option<Interface> {
+    let other = other_half(name)?;
+    let of_other = async |what: &str| {
+        let asked = ari.send(Request::variable(channel, &format!("IMPORT({other},{what})")));
+        listen::value_of(asked.wait().await).ok()
+    };
+    let id = ChannelId::new(of_other(ID).await.filter(|id| !id.is_empty())?);
+    let found = ari.send(Request::channel(&id)).wait().await.ok()?.json::<wire::Channel>().ok()?;
+    // Whoever has answered is in a bridge with it, in the same application.
+    let is_alone = found.dialplan.app_name == DIAL && of_other(PEER).await?.is_empty();
+    let phone = found.dialplan.app_data.split([',', '&']).next().unwrap_or_default();
+    (is_alone && !phone.is_empty()).then(|| Interface::new(phone))
 }
 
 /// A channel in the place of a member's leg, and the number of whom it leads to; empty when Asterisk does not know.
@@ -171,12 +198,36 @@ impl Service {
         let id = ChannelId::new(&channel.id);
         self.handing_over.insert(leg, (server.clone(), id.clone()));
         let (server, inputs, mut channel) = (server.clone(), self.inputs.clone(), channel.clone());
+        let known = self.known.clone();
         tokio::spawn(async move {
-            let ask = || async { listen::value_of(ari.send(Request::variable(&id, NUMBER)).wait().await).ok() };
-            channel.caller.number = named(ask).await.unwrap_or_default();
+            let ask = async || {
+                if let Some(phone) = rings(&ari, &id, &channel.name).await {
+                    return Some(known.borrow().agent_at(&phone).cloned().map(Behind::Rings));
+                }
+                let number = listen::value_of(ari.send(Request::variable(&id, NUMBER)).wait().await).ok()?;
+                Some((!number.is_empty()).then_some(Behind::Talks(number)))
+            };
+            let input = match known_soon(ask).await {
+                Some(Behind::Rings(whom)) => Input::StillRings { server, channel: id, whom },
+                Some(Behind::Talks(number)) => {
+                    channel.caller.number = number;
+                    Input::HandedOver { server, leg, channel }
+                }
+                None => Input::HandedOver { server, leg, channel },
+            };
             // Nobody is left to tell when the floor has ended.
-            let _gone = inputs.send(Input::HandedOver { server, leg, channel }).await;
+            let _gone = inputs.send(input).await;
         });
+    }
+
+    /// A member's phone has given the caller to somebody whom it had called and who has not answered yet. Asterisk would ring on for what
+    /// stands in the place of the leg, and hang the caller up when nobody answers. So it is a transfer like any other: that phone is let go,
+    /// and rung again by us, after the pop; and who does not answer gives the caller back.
+    pub(super) fn still_rings(&mut self, server: &ServerId, leg: (CallId, OfferNo), channel: &ChannelId, whom: &Agent) {
+        // It is as good as idle: what rings there is gone before we ring.
+        let interface = whom.interface.clone();
+        self.step(Event::DeviceChanged { server: server.clone(), interface, device: Device::Idle });
+        self.sent_on(server, leg, channel, whom.extension.as_str().to_owned());
     }
 
     /// A phone has handed over the call of a caller of ours, and this channel stands in their place. Who waits may have been anybody,
@@ -277,7 +328,7 @@ impl Service {
     pub(super) fn hear_of_transfers(&self, server: &ServerId, ari: &Ari, channel: &ChannelId, name: &str) {
         let Some(other) = other_half(name) else { return };
         let (server, ari, channel, inputs) = (server.clone(), ari.clone(), channel.clone(), self.inputs.clone());
-        let known = self.known.clone();
+        let (known, name) = (self.known.clone(), name.to_owned());
         tokio::spawn(async move {
             let of_other = async |what: &str| {
                 let asked = ari.send(Request::variable(&channel, &format!("IMPORT({other},{what})")));
@@ -286,12 +337,20 @@ impl Service {
             // Before it is asked, so that no change is missed.
             let Some(id) = of_other(ID).await else { return };
             drop(ari.send(Request::subscribe(ari.app(), &format!("channel:{id}"))));
+            if let Some(phone) = rings(&ari, &channel, &name).await {
+                let whom = known.borrow().agent_at(&phone).cloned();
+                if let Some(whom) = whom {
+                    let _gone = inputs.send(Input::StillRings { server, channel, whom }).await;
+                }
+                return;
+            }
             let Some(number) = of_other(LEADS_TO).await else { return };
             let theirs = known.borrow().agent(&Extension::new(&number)).map(|agent| agent.interface.clone());
             // The number changes before Asterisk has named the phone that is there now.
             let fits = |peer: &String| theirs.as_ref().is_none_or(|theirs| phone_of(peer).is_same_phone(theirs));
-            let ask = async || of_other(PEER).await.map(|peer| if fits(&peer) { peer } else { String::new() });
-            let peer = match named(ask).await {
+            let ask =
+                async || of_other(PEER).await.map(|peer| Some(peer).filter(|peer| !peer.is_empty() && fits(peer)));
+            let peer = match known_soon(ask).await {
                 Some(peer) => peer,
                 None => of_other(PEER).await.unwrap_or_default(),
             };
@@ -334,17 +393,20 @@ impl Service {
         let has_handed_over = taken.is_some_and(|offer| {
             offer.extension.number_outside().is_none() && offer.extension.as_str() != to && !to.is_empty()
         });
-        if !has_handed_over {
+        if has_handed_over {
+            // It is the next leg's from here on: what ends the last one does not end it.
+            self.stands_in.remove(&leg);
+            if let Some(name) = self.leg_names.remove(&leg) {
+                self.given_to(server, leg, &StandIn { id: channel.clone(), name, number: to.to_owned() });
+            }
+        }
+        let is_theirs = |offer: &&Offer| self.channel_of(leg.0, offer.number) == *channel;
+        if self.floor.callers().get(&leg.0).and_then(|caller| caller.taken()).filter(is_theirs).is_none() {
             return;
         }
-        // It is the next leg's from here on: what ends the last one does not end it.
-        self.stands_in.remove(&leg);
-        if let Some(name) = self.leg_names.remove(&leg) {
-            self.given_to(server, leg, &StandIn { id: channel.clone(), name, number: to.to_owned() });
-        }
         // Taken out of the bridge and put back, so that Asterisk begins anew to translate what comes in on it. Its translators hold voice
-        // for late whose RTP sequence number is behind the last one that they had, and throw it away; and this is another phone's voice,
-        // whose numbers began anywhere. Every second one was not heard in a recorded talk, for up to eleven minutes (seen with 22.10).
+        // for late whose RTP sequence number is behind the last one that they had, and throw it away; and this may be another phone's
+        // voice, whose numbers began anywhere. Every second one was not heard in a recorded talk, for up to eleven minutes (seen with 22.10).
         if let Some(ari) = self.servers.get(server) {
             drop(ari.send(Request::join(&call_bridge(leg.0), &[channel])));
         }
@@ -437,9 +499,13 @@ mod tests {
         let ask = || {
             asked.set(asked.get() + 1);
             let knows = APART * asked.get() > Duration::from_millis(1500);
-            std::future::ready(Some(if knows { "2000".to_owned() } else { String::new() }))
+            std::future::ready(Some(knows.then_some("2000")))
         };
-        assert_eq!(named(ask).await, Some("2000".to_owned()));
-        assert_eq!(named(|| std::future::ready(None)).await, None, "a channel that is gone leads to nobody");
+        assert_eq!(known_soon(ask).await, Some("2000"));
+        assert_eq!(
+            known_soon(|| std::future::ready(None::<Option<()>>)).await,
+            None,
+            "a channel that is gone leads to nobody"
+        );
     }
 }

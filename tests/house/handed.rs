@@ -87,6 +87,18 @@ async fn ends_with(rig: &Rig, caller: &Leg, last: &Leg) {
     assert_eq!(rig.phones.phone("3000").unwrap().rings_so_far(), 1);
 }
 
+/// 2000, who has given the caller away, is free: the next one is theirs.
+async fn is_served_by_2000(rig: &Rig) -> Leg {
+    // 1000 may be free as well.
+    assert!(command(rig, &["member", "pause", "1000"]).await.status.success());
+    assert!(command(rig, &["member", "log-on", "support", "2000"]).await.status.success());
+    let next = enter_with(rig, "5550002", Ears::Open).await;
+    let served = rig.phones.phone("2000").unwrap().rung(2, SOON).await.unwrap();
+    served.answered(SOON).await.unwrap();
+    talk(&next, &served).await;
+    next
+}
+
 /// 2000 sends the caller on to 3000, who answers.
 async fn sends_on(rig: &Rig, other: &Leg) -> Leg {
     let third = rig.phones.phone("3000").unwrap();
@@ -101,7 +113,7 @@ async fn sends_on(rig: &Rig, other: &Leg) -> Leg {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_was_handed_a_caller_and_sends_them_on_is_free_and_the_pop_goes_along() {
     let rig = recorded("handedon").start().await.unwrap();
-    let (colleague, third) = (rig.phones.phone("2000").unwrap(), rig.phones.phone("3000").unwrap());
+    let third = rig.phones.phone("3000").unwrap();
     let (from, to) = (Crm::watch(&rig, "2000").await, Crm::watch(&rig, "3000").await);
     let (caller, other) = handed(&rig).await;
     let (_, first) = from.pop("answered").await;
@@ -114,13 +126,7 @@ async fn who_was_handed_a_caller_and_sends_them_on_is_free_and_the_pop_goes_alon
     other.hang_up().await.unwrap();
     talk(&caller, &last).await;
     from.closed(&first.call).await;
-    // 1000 may be free as well: the next caller is for 2000.
-    assert!(command(&rig, &["member", "pause", "1000"]).await.status.success());
-    assert!(command(&rig, &["member", "log-on", "support", "2000"]).await.status.success());
-    let next = enter_with(&rig, "5550002", Ears::Open).await;
-    let served = colleague.rung(2, SOON).await.unwrap();
-    served.answered(SOON).await.unwrap();
-    talk(&next, &served).await;
+    let next = is_served_by_2000(&rig).await;
     talk(&caller, &last).await;
     next.hang_up().await.unwrap();
     last.hang_up().await.unwrap();
@@ -192,7 +198,6 @@ async fn a_caller_who_was_handed_over_in_a_gap_that_kill_9_ended_is_sent_on_like
 #[tokio::test(flavor = "multi_thread")]
 async fn who_was_handed_a_caller_and_hands_them_over_in_turn_is_free_and_the_pop_goes_along() {
     let rig = recorded("handedagain").start().await.unwrap();
-    let colleague = rig.phones.phone("2000").unwrap();
     let (from, to) = (Crm::watch(&rig, "2000").await, Crm::watch(&rig, "3000").await);
     let (caller, other) = handed(&rig).await;
     let (_, first) = from.pop("answered").await;
@@ -200,13 +205,7 @@ async fn who_was_handed_a_caller_and_hands_them_over_in_turn_is_free_and_the_pop
     let (_, pop) = to.pop("answered").await;
     assert_eq!((pop.call.as_str(), pop.customer.code.as_str()), (first.call.as_str(), "1111"));
     from.closed(&first.call).await;
-    // 1000 may be free as well: the next caller is for 2000.
-    assert!(command(&rig, &["member", "pause", "1000"]).await.status.success());
-    assert!(command(&rig, &["member", "log-on", "support", "2000"]).await.status.success());
-    let next = enter_with(&rig, "5550002", Ears::Open).await;
-    let served = colleague.rung(2, SOON).await.unwrap();
-    served.answered(SOON).await.unwrap();
-    talk(&next, &served).await;
+    let next = is_served_by_2000(&rig).await;
     is_heard_of(&rig, "3000").await;
     let last = has_them_back(&rig, &caller, &last).await;
     next.hang_up().await.unwrap();

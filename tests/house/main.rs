@@ -22,6 +22,7 @@ mod first_call;
 mod floor;
 mod forward;
 mod gaps;
+mod half;
 mod handed;
 mod handover;
 mod kills;
