@@ -279,7 +279,8 @@ impl Service {
         let theirs = (server.clone(), channel.clone());
         if let Some(leg) = self.handing_over.iter().find(|(_, new)| **new == theirs).map(|(leg, _)| *leg) {
             self.handing_over.remove(&leg);
-            self.step(Event::LegGone { call: leg.0, offer: leg.1, end: LegEnd::HungUp });
+            // Whoever it was, they did not have the caller for long, if at all: a phone that rang has refused, perhaps.
+            self.sent_on(server, leg, channel, String::new());
             return true;
         }
         parse_leg_channel(channel).is_some_and(|leg| self.handing_over.contains_key(&leg))

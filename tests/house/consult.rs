@@ -9,7 +9,7 @@ use usher_rig::{
 };
 
 use crate::{
-    aid::{SOON, answers, house, log_says, story, talk, talking, times},
+    aid::{SEEN, SOON, answers, house, log_says, ready_says, story, talk, talking, times},
     steps::{Crm, value, wait_for_value},
 };
 
@@ -345,7 +345,9 @@ async fn a_consultation_that_the_agents_phone_hands_over_to_a_third_one_in_a_sil
     assert_eq!(phone.hand_over(&leg, "3000", &second, SOON).await.unwrap(), 200);
     drop(leg.hang_up().await);
     drop(second.hang_up().await);
+    ari.refuse();
     ari.cut();
+    ready_says(&rig, 503, SEEN).await;
     ari.heal();
     is_the_colleagues(&rig, &caller, &other, &last).await;
 }

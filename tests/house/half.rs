@@ -3,11 +3,10 @@
 use usher_rig::{
     phones::{Behaviour, Leg},
     rig::{Builder, Rig},
-    wait,
 };
 
 use crate::{
-    aid::{RECONNECTED, SOON, answers, house, ready_says, story, talk, talking, times},
+    aid::{RECONNECTED, SEEN, SOON, answers, house, ready_says, story, talk, talking, times},
     steps::{Crm, wait_for_value},
 };
 
@@ -24,16 +23,7 @@ async fn calls(rig: &Rig, from: &str, to: &str) -> Leg {
     let second = phone.dial(to).await.unwrap();
     other.rung(rung + 1, SOON).await.unwrap();
     // Asterisk refuses to hand over to a line that it has not told of the ringing.
-    wait::until("the line hears the ringing", SOON, || async {
-        let channels = rig.pbx.channels().await?;
-        let rings = |name: &str| {
-            channels.iter().any(|c| c["name"].as_str().is_some_and(|n| n.starts_with(name)) && c["state"] == "Ring")
-        };
-        anyhow::ensure!(rings(&format!("PJSIP/{from}-")));
-        Ok(())
-    })
-    .await
-    .unwrap();
+    second.wait_for("it is told of the ringing", SOON, |state| state.ringing.is_some()).await.unwrap();
     second
 }
 
@@ -91,6 +81,18 @@ async fn a_caller_handed_over_to_a_phone_that_rings_and_is_not_answered_comes_ba
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_caller_handed_over_to_a_phone_that_refuses_in_that_moment_comes_back_to_the_agent() {
+    let rig = floor("halfrefused").start().await.unwrap();
+    let colleague = rig.phones.phone("2000").unwrap();
+    let (caller, leg) = talking(&rig, "5550001", "1000").await;
+    let second = calls(&rig, "1000", "2000").await;
+    let other = colleague.leg().unwrap();
+    gives(&rig, "1000", "2000", &leg, &second).await;
+    drop(other.hang_up().await);
+    comes_back(&rig, &caller, 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_caller_handed_over_to_a_phone_that_rings_comes_back_to_the_agent_after_kill_9() {
     let rig = floor("halfkilled").start().await.unwrap();
     let (caller, leg) = talking(&rig, "5550001", "1000").await;
@@ -112,7 +114,9 @@ async fn a_caller_handed_over_to_a_phone_that_rings_in_a_silence_of_the_link_is_
     ari.blackhole();
     gives(&rig, "1000", "2000", &leg, &second).await;
     answers(colleague);
+    ari.refuse();
     ari.cut();
+    ready_says(&rig, 503, SEEN).await;
     ari.heal();
     ready_says(&rig, 200, RECONNECTED).await;
     let other = colleague.rung(2, SOON).await.unwrap();
