@@ -140,16 +140,19 @@ enum Behind {
     Talks(String),
 }
 
+/// A variable of the other half of this channel; `None` when one of them is gone.
+async fn of_half(ari: &Ari, channel: &ChannelId, other: &str, what: &str) -> Option<String> {
+    let asked = ari.send(Request::variable(channel, &format!("IMPORT({other},{what})")));
+    listen::value_of(asked.wait().await).ok()
+}
+
 /// The dialplan's application that rings a phone.
 const DIAL: &str = "Dial";
 
 /// The phone that rings for the other half of this channel, of this name: who has handed a caller over had only called it.
 pub(super) async fn rings(ari: &Ari, channel: &ChannelId, name: &str) -> Option<Interface> {
     let other = other_half(name)?;
-    let of_other = async |what: &str| {
-        let asked = ari.send(Request::variable(channel, &format!("IMPORT({other},{what})")));
-        listen::value_of(asked.wait().await).ok()
-    };
+    let of_other = async |what: &str| of_half(ari, channel, &other, what).await;
     let id = ChannelId::new(of_other(ID).await.filter(|id| !id.is_empty())?);
     let found = ari.send(Request::channel(&id)).wait().await.ok()?.json::<wire::Channel>().ok()?;
     // Whoever has answered is in a bridge with it, in the same application.
@@ -274,7 +277,7 @@ impl Service {
     }
 
     /// Whether the end of this channel says nothing of a member: their leg, in whose place another channel stands already. When
-    /// it is that other channel that ends, the leg is gone.
+    /// it is that other channel that ends, the caller goes back to the member.
     pub(super) fn ends_in_hand_over(&mut self, server: &ServerId, channel: &ChannelId) -> bool {
         let theirs = (server.clone(), channel.clone());
         if let Some(leg) = self.handing_over.iter().find(|(_, new)| **new == theirs).map(|(leg, _)| *leg) {
@@ -331,10 +334,7 @@ impl Service {
         let (server, ari, channel, inputs) = (server.clone(), ari.clone(), channel.clone(), self.inputs.clone());
         let (known, name) = (self.known.clone(), name.to_owned());
         tokio::spawn(async move {
-            let of_other = async |what: &str| {
-                let asked = ari.send(Request::variable(&channel, &format!("IMPORT({other},{what})")));
-                listen::value_of(asked.wait().await).ok()
-            };
+            let of_other = async |what: &str| of_half(&ari, &channel, &other, what).await;
             // Before it is asked, so that no change is missed.
             let Some(id) = of_other(ID).await else { return };
             drop(ari.send(Request::subscribe(ari.app(), &format!("channel:{id}"))));
@@ -385,10 +385,7 @@ impl Service {
 
     /// Whom a channel in the place of a leg leads to. When that is not the one whose talk it is, they have handed the caller over.
     pub(super) fn leads_to(&mut self, server: &ServerId, channel: &ChannelId, to: &str) {
-        let Some(leg) = self.stands_in.iter().find(|(_, (of, id))| of == server && id == channel).map(|(leg, _)| *leg)
-        else {
-            return;
-        };
+        let Some(leg) = self.leg_of(server, channel) else { return };
         let taken =
             self.floor.callers().get(&leg.0).and_then(|caller| caller.taken()).filter(|offer| offer.number == leg.1);
         let has_handed_over = taken.is_some_and(|offer| {
