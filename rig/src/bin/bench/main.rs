@@ -6,6 +6,7 @@
 
 mod frames;
 mod free;
+mod host;
 mod report;
 
 use std::{
@@ -151,8 +152,10 @@ async fn run(arguments: &Arguments) -> Result<()> {
         numbers.len(),
         arguments.rate
     ));
-    let before = report::Processors::now();
+    let before = host::Processors::now();
+    let watch = host::Watch::begin();
     place(&rig, FIRST..FIRST + WARM_UP + count, arguments.rate).await?;
+    let stops = watch.end();
     let taken = before.taken_since();
     rig.pbx.wait_until_empty(END).await?;
     drop(clients);
@@ -170,6 +173,10 @@ async fn run(arguments: &Arguments) -> Result<()> {
     say(&report.text());
     if let Some(share) = taken {
         say(&format!("The host of this machine took {:.1} % of its processors' time meanwhile.", share * 100.0));
+    }
+    match stops {
+        Ok(stops) => say(&report.machine(&stops)),
+        Err(reason) => say(&format!("Whether its processors stood still is not known: {reason:#}.")),
     }
     ensure!(
         report.is_whole(),

@@ -2,14 +2,16 @@
 
 use std::{
     fmt::Write as _,
-    fs,
     time::{Duration, Instant},
 };
 
 use serde_json::Value;
 use usher_rig::{phones::Invite, proxy::Direction, xmpp::Received};
 
-use crate::frames::Frame;
+use crate::{
+    frames::Frame,
+    host::{self, Stop},
+};
 
 /// What the service may add, by the project's own aim.
 const AIM: Duration = Duration::from_millis(10);
@@ -22,31 +24,6 @@ pub struct Call {
     ordered: Option<Instant>,
     invited: Option<Instant>,
     popped: Option<Instant>,
-}
-
-/// What the processors did until now, in ticks: all of it, and what a virtual machine's host kept for others (`steal`).
-#[derive(Debug, Clone, Copy)]
-pub struct Processors(Option<[u64; 2]>);
-
-impl Processors {
-    /// As `/proc/stat` says.
-    pub fn now() -> Self {
-        let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
-        let ticks = stat.lines().next().map(|line| {
-            // proc(5): user nice system idle iowait irq softirq steal, then guests, which user and nice contain.
-            let ticks: Vec<u64> =
-                line.split_whitespace().skip(1).take(8).filter_map(|word| word.parse().ok()).collect();
-            [ticks.iter().sum(), ticks.get(7).copied().unwrap_or_default()]
-        });
-        Self(ticks)
-    }
-
-    /// The share that the host took since then: with more than a hundredth of it, the slowest calls show the host.
-    pub fn taken_since(self) -> Option<f64> {
-        let ([all_now, taken_now], [all, taken]) = (Self::now().0?, self.0?);
-        let all = u32::try_from(all_now.checked_sub(all)?).ok().filter(|all| *all > 0)?;
-        Some(f64::from(u32::try_from(taken_now.checked_sub(taken)?).ok()?) / f64::from(all))
-    }
 }
 
 /// A part of a call.
@@ -89,6 +66,12 @@ impl Call {
 
     fn whole(&self) -> Option<Duration> {
         Self::span(self.entered, self.invited)
+    }
+
+    /// Whether a processor stood still while it was under way.
+    fn met(&self, stops: &[Stop]) -> bool {
+        let (Some(entered), Some(invited)) = (self.entered, self.invited) else { return false };
+        stops.iter().any(|stop| stop.from < invited && entered < stop.until)
     }
 
     /// By how much the CRM was earlier than the phone.
@@ -159,6 +142,19 @@ impl<'a> Report<'a> {
         let verdict = if worst.is_some_and(|worst| worst <= AIM) { "kept" } else { "MISSED" };
         let _fine = writeln!(text, "The aim, p99 of the whole at most {} ms: {verdict}.", AIM.as_millis());
         text
+    }
+
+    /// What the machine itself did to the figures.
+    pub fn machine(&self, stops: &[Stop]) -> String {
+        let untouched = sorted(self.calls.iter().filter(|call| !call.met(stops)).filter_map(Call::whole));
+        format!(
+            "A processor of it stood still for more than {} ms {} times, for {} ms at most; p99 of the {} calls meanwhile in which none did: {} ms.",
+            host::STILL.as_millis(),
+            stops.len(),
+            millis(stops.iter().map(|stop| stop.until - stop.from).max()),
+            untouched.len(),
+            millis(percentile(&untouched, 99)),
+        )
     }
 }
 
