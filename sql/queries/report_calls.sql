@@ -15,5 +15,6 @@ LEFT JOIN LATERAL (
 WHERE c.entered_at >= $1::timestamptz
   AND ($2::timestamptz IS NULL OR c.entered_at < $2)
   AND ($3::text IS NULL OR c.queue = $3)
-  AND ($4::text IS NULL OR c.answered_by = $4)
+  AND ($4::text IS NULL OR c.answered_by = $4 OR EXISTS (
+      SELECT FROM call_events a WHERE a.call_id = c.id AND a.kind = 'answered' AND a.extension = $4))
 ORDER BY c.entered_at, c.id

@@ -82,7 +82,7 @@ pub(super) struct Range {
     /// Calls of this queue only.
     #[arg(long, value_name = "NAME", value_parser = QueueName::parse)]
     queue: Option<QueueName>,
-    /// Calls that this extension answered only; in the report by agent, this agent only.
+    /// Only calls in which this extension talked; in the report by agent, this agent only.
     #[arg(long, value_name = "NUMBER", value_parser = Extension::parse)]
     extension: Option<Extension>,
     /// How to print it.
@@ -112,7 +112,7 @@ pub(super) async fn run(command: Command, database: &config::Database) -> Result
     schema::check(client).await.map_err(|error| unusable(database, &error))?;
     match command {
         Command::Queue(Grouped { range, by }) => {
-            let filter = range.filter(client, Steps::WrapUp).await?;
+            let filter = range.filter(client, Steps::Talks).await?;
             let mut queues = Queues::new(group(by));
             each(client, &filter, |call| {
                 queues.add(&call.history);
@@ -127,7 +127,7 @@ pub(super) async fn run(command: Command, database: &config::Database) -> Result
         }
         Command::Agent(Grouped { range, by }) => {
             let mut filter = range.filter(client, Steps::All).await?;
-            let mut agents = Agents::new(group(by), filter.answered_by.take());
+            let mut agents = Agents::new(group(by), filter.talked.take());
             each(client, &filter, |call| {
                 agents.add(&call.history);
                 Ok(())
@@ -196,7 +196,7 @@ impl Range {
         {
             bail!("there is no extension {extension}, and it never answered a call: see `usher extension list`");
         }
-        Ok(Filter { from, to: self.to, queue: self.queue.clone(), answered_by: self.extension.clone(), steps })
+        Ok(Filter { from, to: self.to, queue: self.queue.clone(), talked: self.extension.clone(), steps })
     }
 }
 

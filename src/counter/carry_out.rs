@@ -213,11 +213,12 @@ impl Desks {
                     call: call.history.call,
                     at: on_the_clock(call.history.entered_at),
                     queue: self.label(&call.history.queue),
-                    talk: call.history.talk(),
+                    talk: call.history.talk_of(&who),
                     code: call.customer_code,
                     name: call.customer_name,
                 };
-                Answer::Calls { extension: who, calls: calls.into_iter().map(line).collect(), more }
+                let calls = calls.into_iter().map(line).collect();
+                Answer::Calls { extension: who, calls, more }
             }
             Err(error) => Answer::Trouble(away(Verb::Calls, &error)),
         }

@@ -44,7 +44,7 @@ pub struct PastEvent {
     pub detail: Value,
 }
 
-/// The last `most` calls that an extension answered and that entered since then, oldest first, and how many there are beside them.
+/// The last `most` calls in which an extension talked and that entered since then, oldest first, and how many there are beside them.
 ///
 /// # Errors
 /// What the server said.
@@ -54,8 +54,8 @@ pub async fn calls_of(
     since: Timestamp,
     most: usize,
 ) -> Result<(Vec<Call>, usize), Error> {
-    let answered_by = Some(extension.clone());
-    let filter = Filter { from: since, to: None, queue: None, answered_by, steps: Steps::WrapUp };
+    let talked = Some(extension.clone());
+    let filter = Filter { from: since, to: None, queue: None, talked, steps: Steps::Talks };
     let mut calls = Box::pin(report::calls(client, &filter).await?);
     let (mut last, mut more) = (VecDeque::new(), 0);
     while let Some(call) = calls.next().await {

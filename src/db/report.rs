@@ -24,8 +24,8 @@ pub struct Filter {
     pub to: Option<Timestamp>,
     /// Of this queue only.
     pub queue: Option<QueueName>,
-    /// Answered by this extension only.
-    pub answered_by: Option<Extension>,
+    /// Only those in which this extension talked.
+    pub talked: Option<Extension>,
     /// Which steps of members are wanted.
     pub steps: Steps,
 }
@@ -33,8 +33,8 @@ pub struct Filter {
 /// Which steps of members are wanted: fewer are read faster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Steps {
-    /// Wrap-up alone.
-    WrapUp,
+    /// Answers, transfers and wrap-up.
+    Talks,
     /// Offers, answers, transfers and wrap-up.
     All,
 }
@@ -42,7 +42,7 @@ pub enum Steps {
 impl Steps {
     fn kinds(self) -> &'static [&'static str] {
         match self {
-            Self::WrapUp => &["wrap_up"],
+            Self::Talks => &["wrap_up", "answered", "transferred"],
             Self::All => &["wrap_up", "offered", "offer_ended", "answered", "transferred"],
         }
     }
@@ -98,9 +98,9 @@ pub async fn calls(
 ) -> Result<impl Stream<Item = Result<Call, Unread>> + use<>, Error> {
     let statement = client.prepare(statements::REPORT_CALLS).await?;
     let queue = filter.queue.as_ref().map(QueueName::as_str);
-    let answered_by = filter.answered_by.as_ref().map(Extension::as_str);
+    let talked = filter.talked.as_ref().map(Extension::as_str);
     let kinds = filter.steps.kinds();
-    let values: [&(dyn ToSql + Sync); 5] = [&filter.from, &filter.to, &queue, &answered_by, &kinds];
+    let values: [&(dyn ToSql + Sync); 5] = [&filter.from, &filter.to, &queue, &talked, &kinds];
     let rows = client.query_raw(&statement, values).await?;
     Ok(rows.map(|row| call(&row?)))
 }

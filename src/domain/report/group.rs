@@ -211,6 +211,8 @@ mod tests {
             prop_assert_eq!(queue.answered, histories.iter().filter(|h| h.answered_at.is_some()).count() as u64);
             prop_assert_eq!((queue.answered, queue.in_time), (agent.answered - agent.sent_on, agent.in_time));
             prop_assert_eq!((queue.wait >= agent.wait, queue.wrap_up), (true, agent.wrap_up));
+            // Of calls that are not over, talks may be.
+            prop_assert!(queue.talk <= agent.talk);
             prop_assert_eq!(agent.offers, histories.iter().map(|h| h.offers() as u64).sum::<u64>());
             for ((period, name), tally) in queues.lines() {
                 let mine = histories.iter().filter(|h| h.queue == *name && queues.group.period(h.entered_at) == *period);

@@ -4,7 +4,8 @@
 //!
 //! * A call belongs to the queue it entered and to the moment it entered, whatever happened to it later.
 //! * It was answered if a caller and a member heard each other; its queue counts it once.
-//! * Each member counts the talks that they had, also with a caller whom somebody else had answered before and sent on.
+//! * Each member counts the talks that they had, also with a caller whom somebody else had answered before and sent on; the call
+//!   has talked as long as all of them together: not while it rang at the next one, waited again, or talked with somebody outside.
 //! * It ended in exactly one way, or has not ended yet.
 
 use std::{fmt, str::FromStr, time::Duration};
@@ -159,9 +160,17 @@ impl History {
         self.answered_at.or(self.seen_to_end_at()).map(|until| between(self.entered_at, until))
     }
 
-    /// How long they talked; `None`: never did, or still do, or nobody saw the end.
+    /// How long members talked with the caller, all together; `None`: never did, or it is not over, or nobody saw the end.
     pub fn talk(&self) -> Option<Duration> {
-        Some(between(self.answered_at?, self.seen_to_end_at()?))
+        self.answered_at.and(self.seen_to_end_at())?;
+        self.talks().into_iter().map(|talk| talk.time).sum()
+    }
+
+    /// How long this member talked with the caller; `None`: never did, or still does, or nobody saw the end.
+    pub fn talk_of(&self, extension: &Extension) -> Option<Duration> {
+        let mut theirs = self.talks().into_iter().filter(|talk| talk.extension == *extension).peekable();
+        theirs.peek()?;
+        theirs.map(|talk| talk.time).sum()
     }
 
     /// The talks that members had with the caller, in the order of time.
@@ -299,9 +308,16 @@ pub(crate) mod tests {
             time: Some(Duration::from_secs(time)),
         };
         assert_eq!(history.talks(), [talk("1000", false, 30), talk("2000", true, 20), talk("3000", true, 30)]);
+        assert_eq!(history.talk(), Some(Duration::from_secs(80)));
+        assert_eq!(history.talk_of(&Extension::new("2000")), Some(Duration::from_secs(20)));
+        assert_eq!(history.talk_of(&Extension::new("4000")), None);
         // Rung again: nobody talks until somebody answers.
         let steps = history.steps[..2].to_vec();
-        assert_eq!(History { steps, ..history.clone() }.talks(), [talk("1000", false, 30)]);
+        let sent_away = History { steps, outcome: Some(Outcome::TimedOut), ..history.clone() };
+        assert_eq!(
+            (sent_away.talks(), sent_away.talk()),
+            (vec![talk("1000", false, 30)], Some(Duration::from_secs(30)))
+        );
         let open = History { ended_at: None, outcome: None, ..history };
         assert_eq!(open.talks().last().unwrap().time, None);
         assert_eq!(waiting().talks(), []);
@@ -318,7 +334,9 @@ pub(crate) mod tests {
     #[test]
     fn an_answer_at_the_very_end_of_the_service_level_is_in_time() {
         for (seconds, expected) in [(19, true), (20, true), (21, false)] {
-            let answered = History { answered_at: Some(at(seconds)), ended_at: Some(at(100)), ..waiting() };
+            let answered_by = Some(Extension::new("1000"));
+            let answered =
+                History { answered_at: Some(at(seconds)), answered_by, ended_at: Some(at(100)), ..waiting() };
             assert_eq!(answered.is_in_time(), expected, "{seconds}");
             assert_eq!(answered.talk(), u64::try_from(100 - seconds).ok().map(Duration::from_secs));
         }
@@ -326,7 +344,8 @@ pub(crate) mod tests {
 
     #[test]
     fn a_clock_that_went_back_gives_no_negative_time() {
-        let answered = History { answered_at: Some(at(-5)), ended_at: Some(at(-9)), ..waiting() };
+        let answered_by = Some(Extension::new("1000"));
+        let answered = History { answered_at: Some(at(-5)), answered_by, ended_at: Some(at(-9)), ..waiting() };
         assert_eq!((answered.wait(), answered.talk()), (Some(Duration::ZERO), Some(Duration::ZERO)));
     }
 

@@ -25,7 +25,7 @@ pub struct Tally {
     pub longest_wait: Duration,
     /// Those whose talk is over.
     pub talked: u64,
-    /// How long these talked together.
+    /// How long members talked in these, all together.
     pub talk: Duration,
     /// How long members wrapped up.
     pub wrap_up: Duration,
