@@ -438,11 +438,18 @@ impl Service {
                 // Their talk is over, and where they were to go is not asked again: back to who sent them.
                 arrival.returns_to = arrival.returns_to.or_else(|| talked_with.cloned());
             }
+            if let Some(leg) = talks_with {
+                let (offer, extension, caller) = (leg.offer, leg.extension.clone(), arrival.channel.clone());
+                self.step(Event::TalkFound { arrival, age, offer, extension });
+                if let Some(from) = talked_with.filter(|_| !is_known).cloned() {
+                    self.hand_over_found(server, leg, &caller, from);
+                }
+                continue;
+            }
             let talked_with = talked_with.filter(|_| arrival.returns_to.is_none());
-            self.step(match (talks_with, talked_with) {
-                (Some(leg), _) => Event::TalkFound { arrival, age, offer: leg.offer, extension: leg.extension.clone() },
-                (None, Some(extension)) if !has_leg => Event::TalkOver { arrival, age, extension: extension.clone() },
-                (None, _) => match parse_back_channel(&arrival.channel) {
+            self.step(match talked_with {
+                Some(extension) if !has_leg => Event::TalkOver { arrival, age, extension: extension.clone() },
+                _ => match parse_back_channel(&arrival.channel) {
                     // Their callback is over.
                     Some((_, attempt)) if !self.floor.callers().contains_key(&call) => {
                         self.drop_back(call, attempt, server);
@@ -452,6 +459,18 @@ impl Service {
                 },
             });
         }
+    }
+
+    /// A found talk may be somebody else's than the mark on the caller says: handed over while no run was there to see it.
+    fn hand_over_found(&mut self, server: &ServerId, leg: &Leg, caller: &ChannelId, from: Extension) {
+        let talks = leg.extension.as_str();
+        if talks.is_empty() || talks == from.as_str() {
+            return;
+        }
+        if let Some(ari) = self.servers.get(server) {
+            drop(ari.send(Request::set_variable(caller, ANSWERED, &format!("{} {talks}", leg.call))));
+        }
+        self.step(Event::HandOverFound { call: leg.call, offer: leg.offer, from });
     }
 
     /// Hangs up again whom the order to hang up did not reach.

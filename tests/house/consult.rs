@@ -190,6 +190,7 @@ async fn an_agent_who_speaks_with_a_colleague_when_the_service_is_killed_is_with
     rig.usher().unwrap().start_again().await.unwrap();
     other.hung_up(SOON).await.unwrap();
     is_back(&rig, &caller, &leg).await;
+    wait_for_value(&rig, "SELECT count(*) FROM call_events WHERE kind = 'resumed' AND extension = '1000'", "1").await;
     ends(&rig, &caller, &leg).await;
     assert_eq!(story(&rig, "5550001").await.outcome, "completed");
 }

@@ -192,7 +192,9 @@ async fn a_caller_who_was_handed_over_in_a_gap_that_kill_9_ended_is_sent_on_like
     let last = sends_on(&rig, &other).await;
     ends_with(&rig, &caller, &last).await;
     let to = "SELECT string_agg(detail ->> 'to', ', ') FROM call_events WHERE kind = 'transferred'";
-    wait_for_value(&rig, to, "extension/3000").await;
+    wait_for_value(&rig, to, "extension/2000, extension/3000").await;
+    let talks = "SELECT string_agg(extension, ', ' ORDER BY id) FROM call_events WHERE kind = 'answered'";
+    wait_for_value(&rig, talks, "1000, 2000, 3000").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

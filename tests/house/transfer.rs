@@ -272,7 +272,16 @@ async fn a_caller_on_hold_hears_music_and_the_story_of_the_call_says_so() {
     let music = usher_rig::sound::Prompts::load(&usher_rig::pbx::shipped_conf().join("sounds/usher-music")).unwrap();
     caller.wait_for_prompt(&music, "tune", SOON).await.unwrap();
     leg.hold(Hold::Off).await.unwrap();
-    wait_for_value(&rig, "SELECT count(*) FROM call_events WHERE kind = 'resumed' AND extension = '1000'", "1").await;
+    let resumed = "SELECT count(*) FROM call_events WHERE kind = 'resumed' AND extension = '1000'";
+    wait_for_value(&rig, resumed, "1").await;
+    talk(&caller, &leg).await;
+    // Also by a run of the service that did not see them put on hold.
+    leg.hold(Hold::On).await.unwrap();
+    wait_for_value(&rig, "SELECT count(*) FROM call_events WHERE kind = 'held' AND extension = '1000'", "2").await;
+    rig.usher().unwrap().kill().await.unwrap();
+    rig.usher().unwrap().start_again().await.unwrap();
+    leg.hold(Hold::Off).await.unwrap();
+    wait_for_value(&rig, resumed, "2").await;
     talk(&caller, &leg).await;
     leg.hang_up().await.unwrap();
     caller.hung_up(SOON).await.unwrap();

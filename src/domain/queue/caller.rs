@@ -263,8 +263,8 @@ pub struct Caller {
     pub turn: Turn,
     /// What the member presses in the talk.
     pub keys: Keys,
-    /// Whether they are on hold in the talk.
-    pub hold: Hold,
+    /// Whether they are on hold in the talk; `None`: a talk of an earlier run, in which nobody knows.
+    pub hold: Option<Hold>,
     /// Whom the member asks in the talk.
     pub consultation: Consultation,
     last_offer: u32,
@@ -376,7 +376,7 @@ impl Caller {
             transfer: None,
             turn: Turn::Usual,
             keys: Keys::None,
-            hold: Hold::Resumed,
+            hold: Some(Hold::Resumed),
             consultation: Consultation::None,
             last_offer: base,
             revision: base,

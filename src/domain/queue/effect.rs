@@ -204,6 +204,15 @@ pub enum Event {
         /// gave the caller to this number.
         to: String,
     },
+    /// The talk that was found was this member's when an earlier run last had a hand in it: they have handed the caller over since.
+    HandOverFound {
+        /// In this call
+        call: CallId,
+        /// the party of this offer
+        offer: OfferNo,
+        /// was given the caller by them.
+        from: Extension,
+    },
     /// Asterisk has taken a caller out of a talk, because their own phone has asked for a transfer.
     CallerParted {
         /// Of this call.

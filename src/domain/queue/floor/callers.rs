@@ -222,6 +222,7 @@ impl Floor {
         caller.mark_rung();
         caller.is_answered = true;
         caller.stage = Stage::Talking;
+        caller.hold = None;
         out.extend(caller.pop(&extension, PopState::Answered, now).map(|pop| Effect::Update { pop }));
         self.callers.insert(call, caller);
         self.engage(&extension, call, offer);

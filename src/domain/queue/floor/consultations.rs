@@ -76,7 +76,7 @@ impl Floor {
         caller.consultation = Consultation::With(Consulted { number, extension: party.clone(), step });
         caller.arrival.returns_to = Some(agent.clone());
         caller.keys = Keys::None;
-        caller.hold = Hold::Held;
+        caller.hold = Some(Hold::Held);
         self.alarms.set(Alarm::Keys(call), None);
         if !outside {
             self.engaged.entry(party.clone()).or_default().insert((call, number));
@@ -217,7 +217,7 @@ impl Floor {
     ) {
         let Some(offer) = self.callers.get(&call).and_then(|caller| caller.taken()).cloned() else { return };
         if let Some(caller) = self.callers.get_mut(&call) {
-            caller.hold = Hold::Resumed;
+            caller.hold = Some(Hold::Resumed);
         }
         if let Some(why) = why {
             self.tell_of_failure(call, &offer.extension, why, out);
@@ -313,7 +313,8 @@ impl Floor {
         let call = arrival.call;
         let talks = |caller: &Caller| caller.stage == Stage::Talking || caller.has_out(offer);
         if !self.callers.get(&call).is_some_and(talks) {
-            self.talk_found(arrival, age, offer, extension, now, out);
+            self.talk_found(arrival, age, offer, extension.clone(), now, out);
+            self.hold_changed((call, offer), Hold::Resumed, out);
             self.join_again(call, None, now, out);
             out.push(Effect::TellBack { call, offer });
         }

@@ -109,6 +109,16 @@ impl Floor {
         }
     }
 
+    /// Nobody saw the hand-over that a found talk is of: it is put on record, as of now.
+    pub(super) fn hand_over_found(&self, call: CallId, offer: OfferNo, from: Extension, out: &mut Vec<Effect>) {
+        let talks = |caller: &&Caller| caller.stage == Stage::Talking && caller.has_out(offer);
+        let caller = self.callers.get(&call).filter(talks);
+        let Some(party) = caller.and_then(|caller| caller.taken()).map(|offer| offer.extension.clone()) else { return };
+        let (to, how) = (TransferTarget::of(&party), TransferMeans::Attended);
+        out.push(Effect::Record(Fact::CallTransferred { call, from, to, how }));
+        out.push(Effect::Record(Fact::CallAnswered { call, offer, extension: party }));
+    }
+
     /// A party who was not offered the caller has the talk with them.
     pub(super) fn has_the_talk(
         &mut self,
@@ -153,7 +163,7 @@ impl Floor {
         caller.retry_at = None;
         caller.been.clear();
         caller.keys = Keys::None;
-        caller.hold = Hold::Resumed;
+        caller.hold = Some(Hold::Resumed);
         caller.consultation = Consultation::None;
         // Asterisk's recorder ends with the talk of these two; whoever has the caller next is recorded behind it.
         caller.recording = Recording::Not;
@@ -242,9 +252,9 @@ impl Floor {
 
     pub(super) fn hold_changed(&mut self, leg: (CallId, OfferNo), hold: Hold, out: &mut Vec<Effect>) {
         // In a consultation the caller is on hold, and it is the other party whom the phone puts on hold.
-        let is_theirs = |caller: &&mut Caller| caller.hold != hold && caller.consulted().is_none();
+        let is_theirs = |caller: &&mut Caller| caller.hold != Some(hold) && caller.consulted().is_none();
         let Some(caller) = self.talk(leg).filter(is_theirs) else { return };
-        caller.hold = hold;
+        caller.hold = Some(hold);
         let extension = caller.taken().map(|offer| offer.extension.clone());
         out.extend(extension.map(|extension| Effect::Record(Fact::CallHeld { call: leg.0, extension, hold })));
     }

@@ -108,6 +108,7 @@ fn events(bench: &Bench) -> Vec<Event> {
         events.push(Event::CallerReplaced { call, channel: ChannelId::new("another") });
         for to in ["1000", "3000", "00123", ""] {
             events.push(Event::HandedOver { call, offer, to: to.into() });
+            events.push(Event::HandOverFound { call, offer, from: Extension::new(to) });
         }
         for to in ["1000", "3000", "77", "00123", "", "a b"] {
             events.push(Event::TransferAsked { call, offer, to: to.into(), how: TransferMeans::Phone });

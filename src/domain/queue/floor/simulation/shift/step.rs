@@ -91,6 +91,7 @@ impl Shift {
             | Event::Joined { .. }
             | Event::Connected { .. }
             | Event::CallerParted { .. }
+            | Event::HandOverFound { .. }
             | Event::CallerReplaced { .. }
             | Event::KeyPressed { .. }
             | Event::HoldChanged { .. }
