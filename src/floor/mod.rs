@@ -75,6 +75,8 @@ enum Input {
     Down { server: ServerId },
     /// Who was given a caller by a member's phone is known now, or will not be.
     HandedOver { server: ServerId, leg: (CallId, OfferNo), channel: ari::wire::Channel },
+    /// A member's phone has given a caller to a second line of its own, in whose place this channel stands.
+    LeadsToLine { server: ServerId, leg: (CallId, OfferNo), channel: ari::wire::Channel, line: ChannelId },
     /// Who was given a caller by a member's phone has not answered yet: their phone rings for what stands in the place of the leg.
     StillRings { server: ServerId, channel: ChannelId, whom: Agent },
     /// Whom the channel in the place of a leg leads to now: their extension, or else their number.
@@ -309,6 +311,7 @@ impl Service {
             Input::Ari { server, event } => self.heard(&server, event),
             Input::Snapshot { server, snapshot } => self.resync(&server, snapshot),
             Input::HandedOver { server, leg, channel } => self.named(&server, leg, &channel),
+            Input::LeadsToLine { server, leg, channel, line } => self.leads_to_line(&server, leg, &channel, &line),
             Input::StillRings { server, channel, whom } => {
                 let theirs = (server, channel);
                 let is_it = |(leg, of): (&(CallId, OfferNo), &(ServerId, ChannelId))| (*of == theirs).then_some(*leg);

@@ -15,7 +15,7 @@ use crate::{
         id::{BridgeId, CallId, ChannelId, Extension, Interface, OfferNo, ServerId},
         queue::{
             caller::{Caller, Offer, call_bridge, leg_channel, parse_call_bridge, parse_leg_channel},
-            effect::{Event, LegEnd},
+            effect::{Event, HandedTo, LegEnd},
             member::Device,
             roster::Agent,
             transfer::TransferMeans,
@@ -138,12 +138,22 @@ enum Behind {
     Rings(Agent),
     /// Somebody who talks, with this number.
     Talks(String),
+    /// The place of a caller of ours, where this channel stands.
+    Line(ChannelId),
 }
 
 /// A variable of the other half of this channel; `None` when one of them is gone.
 async fn of_half(ari: &Ari, channel: &ChannelId, other: &str, what: &str) -> Option<String> {
     let asked = ari.send(Request::variable(channel, &format!("IMPORT({other},{what})")));
     listen::value_of(asked.wait().await).ok()
+}
+
+/// The other half of this channel, if that stands in the place of a caller of ours.
+async fn line(ari: &Ari, channel: &ChannelId, name: &str) -> Option<ChannelId> {
+    let other = other_half(name)?;
+    let mark = of_half(ari, channel, &other, STANDS_IN).await?;
+    let id = of_half(ari, channel, &other, ID).await.filter(|_| is_for_caller(&mark))?;
+    Some(ChannelId::new(id))
 }
 
 /// The dialplan's application that rings a phone.
@@ -161,17 +171,11 @@ pub(super) async fn rings(ari: &Ari, channel: &ChannelId, name: &str) -> Option<
     (is_alone && !phone.is_empty()).then(|| Interface::new(phone))
 }
 
-/// A channel in the place of a member's leg, and the number of whom it leads to; empty when Asterisk does not know.
+/// A channel in the place of a member's leg, and whom it leads to.
 pub(super) struct StandIn {
     id: ChannelId,
     name: String,
-    number: String,
-}
-
-impl StandIn {
-    fn new(channel: &wire::Channel) -> Self {
-        Self { id: ChannelId::new(&channel.id), name: channel.name.clone(), number: channel.caller.number.clone() }
-    }
+    to: HandedTo,
 }
 
 /// The phone that a channel of this name belongs to.
@@ -194,7 +198,9 @@ impl Service {
     /// A member's phone has given the caller to somebody whom it had called. Asterisk may not know yet whom this channel leads
     /// to: then it is asked until it does, and until then the end of the leg means nothing.
     pub(super) fn replaced(&mut self, server: &ServerId, leg: (CallId, OfferNo), channel: &wire::Channel) {
-        if !channel.caller.number.is_empty() {
+        // With the agent's own number it may be a second line of theirs.
+        let number = channel.caller.number.as_str();
+        if !number.is_empty() && self.agent_of(leg).is_none_or(|agent| agent.as_str() != number) {
             return self.handed_over(server, leg, channel);
         }
         let Some(ari) = self.servers.get(server).cloned() else { return };
@@ -207,6 +213,9 @@ impl Service {
                 if let Some(phone) = rings(&ari, &id, &channel.name).await {
                     return Some(known.borrow().agent_at(&phone).cloned().map(Behind::Rings));
                 }
+                if let Some(line) = line(&ari, &id, &channel.name).await {
+                    return Some(Some(Behind::Line(line)));
+                }
                 let number = listen::value_of(ari.send(Request::variable(&id, NUMBER)).wait().await).ok()?;
                 Some((!number.is_empty()).then_some(Behind::Talks(number)))
             };
@@ -216,6 +225,7 @@ impl Service {
                     channel.caller.number = number;
                     Input::HandedOver { server, leg, channel }
                 }
+                Some(Behind::Line(line)) => Input::LeadsToLine { server, leg, channel, line },
                 None => Input::HandedOver { server, leg, channel },
             };
             // Nobody is left to tell when the floor has ended.
@@ -292,15 +302,38 @@ impl Service {
     /// A member's phone has given the caller to somebody whom it had called: this channel leads to them, and is in the bridge in
     /// the place of the member's leg.
     pub(super) fn handed_over(&mut self, server: &ServerId, leg: (CallId, OfferNo), channel: &wire::Channel) {
-        self.given_to(server, leg, &StandIn::new(channel));
+        // Without a number, or with the agent's own: Asterisk does not know whom it leads to.
+        let number = channel.caller.number.as_str();
+        let is_own = self.agent_of(leg).is_some_and(|agent| agent.as_str() == number);
+        let to = if is_own { HandedTo::nobody() } else { HandedTo::Number(number.to_owned()) };
+        self.given_to(server, leg, &StandIn { id: ChannelId::new(&channel.id), name: channel.name.clone(), to });
+    }
+
+    /// A channel in the place of a leg leads to the place of a caller of ours: an agent has asked for a queue on a second line.
+    pub(super) fn leads_to_line(
+        &mut self,
+        server: &ServerId,
+        leg: (CallId, OfferNo),
+        channel: &wire::Channel,
+        line: &ChannelId,
+    ) {
+        if self.handing_over.remove(&leg).is_none() {
+            return;
+        }
+        let line = self.callers.get(&(server.clone(), line.clone())).and_then(|call| self.floor.callers().get(call));
+        let to = line.map_or_else(HandedTo::nobody, |line| HandedTo::Line(line.arrival.queue.clone()));
+        let stands_in = StandIn { id: ChannelId::new(&channel.id), name: channel.name.clone(), to };
+        self.given_to(server, leg, &stands_in);
+    }
+
+    /// Whose talk a leg is.
+    fn agent_of(&self, (call, offer): (CallId, OfferNo)) -> Option<&Extension> {
+        self.floor.callers().get(&call)?.offers.get(&offer).map(|offer| &offer.extension)
     }
 
     fn given_to(&mut self, server: &ServerId, (call, offer): (CallId, OfferNo), stands_in: &StandIn) {
-        let StandIn { id, name, number } = stands_in;
-        let agent = self.floor.callers().get(&call).and_then(|caller| caller.offers.get(&offer)).map(|o| &o.extension);
-        // An agent who has asked for a queue on a second line: what stands here now leads to that line's place.
-        let to = if agent.is_none_or(|agent| agent.as_str() != number) { number.clone() } else { String::new() };
-        self.step(Event::HandedOver { call, offer, to });
+        let StandIn { id, name, to } = stands_in;
+        self.step(Event::HandedOver { call, offer, to: to.clone() });
         let new = self.floor.callers().get(&call).and_then(|caller| caller.taken().cloned());
         match (new.filter(|new| new.number != offer), self.servers.get(server)) {
             (Some(new), Some(ari)) => {
@@ -313,7 +346,11 @@ impl Service {
                 }
                 self.leg_names.insert((call, new.number), name.clone());
                 self.stands_in.insert((call, new.number), (server.clone(), id.clone()));
-                self.hear_of_transfers(server, ari, id, name);
+                // Who is in a line's call is a caller's talk, and transfers like anybody.
+                match to {
+                    HandedTo::Number(_) => self.hear_of_transfers(server, ari, id, name),
+                    HandedTo::Line(_) => {}
+                }
                 if let (Some(ari), Some(caller)) = (self.servers.get(server), self.floor.callers().get(&call)) {
                     self.talks_on(ari, caller, new.number);
                 }
@@ -395,7 +432,7 @@ impl Service {
             // It is the next leg's from here on: what ends the last one does not end it.
             self.stands_in.remove(&leg);
             if let Some(name) = self.leg_names.remove(&leg) {
-                self.given_to(server, leg, &StandIn { id: channel.clone(), name, number: to.to_owned() });
+                self.given_to(server, leg, &StandIn { id: channel.clone(), name, to: HandedTo::Number(to.to_owned()) });
             }
         }
         let is_theirs = |offer: &&Offer| self.channel_of(leg.0, offer.number) == *channel;

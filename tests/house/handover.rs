@@ -14,8 +14,10 @@ use crate::{
     steps::{command, sql, wait_for_value},
 };
 
+/// With recording: what Asterisk puts in the place of a line translates then, and is heard only if it does so from the beginning.
 fn floor(name: &str) -> Builder {
-    house(name).logged_on(&["1000", "2000"]).sql(&times(15, 60))
+    let recording = "UPDATE queues SET recording = true";
+    house(name).logged_on(&["1000", "2000"]).sql(&times(15, 60)).sql(recording)
 }
 
 /// `member pause` or `member resume` of an extension.
@@ -93,6 +95,8 @@ async fn a_customer_who_is_handed_over_to_a_colleague_reached_through_the_queue_
     talk(&second, &other).await;
     hands_over(agent, &leg, &second).await;
     is_handed_over(&rig).await;
+    let to = "SELECT detail ->> 'to' FROM call_events WHERE kind = 'transferred'";
+    wait_for_value(&rig, to, "queue/support").await;
     talk(&caller, &other).await;
     other.hang_up().await.unwrap();
     caller.hung_up(SOON).await.unwrap();

@@ -201,8 +201,8 @@ pub enum Event {
         call: CallId,
         /// the party of this offer
         offer: OfferNo,
-        /// gave the caller to this number.
-        to: String,
+        /// gave the caller to whom this stands for.
+        to: HandedTo,
     },
     /// The talk that was found was this member's when an earlier run last had a hand in it: they have handed the caller over since.
     HandOverFound {
@@ -267,6 +267,22 @@ pub enum Event {
     Tick,
     /// The service is stopping: let go.
     Stop,
+}
+
+/// Whom a member's phone has given a caller to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HandedTo {
+    /// Whoever has this number: an agent, or somebody outside; empty when nobody knows.
+    Number(String),
+    /// The place of another caller in this queue, or their talk: a second line of the member's.
+    Line(QueueName),
+}
+
+impl HandedTo {
+    /// Nobody knows whom.
+    pub fn nobody() -> Self {
+        Self::Number(String::new())
+    }
 }
 
 /// How a member's leg ended.

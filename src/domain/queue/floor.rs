@@ -186,7 +186,7 @@ impl Floor {
             }
             Event::CallerReplaced { call, channel } => self.caller_replaced(call, channel, &mut out),
             Event::CallerParted { call } => self.caller_parted(call, &mut out),
-            Event::HandedOver { call, offer, to } => self.handed_over((call, offer), &to, now, &mut out),
+            Event::HandedOver { call, offer, to } => self.handed_over((call, offer), to, now, &mut out),
             Event::HandOverFound { call, offer, from } => self.hand_over_found(call, offer, from, &mut out),
             Event::KeyPressed { call, offer, key } => self.key_pressed((call, offer), key, now, &mut out),
             Event::HoldChanged { call, offer, hold } => self.hold_changed((call, offer), hold, &mut out),

@@ -13,7 +13,7 @@ use crate::domain::{
     queue::{
         caller::{Caller, Consultation, Offer, OfferState, Penalties, Recording, Stage, Transfer, TransferStep, Turn},
         choice::{Choice, Considered},
-        effect::{Effect, Farewell, Notice, Ring},
+        effect::{Effect, Farewell, HandedTo, Notice, Ring},
         floor::{
             Doors, Floor, Leg,
             alarms::Alarm,
@@ -82,12 +82,23 @@ impl Floor {
     }
 
     /// A member has handed the caller over by their phone's own means: the caller talks with somebody else already.
-    pub(super) fn handed_over(&mut self, (call, number): (CallId, OfferNo), to: &str, now: Now, out: &mut Vec<Effect>) {
-        let (target, party) = match self.target(to) {
-            TransferTarget::Extension(extension) => (TransferTarget::Extension(extension.clone()), extension),
-            TransferTarget::Queue(_) | TransferTarget::Outside(_) => {
-                (TransferTarget::Outside(to.to_owned()), Extension::outside(to))
-            }
+    pub(super) fn handed_over(
+        &mut self,
+        (call, number): (CallId, OfferNo),
+        to: HandedTo,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) {
+        let (target, party) = match to {
+            // It has a pop and an agent of its own.
+            HandedTo::Line(queue) => (TransferTarget::Queue(queue), Extension::outside("")),
+            HandedTo::Number(to) => match self.target(&to) {
+                TransferTarget::Extension(extension) => (TransferTarget::Extension(extension.clone()), extension),
+                TransferTarget::Queue(_) | TransferTarget::Outside(_) => {
+                    let party = Extension::outside(&to);
+                    (TransferTarget::Outside(to), party)
+                }
+            },
         };
         // An agent whose phone leaves a consultation has given the caller to who was consulted.
         let consultation = self.callers.get(&call).map(|caller| caller.consultation.clone()).unwrap_or_default();

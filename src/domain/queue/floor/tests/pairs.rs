@@ -5,11 +5,11 @@ use std::{sync::Arc, time::Duration};
 use super::Bench;
 use crate::domain::{
     fact::Hold,
-    id::{ChannelId, Extension, Interface, OfferNo, ServerId},
+    id::{ChannelId, Extension, Interface, OfferNo, QueueName, ServerId},
     pop::PopOutcome,
     queue::{
         caller::Stage,
-        effect::{Effect, Event, LegEnd},
+        effect::{Effect, Event, HandedTo, LegEnd},
         floor::{
             Floor,
             fixture::{call, difference, shared, support},
@@ -107,12 +107,13 @@ fn events(bench: &Bench) -> Vec<Event> {
         events.push(Event::CallerParted { call });
         events.push(Event::CallerReplaced { call, channel: ChannelId::new("another") });
         for to in ["1000", "3000", "00123", ""] {
-            events.push(Event::HandedOver { call, offer, to: to.into() });
+            events.push(Event::HandedOver { call, offer, to: HandedTo::Number(to.into()) });
             events.push(Event::HandOverFound { call, offer, from: Extension::new(to) });
         }
         for to in ["1000", "3000", "77", "00123", "", "a b"] {
             events.push(Event::TransferAsked { call, offer, to: to.into(), how: TransferMeans::Phone });
         }
+        events.push(Event::HandedOver { call, offer, to: HandedTo::Line(QueueName::new("sales")) });
         events.push(Event::Joined { call, offer });
         events.push(Event::MemberGreeted { call, offer });
         for (number, extension) in [(1, "1000"), (2, "3000"), (2, "9999")] {

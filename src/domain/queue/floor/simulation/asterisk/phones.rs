@@ -11,7 +11,7 @@ use crate::domain::{
     fact::Hold,
     id::{CallId, Extension, OfferNo},
     queue::{
-        effect::{Event, LegEnd, Ring},
+        effect::{Event, HandedTo, LegEnd, Ring},
         transfer::TransferMeans,
     },
 };
@@ -146,7 +146,7 @@ impl Shift {
                 let extension = Extension::new(&to);
                 if self.world.phones.get(&extension).is_some_and(|_| !self.world.is_taken(&extension)) {
                     self.leaves_bridge((call, offer));
-                    self.tell(server, Told::Event(Event::HandedOver { call, offer, to }));
+                    self.tell(server, Told::Event(Event::HandedOver { call, offer, to: HandedTo::Number(to) }));
                 }
                 return;
             }
