@@ -227,10 +227,12 @@ impl Builder {
         let extensions = extensions(self.members);
         let pbx_spec = PbxSpec { conf: self.conf.clone(), extensions, agi_port, globals: self.globals.clone() };
         let postgres = async {
-            match self.own_postgres {
-                Choice::Yes => Ok(Pg::Own(Box::new(Postgres::start(&instance).await?))),
-                Choice::No => anyhow::Ok(Pg::Shared(Postgres::shared().await?)),
-            }
+            let pg = match self.own_postgres {
+                Choice::Yes => Pg::Own(Box::new(Postgres::start(&instance).await?)),
+                Choice::No => Pg::Shared(Postgres::shared().await?),
+            };
+            let database = self.database(&pg).await?;
+            anyhow::Ok((pg, database))
         };
         let sip = async {
             let pbx = Pbx::start(&instance, &pbx_spec).await?;
@@ -240,19 +242,9 @@ impl Builder {
             }
             anyhow::Ok((pbx, phones))
         };
-        let (pg, prosody, (pbx, phones)) = tokio::try_join!(postgres, Prosody::start(&instance), sip)?;
-        let mut rig = Rig {
-            usher: None,
-            proxies: None,
-            tap: None,
-            phones,
-            pbx,
-            prosody,
-            pg,
-            database: None,
-            spec: None,
-            instance,
-        };
+        let ((pg, database), prosody, (pbx, phones)) = tokio::try_join!(postgres, Prosody::start(&instance), sip)?;
+        let mut rig =
+            Rig { usher: None, proxies: None, tap: None, phones, pbx, prosody, pg, database, spec: None, instance };
         let ari = format!("127.0.0.1:{}", rig.pbx.http_port());
         if self.proxies == Choice::Yes {
             rig.proxies = Some(Proxies {
@@ -264,15 +256,7 @@ impl Builder {
         if self.tap == Choice::Yes {
             rig.tap = Some(Proxy::start_apart(&rig.instance, &ari)?);
         }
-        if let Some(binary) = &self.binary {
-            let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../sql/seed/demo.sql");
-            let seed = self.seed.clone().or_else(|| shipped.is_file().then_some(shipped));
-            let mut database = rig.pg.database(&self.name, binary, seed.as_deref()).await?;
-            rig.database = Some(database.clone());
-            let client = database.connect().await?;
-            for statement in &self.statements {
-                client.batch_execute(statement).await.with_context(|| statement.clone())?;
-            }
+        if let (Some(binary), Some(mut database)) = (&self.binary, rig.database.clone()) {
             let before = rig.tap.as_ref().or(rig.proxies.as_ref().map(|proxies| &proxies.ari));
             let address = before.map_or(ari, Proxy::address);
             if let Some(proxies) = &rig.proxies {
@@ -289,6 +273,19 @@ impl Builder {
             rig.spec = Some(spec);
         }
         Ok(rig)
+    }
+
+    /// The database of the service, if there is to be one.
+    async fn database(&self, pg: &Postgres) -> Result<Option<Database>> {
+        let Some(binary) = &self.binary else { return Ok(None) };
+        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../sql/seed/demo.sql");
+        let seed = self.seed.clone().or_else(|| shipped.is_file().then_some(shipped));
+        let database = pg.database(&self.name, binary, seed.as_deref()).await?;
+        let client = database.connect().await?;
+        for statement in &self.statements {
+            client.batch_execute(statement).await.with_context(|| statement.clone())?;
+        }
+        Ok(Some(database))
     }
 }
 

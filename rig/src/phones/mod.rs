@@ -127,6 +127,8 @@ impl Phones {
             conf::write(&folder.join("etc"), &places)
         })
         .await?;
+        // By itself Asterisk registers a second after its start.
+        asterisk.cli("pjsip send register *all").await?;
         let (events, reader) = ari.events(APP).await?;
         let shared = Arc::new(Shared { ari, legs: Mutex::default(), ears: Mutex::default() });
         let phones: BTreeMap<_, _> = relays
