@@ -27,7 +27,7 @@ pub use value::{parse_duration, shown};
 use secret::{Secret, Secrets, resolve};
 use value::{
     a_file, apart, bare_jid, duration, feature_code, filled, host_port, http_base, listen, log_filter, outlasts, plain,
-    printable, socket_address, spans, within,
+    printable, short, socket_address, spans, within,
 };
 
 /// Why a configuration was refused. Says the file, the key and what is expected.
@@ -62,7 +62,7 @@ pub enum Error {
         problem: String,
     },
     /// A value of the right form that cannot be used.
-    #[error("{path}: {key}: {problem}", path = shown(path))]
+    #[error("{path}: {key}: {problem}", path = shown(path), problem = short(problem))]
     Value {
         /// Which file.
         path: PathBuf,

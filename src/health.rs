@@ -3,11 +3,27 @@
 use std::{collections::BTreeMap, fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{Json, Router, extract::State, http::StatusCode, routing::get};
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
 use serde::{Deserialize, Serialize};
-use tokio::{net::TcpListener, sync::watch};
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, watch},
+    time::{sleep, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::link::Link;
+
+/// Connections at once; further ones are closed at once. They are never to take the descriptors that calls need.
+const MOST: usize = 64;
+/// The longest time from a connection to its one answer.
+const DEADLINE: Duration = Duration::from_secs(5);
+/// How long accepting pauses when the system has no descriptor left.
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
 /// All links, by the name under which they are shown.
 pub type Links = BTreeMap<String, watch::Receiver<Link>>;
@@ -69,15 +85,34 @@ struct Ready {
     counters: BTreeMap<String, BTreeMap<&'static str, u64>>,
 }
 
-/// Answers until asked to stop.
-pub async fn serve(
-    listener: TcpListener,
-    sources: watch::Receiver<Sources>,
-    stop: CancellationToken,
-) -> std::io::Result<()> {
+/// Answers until asked to stop: one request for each connection.
+pub async fn serve(listener: TcpListener, sources: watch::Receiver<Sources>, stop: CancellationToken) {
     let router =
         Router::new().route("/live", get(|| async { "live\n" })).route("/ready", get(ready)).with_state(sources);
-    axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
+    let slots = Arc::new(Semaphore::new(MOST));
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection for /live and /ready; raise the limit of open files if this goes on");
+                sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else { continue };
+        let service = TowerToHyperService::new(router.clone());
+        tokio::spawn(async move {
+            let mut http = http1::Builder::new();
+            http.keep_alive(false).timer(TokioTimer::new());
+            // Whoever is gone, too slow, or speaks something else has no answer.
+            let _ended = timeout(DEADLINE, http.serve_connection(TokioIo::new(stream), service)).await;
+            drop(slot);
+        });
+    }
 }
 
 /// Opens the socket.
@@ -127,4 +162,43 @@ pub fn summary(links: &Links) -> String {
     let down: Vec<&str> =
         links.iter().filter(|(_, link)| !link.borrow().is_up()).map(|(name, _)| name.as_str()).collect();
     if down.is_empty() { "all links are up".into() } else { format!("down: {}", down.join(", ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpStream,
+    };
+
+    use super::*;
+
+    /// What comes until the other side closes.
+    async fn all(stream: &mut TcpStream) -> String {
+        let mut text = String::new();
+        timeout(DEADLINE * 4, stream.read_to_string(&mut text)).await.unwrap().unwrap();
+        text
+    }
+
+    #[tokio::test]
+    async fn connections_that_say_nothing_are_closed_and_never_take_more_than_their_share() {
+        let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (_, sources) = watch::channel(Sources::standby(Links::new()));
+        tokio::spawn(serve(listener, sources, CancellationToken::new()));
+        let mut silent = Vec::new();
+        for _ in 0..MOST {
+            silent.push(TcpStream::connect(address).await.unwrap());
+        }
+        let mut further = TcpStream::connect(address).await.unwrap();
+        let shut = timeout(DEADLINE / 2, further.read(&mut [0])).await.expect("closed at once");
+        assert_eq!(shut.unwrap_or(0), 0);
+        for stream in &mut silent {
+            all(stream).await;
+        }
+        let mut asks = TcpStream::connect(address).await.unwrap();
+        asks.write_all(b"GET /live HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        let answer = all(&mut asks).await;
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("live\n"), "{answer}");
+    }
 }

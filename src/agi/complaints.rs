@@ -22,6 +22,8 @@ pub(super) enum Kind {
     Smuggled,
     /// A connection that was given up.
     GivenUp,
+    /// No descriptor was left to accept one.
+    NotAccepted,
 }
 
 /// Which complaints were made and which were only counted.

@@ -103,7 +103,9 @@ pub async fn serve<H: Handler>(
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                warn!(%error, "cannot accept a FastAGI connection; raise the limit of open files if this goes on");
+                if complaints.take(Kind::NotAccepted, Instant::now().into_std()) {
+                    warn!(%error, "cannot accept a FastAGI connection; raise the limit of open files if this goes on");
+                }
                 sleep(ACCEPT_PAUSE).await;
                 continue;
             }
@@ -217,6 +219,9 @@ fn sum_up((kind, times): (Kind, u64)) {
         Kind::TooMany => warn!(times, "refused further FastAGI connections: agi.most were open"),
         Kind::TooSlow => warn!(times, "further FastAGI requests were not done in time; answered {UNAVAILABLE}"),
         Kind::Smuggled => warn!(times, "refused further requests of callers whose number or name holds line ends"),
+        Kind::NotAccepted => {
+            warn!(times, "still cannot accept FastAGI connections: the limit of open files is too low")
+        }
         Kind::GivenUp => warn!(times, "gave up further FastAGI connections; at the level debug each says why"),
     }
 }

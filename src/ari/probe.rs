@@ -80,6 +80,8 @@ const SOUNDS: &str = "res_ari_sounds.so";
 pub struct Findings {
     /// `22.10.1`
     pub version: String,
+    /// Its machine and when it was started: no other Asterisk has the same.
+    pub identity: (String, String),
     /// Modules that are not running, and what each is for.
     pub missing: Vec<(&'static str, &'static str)>,
     /// Phones by interface, and whether each is online.
@@ -188,7 +190,7 @@ fn client(config: &config::Asterisk) -> Result<Http, Error> {
 /// [`Error::Refused`] with 401 for a wrong user or password, with 403 for a user who may only read, [`Error::Gone`] when there is no ARI at that address.
 pub async fn probe(config: &config::Asterisk, sounds: BTreeSet<&str>, recording: bool) -> Result<Findings, Error> {
     let http = client(config)?;
-    let info: Info = http.send(&Request::info()).await?.json()?;
+    let info: Info = http.send(&Request::identity()).await?.json()?;
     may_change(&http).await?;
     let modules: Vec<Module> = http.send(&Request::modules()).await?.json()?;
     let endpoints: Vec<Endpoint> = http.send(&Request::endpoints()).await?.json()?;
@@ -201,6 +203,7 @@ pub async fn probe(config: &config::Asterisk, sounds: BTreeSet<&str>, recording:
     let missing_sounds = if running(SOUNDS) { Some(missing(&http, sounds).await?) } else { None };
     Ok(Findings {
         version: info.system.version,
+        identity: (info.system.entity_id, info.status.startup_time),
         missing: NEEDED
             .into_iter()
             .chain(RECORDING.into_iter().filter(|_| recording))

@@ -147,6 +147,11 @@ impl Request {
         Self::new(Method::Get, "asterisk/info".into()).with("only", "system")
     }
 
+    /// Which Asterisk it is: the machine, and when it was started.
+    pub fn identity() -> Self {
+        Self::new(Method::Get, "asterisk/info".into()).with("only", "system,status")
+    }
+
     /// All modules of the server.
     pub fn modules() -> Self {
         Self::new(Method::Get, "asterisk/modules".into())

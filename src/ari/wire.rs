@@ -92,6 +92,16 @@ pub struct Variable {
 pub struct Info {
     /// `only=system`
     pub system: System,
+    /// `only=status`
+    pub status: Status,
+}
+
+/// Part of [`Info`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Status {
+    /// `2026-11-21T15:48:43.647+0000`
+    pub startup_time: String,
 }
 
 /// Part of [`Info`].
@@ -100,6 +110,8 @@ pub struct Info {
 pub struct System {
     /// `22.10.1`
     pub version: String,
+    /// Of the machine: `02:fc:00:00:00:05`
+    pub entity_id: String,
 }
 
 /// Any event, as far as we read them: the type says which fields count.

@@ -18,6 +18,7 @@ pub(super) enum Command {
     /// Call somebody back no more. A talk that has begun goes on.
     Cancel {
         /// Which call: `usher callback list` shows it.
+        #[arg(value_parser = call_id)]
         call: Uuid,
     },
 }
@@ -29,6 +30,10 @@ pub(super) async fn run(command: Command, database: &config::Database) -> Result
         Command::List(options) => table::print(client, statements::CALLBACK_LIST, &options).await,
         Command::Cancel { call } => cancel(client, call).await,
     }
+}
+
+fn call_id(text: &str) -> Result<Uuid, String> {
+    text.parse().map_err(|_| "expected the id of a call: `usher callback list` shows them".to_owned())
 }
 
 async fn cancel(client: &Client, call: Uuid) -> Result<()> {

@@ -6,7 +6,11 @@
 
 mod ports;
 
-use std::{collections::BTreeSet, path::Path, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    time::Duration,
+};
 
 use anyhow::{Result, anyhow};
 use tokio::time::timeout;
@@ -101,8 +105,16 @@ async fn all(path: &Path, config: &Config) -> Report {
         pages(&config.pops, roster, &mut report);
     }
     xmpp(&config.xmpp, &mut report).await;
+    let mut seen = BTreeMap::new();
     for server in &config.asterisk {
-        asterisk(server, &config.agi, roster.as_ref(), &mut report).await;
+        let roster = roster.as_ref();
+        let Some(findings) = probe(server, roster, &mut report).await else { continue };
+        if let Some(other) = seen.insert(findings.identity.clone(), &server.name) {
+            let note =
+                format!("is the same Asterisk as {other:?}, by another address: take one of the two out of the file");
+            report.wrong(format!("asterisk {}", server.name), note);
+        }
+        asterisk(server, &config.agi, roster, findings, &mut report).await;
     }
     let state = format!("service.state {}", config::shown(&config.service.state));
     match ledger::check_folder(&config.service.state) {
@@ -303,18 +315,34 @@ async fn pubsub(config: &Xmpp, pubsub: &Pubsub, report: &mut Report) {
     }
 }
 
-async fn asterisk(server: &config::Asterisk, agi: &config::Agi, roster: Option<&Roster>, report: &mut Report) {
-    let what = format!("asterisk {}", server.name);
-    let queues = || roster.iter().flat_map(|roster| &roster.queues);
-    let spoken: Vec<(&Queue, &str, Vec<String>)> =
-        queues().flat_map(|queue| sounds(queue).into_iter().map(move |(what, sounds)| (queue, what, sounds))).collect();
+/// Each sound that a queue plays, and as what.
+fn spoken(roster: Option<&Roster>) -> Vec<(&Queue, &'static str, Vec<String>)> {
+    let queues = roster.iter().flat_map(|roster| &roster.queues);
+    queues.flat_map(|queue| sounds(queue).into_iter().map(move |(what, sounds)| (queue, what, sounds))).collect()
+}
+
+async fn probe(server: &config::Asterisk, roster: Option<&Roster>, report: &mut Report) -> Option<ari::Findings> {
+    let spoken = spoken(roster);
     let wanted: BTreeSet<&str> = spoken.iter().flat_map(|(_, _, sounds)| sounds).map(String::as_str).collect();
-    let recording = queues().any(|queue| queue.talk.recording);
-    let findings = match timeout(PATIENCE, ari::probe(server, wanted, recording)).await {
-        Ok(Ok(findings)) => findings,
-        Ok(Err(error)) => return report.wrong(what, ari::explain(&error, server)),
-        Err(_) => return report.wrong(what, ari::explain(&ari::Error::OutcomeUnknown, server)),
-    };
+    let recording = roster.iter().flat_map(|roster| &roster.queues).any(|queue| queue.talk.recording);
+    let found = timeout(PATIENCE, ari::probe(server, wanted, recording)).await;
+    match found.unwrap_or(Err(ari::Error::OutcomeUnknown)) {
+        Ok(findings) => Some(findings),
+        Err(error) => {
+            report.wrong(format!("asterisk {}", server.name), ari::explain(&error, server));
+            None
+        }
+    }
+}
+
+async fn asterisk(
+    server: &config::Asterisk,
+    agi: &config::Agi,
+    roster: Option<&Roster>,
+    findings: ari::Findings,
+    report: &mut Report,
+) {
+    let what = format!("asterisk {}", server.name);
     let phones = findings.phones.len();
     let online = findings.phones.iter().filter(|(_, online)| *online).count();
     report.good(what.clone(), format!("version {}, {online} of {} online", findings.version, count(phones, "phone")));
@@ -370,7 +398,7 @@ async fn asterisk(server: &config::Asterisk, agi: &config::Agi, roster: Option<&
         let note = "the queues' sounds were not looked at: module res_ari_sounds.so is not running";
         return report.add(what, Verdict::Warning, note);
     };
-    for (queue, what, sounds) in spoken {
+    for (queue, what, sounds) in spoken(roster) {
         let absent: Vec<String> = sounds.into_iter().filter(|sound| missing.contains(sound)).collect();
         let Some(first) = absent.first() else { continue };
         let (named, more) = match absent.len() {

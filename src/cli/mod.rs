@@ -260,7 +260,7 @@ fn explain(error: tokio_postgres::Error) -> anyhow::Error {
         "pauses_membership_fkey" => "the extension is not a member of this queue: see `usher member list`",
         "memberships_pkey" => "this extension is a member of this queue already",
         "memberships_queue_fkey" => {
-            "there is no such queue, or it still has members: see `usher queue list` and `usher member list`"
+            "there is no such queue: see `usher queue list`; or it still has members: see `usher member list`"
         }
         "memberships_extension_fkey" => {
             "there is no such extension, or it is still a member of a queue: see `usher extension list` and `usher member list`"

@@ -569,3 +569,12 @@ fn a_printed_configuration_shows_no_password() {
     let text = format!("{:?}", parse(LEAST).unwrap());
     assert!(!text.contains("secret\""), "{text}");
 }
+
+#[test]
+fn a_value_of_any_length_is_shown_in_short_with_what_was_expected() {
+    let long = "ä".repeat(100_000);
+    let message = parse(&LEAST.replacen("[database]", &format!("[service]\nlog = \"{long}\"\n[database]"), 1));
+    let message = message.unwrap_err().to_string();
+    assert!(message.contains("service.log") && message.contains("expected"), "{message}");
+    assert!(message.chars().count() < 1000, "{} characters", message.chars().count());
+}

@@ -83,6 +83,17 @@ pub fn shown(path: &Path) -> String {
     path.to_string_lossy().chars().map(escaped).collect()
 }
 
+/// A text that may name a value of any length, without its middle: what was expected stands at its end.
+pub(super) fn short(text: &str) -> String {
+    const LONGEST: usize = 600;
+    let count = text.chars().count();
+    if count <= LONGEST {
+        return text.to_owned();
+    }
+    let (head, tail) = (text.chars().take(LONGEST / 2), text.chars().skip(count - LONGEST / 2));
+    head.chain(" … ".chars()).chain(tail).collect()
+}
+
 pub(super) fn within<T: PartialOrd + fmt::Display>(value: T, least: T, most: T) -> Result<(), String> {
     if value < least || value > most {
         return Err(format!("{value} is out of range: expected {least} to {most}"));

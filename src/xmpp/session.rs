@@ -7,7 +7,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -79,7 +79,7 @@ pub enum Event {
         /// For a person to read.
         why: String,
     },
-    /// The session is over for good.
+    /// The session is over for good: its very first log-in was refused, or it is broken.
     Fatal(Fatal),
 }
 
@@ -185,6 +185,7 @@ impl Session {
             events: events.clone(),
             failures,
             logged_in,
+            accepted: AtomicBool::new(false),
         });
         let abandoned = CancellationToken::new();
         let stream = reconnect.stream(&abandoned);
@@ -273,6 +274,8 @@ struct Reconnect {
     /// Attempts since the session last worked, or one that could not go on began afresh; the actor sets it back.
     failures: Arc<AtomicU32>,
     logged_in: Arc<Notify>,
+    /// Whether the server has ever let the account in.
+    accepted: AtomicBool,
 }
 
 impl Reconnect {
@@ -287,8 +290,11 @@ impl Reconnect {
 
     async fn fill(self: Arc<Self>, mut slot: oneshot::Sender<Connection>, abandoned: CancellationToken) {
         let mut fence = self.fence.clone();
+        let mut refused = false;
         loop {
-            let pause = backoff(self.failures.fetch_add(1, Ordering::Relaxed));
+            let usual = backoff(self.failures.fetch_add(1, Ordering::Relaxed));
+            // Servers shut out who tries a wrong password often.
+            let pause = if refused { BACKOFF_CAP } else { usual };
             tokio::select! {
                 () = slot.closed() => return,
                 () = abandoned.cancelled() => break,
@@ -297,6 +303,7 @@ impl Reconnect {
             }
             match login::log_in(&self.connector, &self.account).await {
                 Ok(connection) => {
+                    self.accepted.store(true, Ordering::Relaxed);
                     let _gone = slot.send(connection);
                     self.logged_in.notify_one();
                     return;
@@ -304,6 +311,13 @@ impl Reconnect {
                 Err(Failure::Passing(why)) => {
                     tracing::debug!(%why, "no XMPP connection yet");
                     let _full = self.events.try_send(Event::Retrying { why });
+                }
+                // A password that was changed or a certificate that has run out must not take a floor at work off the phones.
+                Err(Failure::Final(fatal)) if self.accepted.load(Ordering::Relaxed) => {
+                    if !std::mem::replace(&mut refused, true) {
+                        tracing::error!("{fatal}; until then calls go on without the XMPP server");
+                    }
+                    let _full = self.events.try_send(Event::Retrying { why: fatal.to_string() });
                 }
                 Err(Failure::Final(fatal)) => {
                     let _closed = self.events.send(Event::Fatal(fatal)).await;

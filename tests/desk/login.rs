@@ -1,7 +1,7 @@
 //! Log-ins that the server refuses.
 
 use tokio::time::timeout;
-use usher::xmpp::Fatal;
+use usher::{link::Link, xmpp::Fatal};
 
 use crate::{
     fixture::{Desk, config, start, watcher},
@@ -32,12 +32,16 @@ async fn a_certificate_of_an_unknown_authority_ends_the_service_with_a_clear_wor
 }
 
 #[tokio::test]
-async fn a_password_that_is_changed_while_running_ends_the_service_at_the_next_log_in() {
+async fn a_password_that_is_changed_while_running_is_a_link_that_is_down_until_it_is_right_again() {
     let mut prosody = Prosody::start().await;
     let desk = Desk::up(&prosody, prosody.address()).await;
     prosody.kill();
     prosody.set_password("usher", "changed");
     prosody.run().await;
-    let error = timeout(PATIENCE, desk.task).await.unwrap().unwrap().unwrap_err();
-    assert!(matches!(error, Fatal::Login { .. }), "{error}");
+    desk.link_is(|link| matches!(link, Link::Down { why, .. } if why.contains("not authorized"))).await;
+    assert!(!desk.task.is_finished());
+    prosody.kill();
+    prosody.set_password("usher", "usher");
+    prosody.run().await;
+    desk.link_is(Link::is_up).await;
 }

@@ -153,6 +153,18 @@ async fn check_names_the_phone_that_may_forward_past_the_dialplan() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn check_names_a_server_that_is_there_twice_by_two_addresses() {
+    let rig = house("checktwin").start().await.unwrap();
+    let server = format!("[[asterisk]]\nname = \"pbx\"\nurl = \"http://127.0.0.1:{}\"\n", rig.pbx.http_port());
+    let twin = server.replace("pbx", "twin").replace("127.0.0.1", "localhost");
+    let config = fs::read_to_string(rig.usher().unwrap().config()).unwrap();
+    let password = config[config.find(&server).unwrap()..].lines().nth(3).unwrap();
+    let both = format!("{twin}{password}\n{server}");
+    let (output, table) = check_with(&rig, &server, &both).await;
+    assert!(!output.status.success() && row(&table, "is the same Asterisk as \"twin\"").contains("pbx"), "{table}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn check_names_what_is_allowed_and_cannot_work() {
     let rig = house("checkodd").start().await.unwrap();
     rig.pbx
