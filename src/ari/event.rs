@@ -1,5 +1,7 @@
 //! Events of Asterisk as the services see them.
 
+use std::time::Duration;
+
 use crate::ari::wire::{AnyEvent, Channel, Endpoint};
 
 /// What a link tells.
@@ -32,6 +34,8 @@ pub enum Event {
         channel: Channel,
         /// Which; `None`: none that we know.
         digit: Option<char>,
+        /// How long it was held.
+        held: Duration,
         /// When, in Asterisk's words. Of a member's leg each key is told twice, once for the phone: the same moment.
         at: String,
     },
@@ -81,7 +85,8 @@ impl Event {
         Some(match any.kind.as_str() {
             "StasisStart" => Self::StasisStart { channel: any.channel, replaces: any.replace_channel.map(Box::new) },
             "ChannelDtmfReceived" => {
-                Self::ChannelDtmfReceived { channel: any.channel, digit: any.digit.chars().next(), at: any.timestamp }
+                let (digit, held) = (any.digit.chars().next(), Duration::from_millis(any.duration_ms.into()));
+                Self::ChannelDtmfReceived { channel: any.channel, digit, held, at: any.timestamp }
             }
             "ChannelHold" => Self::ChannelHold(any.channel),
             "ChannelUnhold" => Self::ChannelUnhold(any.channel),

@@ -126,6 +126,7 @@ pub(super) struct AnyEvent {
     pub(super) playback: Playback,
     pub(super) cause: i32,
     pub(super) digit: String,
+    pub(super) duration_ms: u32,
     pub(super) timestamp: String,
     // A response to a request that travelled over the same socket.
     pub(super) request_id: String,

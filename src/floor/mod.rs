@@ -362,11 +362,11 @@ impl Service {
     fn heard(&mut self, server: &ServerId, event: ari::Event) {
         match event {
             ari::Event::StasisStart { channel, replaces } => self.channel_came(server, &channel, replaces.as_deref()),
-            ari::Event::ChannelDtmfReceived { channel, digit, at } => {
+            ari::Event::ChannelDtmfReceived { channel, digit, held, at } => {
                 let Some(key) = digit else { return };
                 let id = ChannelId::new(&channel.id);
                 if let Some(leg) = self.leg_of(server, &id) {
-                    self.key_pressed(leg, key, &at);
+                    self.key_pressed(leg, (key, held), &at);
                 } else if let Some(call) = self.callers.get(&(server.clone(), id)) {
                     self.step(Event::CallerPressed { call: *call, key });
                 }

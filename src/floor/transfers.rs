@@ -472,10 +472,10 @@ impl Service {
         }
     }
 
-    pub(super) fn key_pressed(&mut self, leg: (CallId, OfferNo), key: char, at: &str) {
+    pub(super) fn key_pressed(&mut self, leg: (CallId, OfferNo), (key, held): (char, Duration), at: &str) {
         let at = jiff::fmt::strtime::parse(TIME, at).and_then(|time| time.to_timestamp());
         let at = at.unwrap_or_else(|_| Timestamp::now());
-        if self.keys_told.entry(leg).or_default().is_new(at, key) {
+        if self.keys_told.entry(leg).or_default().is_new(at, key, held) {
             self.step(Event::KeyPressed { call: leg.0, offer: leg.1, key });
         }
     }

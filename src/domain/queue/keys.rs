@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 /// After this long without a key a number is whole, and half a code is forgotten.
 pub const PAUSE: Duration = Duration::from_secs(3);
@@ -15,20 +15,24 @@ const REMEMBERED: usize = 64;
 
 /// The keys that were told of a leg. Asterisk tells each once for the channel and once for its phone, each in order, but from two
 /// threads: when it is busy the one tells the next keys before the other has told this. And a key on a leg to which it has sent keys
-/// itself, because the caller pressed some, it ends twice, up to 40 ms apart.
+/// itself, because the caller pressed some, it ends twice: once more when the phone says again (RFC 4733) that it is over. That is up to
+/// 50 ms later (22.10), and more when the machine stands still meanwhile.
 #[derive(Debug, Default)]
 pub struct Told {
-    recent: VecDeque<(Timestamp, char)>,
+    recent: VecDeque<(Timestamp, char, Duration)>,
 }
 
 impl Told {
-    /// Whether this key was not told before.
-    pub fn is_new(&mut self, at: Timestamp, key: char) -> bool {
-        let same = SAME_KEY.try_into().unwrap_or(SignedDuration::ZERO);
-        let again = self.recent.iter().any(|before| before.1 == key && at.duration_since(before.0).abs() < same);
+    /// Whether this key, held for so long, was not told before. Whoever presses the same key again has held it before it ends: sooner
+    /// than that, one that was held as long as the last one is the last one.
+    pub fn is_new(&mut self, at: Timestamp, key: char, held: Duration) -> bool {
+        let again = self.recent.iter().any(|(before, same, was_held)| {
+            let apart = at.duration_since(*before).unsigned_abs();
+            *same == key && (apart < SAME_KEY || (*was_held == held && apart < held))
+        });
         if !again {
             self.recent.truncate(REMEMBERED - 1);
-            self.recent.push_front((at, key));
+            self.recent.push_front((at, key, held));
         }
         !again
     }
@@ -177,8 +181,26 @@ mod tests {
     /// What was pressed where these keys are told, each with its milliseconds.
     fn heard(told: &[(i64, char)]) -> Vec<char> {
         let mut before = Told::default();
-        let new = told.iter().filter(|(at, key)| before.is_new(Timestamp::from_millisecond(*at).unwrap(), *key));
+        let new = told.iter().filter(|(at, key)| before.is_new(moment(*at), *key, Duration::from_millis(60)));
         new.map(|(_, key)| *key).collect()
+    }
+
+    fn moment(milliseconds: i64) -> Timestamp {
+        Timestamp::from_millisecond(milliseconds).unwrap()
+    }
+
+    #[test]
+    fn a_key_that_ends_again_before_it_could_be_held_so_long_is_the_same_one() {
+        let heard = |apart: i64, first: u64, second: u64| {
+            let mut told = Told::default();
+            told.is_new(moment(0), '0', Duration::from_millis(first));
+            told.is_new(moment(apart), '0', Duration::from_millis(second))
+        };
+        // The machine stood still between the two ends of one key.
+        assert!(!heard(120, 160, 160));
+        assert!(heard(160, 160, 160), "pressed again at once");
+        assert!(heard(120, 180, 160), "the first was told late");
+        assert!(heard(120, 60, 60), "pressed by a machine");
     }
 
     #[test]
