@@ -494,6 +494,10 @@ impl Config {
             plain(&server.name).map_err(|p| wrong(&key("name"), p))?;
             plain(&server.app).map_err(|p| wrong(&key("app"), p))?;
             filled(&server.user).map_err(|p| wrong(&key("user"), p))?;
+            if server.user.contains(':') {
+                let problem = "holds a colon, where the password would begin (RFC 7617): expected the name of a section of ari.conf";
+                return Err(wrong(&key("user"), problem.to_owned()));
+            }
             if before.iter().any(|other| other.name == server.name) {
                 return Err(wrong(
                     &key("name"),

@@ -225,6 +225,7 @@ fn values_out_of_range_or_of_the_wrong_form_name_their_key() {
         ("[xmpp]\n", "[xmpp]\nnode_prefix = \"\\uFFFF\"\n", "xmpp.node_prefix"),
         ("url = ", "app = \"us her\"\nurl = ", "asterisk[0].app: \"us her\" is not a name"),
         ("url = ", "app = \"\"\nurl = ", "asterisk[0].app"),
+        ("url = ", "user = \"a:b\"\nurl = ", "asterisk[0].user: holds a colon"),
         ("url = ", "app = \"usher,x\"\nurl = ", "asterisk[0].app"),
         ("[xmpp]\n", "[agi]\nallow = []\n[xmpp]\n", "agi.allow: nobody is allowed: expected the addresses"),
         ("[xmpp]\n", "[agi]\nannounce = \"agi://host\"\n[xmpp]\n", "agi.announce"),
