@@ -8,8 +8,14 @@ use usher_rig::{
 use super::{CUSTOMER, called_back, calls_back, shown};
 use crate::{
     aid::{RECONNECTED, SOON, answers, log_says_times, no_channel_is_left, ready_says, story, talk},
-    steps::value,
+    steps::{sql, value, wait_for_value},
 };
+
+/// A second queue, of 2000 alone, who is paused; it calls back as well.
+const SALES: &str = "INSERT INTO queues (name, label, number) VALUES ('sales', 'Sales', '700'); \
+                     UPDATE queues SET greeting = '', callback_key = '*', ring_time_seconds = 30, queue_timeout_seconds = 600 \
+                     WHERE name = 'sales'; INSERT INTO memberships (queue, extension, logged_on) VALUES ('sales', '2000', true); \
+                     INSERT INTO pauses (extension) VALUES ('2000')";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_customer_who_was_called_back_is_sent_on_by_feature_code_and_by_the_phones_own_key() {
@@ -106,4 +112,31 @@ async fn a_customer_who_was_called_back_transfers_nobody_by_their_own_phone() {
     leg.hung_up(SOON).await.unwrap();
     no_channel_is_left(&rig).await;
     assert_eq!((colleague.rings_so_far(), story(&rig, CUSTOMER).await.answered_by.as_str()), (0, "1000"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_customer_who_was_called_back_is_sent_on_and_asks_again_keeps_the_new_place_also_after_kill_9() {
+    let rig = calls_back("cbagain", &["1000"]).sql(SALES).start().await.unwrap();
+    let (colleague, customer) = (rig.phones.phone("2000").unwrap(), rig.phones.phone(CUSTOMER).unwrap());
+    answers(colleague);
+    let (called, leg) = called_back(&rig).await;
+    leg.press("##700#").await.unwrap();
+    wait_for_value(&rig, "SELECT count(*) FROM call_events WHERE kind = 'transferred'", "1").await;
+    called.press("*").await.unwrap();
+    called.hung_up(SOON).await.unwrap();
+    wait_for_value(&rig, "SELECT queue || ' ' || state FROM callbacks", "sales waiting").await;
+    rig.usher().unwrap().kill().await.unwrap();
+    rig.usher().unwrap().start_again().await.unwrap();
+    ready_says(&rig, 200, RECONNECTED).await;
+    customer.behave(Behaviour::AnswerAfter(std::time::Duration::ZERO));
+    sql(&rig, "DELETE FROM pauses").await;
+    let second = colleague.rung(1, SOON).await.unwrap();
+    second.answered(SOON).await.unwrap();
+    let called = customer.rung(2, SOON).await.unwrap();
+    called.answered(SOON).await.unwrap();
+    talk(&called, &second).await;
+    called.hang_up().await.unwrap();
+    second.hung_up(SOON).await.unwrap();
+    rig.pbx.wait_until_empty(SOON).await.unwrap();
+    assert_eq!(story(&rig, CUSTOMER).await.outcome, "completed");
 }
