@@ -1,6 +1,6 @@
 -- left::open(): calls that have no end and are no open callback, the latest $1; with the member whom they talked with last, unless
 -- that member has sent them on.
-SELECT c.id, c.server, c.customer_id, last.extension
+SELECT c.id, c.server, c.queue, c.customer_id, last.extension
 FROM calls c
 LEFT JOIN LATERAL (
     SELECT e.kind, e.extension

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::{
     db::{Error, statements},
     domain::{
-        id::{CallId, Extension, ServerId},
+        id::{CallId, Extension, QueueName, ServerId},
         queue::left::LeftOpen,
     },
 };
@@ -26,6 +26,7 @@ fn left(row: &Row) -> Result<LeftOpen, tokio_postgres::Error> {
     Ok(LeftOpen {
         call: CallId(row.try_get::<_, Uuid>("id")?),
         server: ServerId::new(row.try_get::<_, &str>("server")?),
+        queue: QueueName::new(row.try_get::<_, &str>("queue")?),
         customer: row.try_get("customer_id")?,
         talked_with: row.try_get::<_, Option<&str>>("extension")?.map(Extension::new),
     })

@@ -179,7 +179,10 @@ async fn the_next_run_is_told_of_each_call_without_an_end_but_of_no_callback_and
     let (running, _) = Running::ready(&database).await;
     let left = running.handle.callbacks().borrow().left.clone();
     let left: BTreeMap<CallId, LeftOpen> = left.iter().map(|left| (left.call, left.clone())).collect();
-    let of = |call, talked_with| LeftOpen { call, server: ServerId::new("pbx"), customer: 7, talked_with };
+    let of = |call, talked_with| {
+        let (server, queue) = (ServerId::new("pbx"), QueueName::new("support"));
+        LeftOpen { call, server, queue, customer: 7, talked_with }
+    };
     assert_eq!(left.values().cloned().collect::<Vec<_>>(), [of(waits, None), of(talks, Some(from)), of(sent_on, None)]);
 
     let at = |at: i64, outcome| {

@@ -160,3 +160,23 @@ async fn a_database_that_is_away_at_the_start_is_said_once() {
     let said: Vec<&str> = log.lines().filter(|line| line.contains(" WARN ")).skip(before).collect();
     assert_eq!(said.len(), 1, "{said:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_talked_with_a_caller_that_hung_up_while_the_service_was_dead_wraps_up_before_the_next_one() {
+    let wrap_up = "UPDATE queues SET wrap_up_seconds = 600";
+    let rig = house("endswrapup").logged_on(&["1000"]).sql(&times(15, 600)).sql(wrap_up).start().await.unwrap();
+    let agent = rig.phones.phone("1000").unwrap();
+    let (caller, leg) = crate::aid::talking(&rig, "5550001", "1000").await;
+    let next = waits(&rig, "5550002").await;
+    rig.usher().unwrap().kill().await.unwrap();
+    caller.hang_up().await.unwrap();
+    leg.hung_up(SOON).await.unwrap();
+    is_gone(&rig, "5550001").await;
+    rig.usher().unwrap().start_again().await.unwrap();
+    let until = "SELECT wrap_up_until > now() + interval '500 s' FROM memberships WHERE extension = '1000'";
+    wait_for_value(&rig, until, "t").await;
+    // The floor does all of this in one step: who is going to be rung has been offered the caller by now.
+    wait_for_value(&rig, "SELECT count(*) FROM call_events WHERE kind = 'offered'", "1").await;
+    assert_eq!(agent.rings_so_far(), 1);
+    next.hang_up().await.unwrap();
+}

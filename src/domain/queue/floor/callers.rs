@@ -272,9 +272,7 @@ impl Floor {
             Some(Some(Reach::Unsure { .. })) => drop(self.forget(call)),
             Some(_) => return,
         }
-        if let Some(agent) = self.agents.get_mut(&extension) {
-            agent.last_call = agent.last_call.max(Some(now.utc));
-        }
+        self.has_talked((call, arrival.customer.id), &extension, arrival.queue.clone(), now, out);
         let (server, channel) = (arrival.server.clone(), arrival.channel.clone());
         self.tickets += 1;
         let pop = Caller::new(arrival, earlier(now, age), age, self.tickets).pop(&extension, PopState::Ended, now);

@@ -172,9 +172,7 @@ impl Floor {
             match talked_with {
                 None => self.missed(call, Missed::Lost, BackLeg::Gone, now, out),
                 Some(extension) => {
-                    if let Some(agent) = self.agents.get_mut(&extension) {
-                        agent.last_call = agent.last_call.max(Some(now.utc));
-                    }
+                    self.talk_ended(call, &extension, now, out);
                     self.remove(call, Some(extension), CallOutcome::Completed, out);
                 }
             }

@@ -45,12 +45,9 @@ impl Floor {
         let lost: Vec<CallId> =
             self.left.values().filter(|left| all || left.server == *server).map(|left| left.call).collect();
         for call in lost {
-            let Some(LeftOpen { customer, talked_with, .. }) = self.left.remove(&call) else { continue };
+            let Some(LeftOpen { customer, talked_with, queue, .. }) = self.left.remove(&call) else { continue };
             if let Some(extension) = &talked_with {
-                self.partners.spoke(customer, extension, now.utc);
-                if let Some(agent) = self.agents.get_mut(extension) {
-                    agent.last_call = agent.last_call.max(Some(now.utc));
-                }
+                self.has_talked((call, customer), extension, queue, now, out);
             }
             out.push(Effect::Record(Fact::CallEnded { call, extension: talked_with, outcome: CallOutcome::Lost }));
         }

@@ -129,9 +129,24 @@ impl Floor {
 
     /// A member's talk in a queue has ended.
     pub(super) fn talk_ended(&mut self, call: CallId, extension: &Extension, now: Now, out: &mut Vec<Effect>) {
-        let Some(caller) = self.callers.get(&call).filter(|_| extension.number_outside().is_none()) else { return };
-        let queue = caller.arrival.queue.clone();
-        self.partners.spoke(caller.arrival.customer.id, extension, now.utc);
+        let Some(caller) = self.callers.get(&call) else { return };
+        let (queue, customer) = (caller.arrival.queue.clone(), caller.arrival.customer.id);
+        self.has_talked((call, customer), extension, queue, now, out);
+    }
+
+    /// The same of a talk that nobody saw end: it counts as if it ended now.
+    pub(super) fn has_talked(
+        &mut self,
+        (call, customer): (CallId, i64),
+        extension: &Extension,
+        queue: QueueName,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) {
+        if extension.number_outside().is_some() {
+            return;
+        }
+        self.partners.spoke(customer, extension, now.utc);
         let wrap_up = self.queue(&queue).map_or(Duration::ZERO, |row| row.policy.wrap_up);
         let Some(agent) = self.agents.get_mut(extension) else { return };
         agent.last_call = agent.last_call.max(Some(now.utc));

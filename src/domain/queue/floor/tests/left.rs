@@ -7,13 +7,23 @@ use crate::domain::queue::left::LeftOpen;
 
 fn left(number: u64, server: &str, talked_with: Option<&str>) -> LeftOpen {
     let talked_with = talked_with.map(Extension::new);
-    LeftOpen { call: call(number), server: ServerId::new(server), customer: 7, talked_with }
+    LeftOpen {
+        call: call(number),
+        server: ServerId::new(server),
+        queue: QueueName::new("support"),
+        customer: 7,
+        talked_with,
+    }
 }
 
 /// A floor that has just begun, is going to ask these servers, and was left these calls.
 fn restarted(servers: &[&str], calls: Vec<LeftOpen>) -> Bench {
+    restarted_with(support(&["1000"]), servers, calls)
+}
+
+fn restarted_with(roster: Roster, servers: &[&str], calls: Vec<LeftOpen>) -> Bench {
     let mut bench = Bench { floor: Floor::new(BOUND, 1), now: midnight(), server: ServerId::new("pbx") };
-    bench.step(Event::Roster(shared(support(&["1000"]))));
+    bench.step(Event::Roster(shared(roster)));
     let servers: BTreeSet<ServerId> = servers.iter().map(|server| ServerId::new(*server)).collect();
     let effects = bench.step(Event::LeftOpen { calls, servers });
     assert_eq!(effects, [] as [&str; 0], "nothing is known before Asterisk is heard");
@@ -60,4 +70,18 @@ fn whoever_talked_in_a_lost_call_goes_to_the_end_of_the_least_recent_order() {
     assert_eq!(bench.floor.agents()[&Extension::new("1000")].last_call, None);
     assert_eq!(up(&mut bench, "pbx"), ["[ended 1: lost]"]);
     assert_eq!(bench.floor.agents()[&Extension::new("1000")].last_call, Some(bench.now.utc));
+}
+
+#[test]
+fn whoever_talked_in_a_call_that_nobody_saw_end_wraps_up_all_the_same() {
+    let mut roster = support(&["1000"]);
+    roster.queues[0].policy.wrap_up = Duration::from_secs(30);
+    let mut bench = restarted_with(roster.clone(), &["pbx"], vec![left(1, "pbx", Some("1000"))]);
+    let lost = up(&mut bench, "pbx");
+    assert!(has(&lost, "[wrap-up 1000]") && has(&lost, "[ended 1: lost]"), "{lost:?}");
+    // Of one whose caller is still there.
+    let mut bench = restarted_with(roster, &["pbx"], vec![left(1, "pbx", Some("1000"))]);
+    let (arrival, age) = (bench.arrival(1), Duration::from_secs(20));
+    let over = bench.step(Event::TalkOver { arrival, age, extension: Extension::new("1000") });
+    assert!(has(&over, "[wrap-up 1000]"), "{over:?}");
 }

@@ -222,8 +222,9 @@ impl Shift {
     /// What the ledger writes of calls that are not over.
     pub(super) fn write_call(&mut self, fact: &Fact) {
         match fact {
-            Fact::CallEntered { call, server, customer, .. } => {
-                let left = LeftOpen { call: *call, server: server.clone(), customer: customer.id, talked_with: None };
+            Fact::CallEntered { call, server, customer, queue, .. } => {
+                let (server, queue) = (server.clone(), queue.clone());
+                let left = LeftOpen { call: *call, server, queue, customer: customer.id, talked_with: None };
                 // Entered again in a later run: the row is there.
                 self.open.entry(*call).or_insert(left);
             }
