@@ -15,6 +15,9 @@ use crate::{
     domain::id::ChannelId,
 };
 
+/// The module that hands talks through from phone to phone.
+const HANDS_THROUGH: &str = "bridge_native_rtp.so";
+
 /// Modules without which the dialplan or the floor does not work, and what each is for. Others in `asterisk-conf/modules.conf`
 /// have a substitute, or a site may do without them.
 const NEEDED: [(&str, &str); 42] = [
@@ -80,6 +83,8 @@ const SOUNDS: &str = "res_ari_sounds.so";
 pub struct Findings {
     /// `22.10.1`
     pub version: String,
+    /// Whether it hands talks through from phone to phone, where it is to mix them.
+    pub hands_through: bool,
     /// Its machine and when it was started: no other Asterisk has the same.
     pub identity: (String, String),
     /// Modules that are not running, and what each is for.
@@ -203,6 +208,7 @@ pub async fn probe(config: &config::Asterisk, sounds: BTreeSet<&str>, recording:
     let missing_sounds = if running(SOUNDS) { Some(missing(&http, sounds).await?) } else { None };
     Ok(Findings {
         version: info.system.version,
+        hands_through: running(HANDS_THROUGH),
         identity: (info.system.entity_id, info.status.startup_time),
         missing: NEEDED
             .into_iter()

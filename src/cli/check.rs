@@ -354,6 +354,11 @@ async fn asterisk(
         );
         report.wrong(what.clone(), note);
     }
+    if findings.hands_through {
+        let note = "module bridge_native_rtp.so is running: the voice that a caller hears then comes from another stream from one moment to the \
+                    next, and what checks that strictly stays silent. `noload => bridge_native_rtp.so` in modules.conf, and a restart";
+        report.add(what.clone(), Verdict::Warning, note);
+    }
     if let Some(why) = findings.unlisted {
         let note = format!(
             "talks are to be recorded, and it does not list its recordings ({why}): is there a folder `recording` in its \

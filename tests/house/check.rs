@@ -135,7 +135,11 @@ async fn check_names_the_modules_that_transfers_miss_and_what_to_do_about_each()
     }
     // What it says to do helps.
     let (output, table) = check(&rig).await;
-    assert!(output.status.success(), "{table}");
+    assert!(output.status.success() && !table.contains("bridge_native_rtp"), "{table}");
+    // And one that is not to run.
+    rig.pbx.cli("module load bridge_native_rtp.so").await.unwrap();
+    let (output, table) = check(&rig).await;
+    assert!(output.status.success() && row(&table, "bridge_native_rtp.so").contains(" look "), "{table}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -67,7 +67,9 @@ pub(super) async fn questions(server: &config::Asterisk, agi: &config::Agi, told
     };
     if asked.is_empty() {
         return Some(
-            "its dialplan has no USHER_AGI, and the shipped one asks nobody then: set it in site/globals.conf".into(),
+            "its dialplan has no USHER_AGI, and the shipped one asks nobody then: is our extensions.conf in its place, or included, with \
+             site/globals.conf?"
+                .into(),
         );
     }
     let (host, port) = place(asked);
