@@ -15,10 +15,10 @@ use crate::{
         id::{BridgeId, CallId, ChannelId, Extension, Interface, OfferNo, ServerId},
         queue::{
             caller::{Caller, Offer, call_bridge, leg_channel, parse_call_bridge, parse_leg_channel},
-            effect::{Event, HandedTo, LegEnd},
+            effect::{Event, LegEnd},
             member::Device,
             roster::Agent,
-            transfer::TransferMeans,
+            transfer::{HandedTo, TransferMeans},
         },
     },
     floor::{

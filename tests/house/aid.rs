@@ -140,6 +140,13 @@ pub async fn talking(rig: &Rig, from: &str, member: &str) -> (Leg, Leg) {
     (caller, leg)
 }
 
+/// The second one hangs up, the first one is hung up, and nothing is left on Asterisk.
+pub async fn ends(rig: &Rig, other: &Leg, hangs_up: &Leg) {
+    hangs_up.hang_up().await.unwrap();
+    other.hung_up(SOON).await.unwrap();
+    rig.pbx.wait_until_empty(SOON).await.unwrap();
+}
+
 /// No channel is left on Asterisk; the bridge of a call whose service is dead is there until the next one comes.
 pub async fn no_channel_is_left(rig: &Rig) {
     wait::until("no channel is left", SOON, || async {

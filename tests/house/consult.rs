@@ -9,7 +9,7 @@ use usher_rig::{
 };
 
 use crate::{
-    aid::{SEEN, SOON, answers, house, log_says, ready_says, story, talk, talking, times},
+    aid::{SEEN, SOON, answers, ends, house, log_says, ready_says, story, talk, talking, times},
     steps::{Crm, value, wait_for_value},
 };
 
@@ -54,12 +54,6 @@ async fn is_back(rig: &Rig, caller: &Leg, leg: &Leg) {
     caller.audio().say_tone(0);
     leg.wait_for_prompt(&rig.pbx.prompts("en").unwrap(), "back_with_caller", SOON).await.unwrap();
     talk(caller, leg).await;
-}
-
-async fn ends(rig: &Rig, caller: &Leg, other: &Leg) {
-    other.hang_up().await.unwrap();
-    caller.hung_up(SOON).await.unwrap();
-    rig.pbx.wait_until_empty(SOON).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

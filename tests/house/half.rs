@@ -6,7 +6,7 @@ use usher_rig::{
 };
 
 use crate::{
-    aid::{RECONNECTED, SEEN, SOON, answers, house, ready_says, story, talk, talking, times},
+    aid::{RECONNECTED, SEEN, SOON, answers, ends, house, ready_says, story, talk, talking, times},
     steps::{Crm, wait_for_value},
 };
 
@@ -39,9 +39,7 @@ async fn comes_back(rig: &Rig, caller: &Leg, rung: usize) {
     let again = rig.phones.phone("1000").unwrap().rung(rung, SOON).await.unwrap();
     again.answered(SOON).await.unwrap();
     talk(caller, &again).await;
-    again.hang_up().await.unwrap();
-    caller.hung_up(SOON).await.unwrap();
-    rig.pbx.wait_until_empty(SOON).await.unwrap();
+    ends(rig, caller, &again).await;
     assert_eq!(story(rig, "5550001").await.outcome, "completed");
 }
 
@@ -64,9 +62,7 @@ async fn who_is_handed_a_caller_while_their_phone_rings_has_the_pop_answers_and_
     last.answered(SOON).await.unwrap();
     drop(other.hang_up().await);
     talk(&caller, &last).await;
-    last.hang_up().await.unwrap();
-    caller.hung_up(SOON).await.unwrap();
-    rig.pbx.wait_until_empty(SOON).await.unwrap();
+    ends(&rig, &caller, &last).await;
     let sent = "SELECT string_agg(detail ->> 'to', ', ' ORDER BY at) FROM call_events WHERE kind = 'transferred'";
     wait_for_value(&rig, sent, "extension/2000, extension/3000").await;
 }
@@ -122,9 +118,7 @@ async fn a_caller_handed_over_to_a_phone_that_rings_in_a_silence_of_the_link_is_
     let other = colleague.rung(2, SOON).await.unwrap();
     other.answered(SOON).await.unwrap();
     talk(&caller, &other).await;
-    caller.hang_up().await.unwrap();
-    other.hung_up(SOON).await.unwrap();
-    rig.pbx.wait_until_empty(SOON).await.unwrap();
+    ends(&rig, &other, &caller).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -144,7 +138,5 @@ async fn a_caller_whom_the_handed_one_hands_over_to_a_phone_that_rings_in_vain_c
     let again = colleague.rung(2, SOON).await.unwrap();
     again.answered(SOON).await.unwrap();
     talk(&caller, &again).await;
-    again.hang_up().await.unwrap();
-    caller.hung_up(SOON).await.unwrap();
-    rig.pbx.wait_until_empty(SOON).await.unwrap();
+    ends(&rig, &caller, &again).await;
 }

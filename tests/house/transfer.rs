@@ -80,6 +80,15 @@ async fn a_caller_who_is_transferred_to_a_colleague_talks_with_them_and_the_pop_
         assert_eq!((&line["answered"], &line["sent_on_to_them"]), (&answered.into(), &sent_on.into()), "{line}");
         assert!(line["talk_seconds"].as_f64().is_some_and(|talk| talk > 0.0), "{line}");
     }
+    // All of it together is the talk of the call and of its queue; and the call is among those of both.
+    let seconds = |line: &Value| line["talk_seconds"].as_f64().unwrap();
+    let talked: f64 = ["1000", "2000"].iter().map(|extension| seconds(line(&agents, "extension", extension))).sum();
+    let queues = json(&rig, &["report", "queue", "--format", "json"]).await;
+    assert!((seconds(line(&queues, "queue", "support")) - talked).abs() < 0.001, "{queues} {agents}");
+    for extension in ["1000", "2000"] {
+        let calls = json(&rig, &["report", "calls", "--extension", extension, "--format", "json"]).await;
+        assert!((seconds(line(&calls, "queue", "support")) - talked).abs() < 0.001, "{calls} {agents}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

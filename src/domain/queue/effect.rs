@@ -14,7 +14,7 @@ use crate::domain::{
         left::LeftOpen,
         member::Device,
         roster::{CallerId, PastTalk, Roster, RosterChange},
-        transfer::{TransferFailure, TransferMeans},
+        transfer::{HandedTo, TransferFailure, TransferMeans},
     },
 };
 
@@ -267,22 +267,6 @@ pub enum Event {
     Tick,
     /// The service is stopping: let go.
     Stop,
-}
-
-/// Whom a member's phone has given a caller to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum HandedTo {
-    /// Whoever has this number: an agent, or somebody outside; empty when nobody knows.
-    Number(String),
-    /// The place of another caller in this queue, or their talk: a second line of the member's.
-    Line(QueueName),
-}
-
-impl HandedTo {
-    /// Nobody knows whom.
-    pub fn nobody() -> Self {
-        Self::Number(String::new())
-    }
 }
 
 /// How a member's leg ended.

@@ -38,6 +38,22 @@ impl fmt::Display for TransferTarget {
     }
 }
 
+/// Whom a member's phone has given a caller to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HandedTo {
+    /// Whoever has this number: an agent, or somebody outside; empty when nobody knows.
+    Number(String),
+    /// The place of another caller in this queue, or their talk: a second line of the member's.
+    Line(QueueName),
+}
+
+impl HandedTo {
+    /// Nobody knows whom.
+    pub fn nobody() -> Self {
+        Self::Number(String::new())
+    }
+}
+
 /// How an agent asks for a transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -7,7 +7,7 @@ use usher_rig::{
 
 use super::{CUSTOMER, called_back, calls_back, shown};
 use crate::{
-    aid::{RECONNECTED, SOON, answers, log_says_times, no_channel_is_left, ready_says, story, talk},
+    aid::{RECONNECTED, SOON, answers, ends, log_says_times, no_channel_is_left, ready_says, story, talk},
     steps::{sql, value, wait_for_value},
 };
 
@@ -69,9 +69,7 @@ async fn a_customer_who_was_called_back_and_sent_on_when_the_service_stops_is_se
     let leg = rig.phones.phone("1000").unwrap().rung(3, SOON).await.unwrap();
     leg.answered(SOON).await.unwrap();
     talk(&called, &leg).await;
-    called.hang_up().await.unwrap();
-    leg.hung_up(SOON).await.unwrap();
-    rig.pbx.wait_until_empty(SOON).await.unwrap();
+    ends(&rig, &leg, &called).await;
     assert_eq!(rig.phones.phone(CUSTOMER).unwrap().invites().len(), 1);
 }
 
@@ -135,8 +133,6 @@ async fn a_customer_who_was_called_back_is_sent_on_and_asks_again_keeps_the_new_
     let called = customer.rung(2, SOON).await.unwrap();
     called.answered(SOON).await.unwrap();
     talk(&called, &second).await;
-    called.hang_up().await.unwrap();
-    second.hung_up(SOON).await.unwrap();
-    rig.pbx.wait_until_empty(SOON).await.unwrap();
+    ends(&rig, &second, &called).await;
     assert_eq!(story(&rig, CUSTOMER).await.outcome, "completed");
 }

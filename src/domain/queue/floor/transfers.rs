@@ -13,7 +13,7 @@ use crate::domain::{
     queue::{
         caller::{Caller, Consultation, Offer, OfferState, Penalties, Recording, Stage, Transfer, TransferStep, Turn},
         choice::{Choice, Considered},
-        effect::{Effect, Farewell, HandedTo, Notice, Ring},
+        effect::{Effect, Farewell, Notice, Ring},
         floor::{
             Doors, Floor, Leg,
             alarms::Alarm,
@@ -22,7 +22,7 @@ use crate::domain::{
         keys::{Feature, Keys, PAUSE},
         member::{Device, Work},
         roster::Queue,
-        transfer::{TransferFailure, TransferMeans, TransferTarget},
+        transfer::{HandedTo, TransferFailure, TransferMeans, TransferTarget},
     },
 };
 

@@ -9,14 +9,14 @@ use crate::domain::{
     pop::PopOutcome,
     queue::{
         caller::Stage,
-        effect::{Effect, Event, HandedTo, LegEnd},
+        effect::{Effect, Event, LegEnd},
         floor::{
             Floor,
             fixture::{call, difference, shared, support},
         },
         member::{Device, Work},
         roster::{PastTalk, Roster},
-        transfer::TransferMeans,
+        transfer::{HandedTo, TransferMeans},
     },
 };
 

@@ -11,8 +11,8 @@ use crate::domain::{
     fact::Hold,
     id::{CallId, Extension, OfferNo},
     queue::{
-        effect::{Event, HandedTo, LegEnd, Ring},
-        transfer::TransferMeans,
+        effect::{Event, LegEnd, Ring},
+        transfer::{HandedTo, TransferMeans},
     },
 };
 
