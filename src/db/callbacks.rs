@@ -76,6 +76,7 @@ fn kept(row: &Row) -> Result<Kept, tokio_postgres::Error> {
         },
         entered: moment("entered_at", now)?,
         keep_until: moment("keep_until", now + KEPT)?,
+        told_of_recording: row.try_get("told_of_recording")?,
         attempt: count("attempt")?,
         tries: count("tries")?,
         again_at: row

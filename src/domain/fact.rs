@@ -128,6 +128,9 @@ pub enum Fact {
         penalties: Penalties,
         /// Until when it is kept.
         keep_until: Timestamp,
+        /// They heard that the talk is recorded; not in records of a program that did not ask.
+        #[serde(default)]
+        told_of_recording: bool,
     },
     /// A member has answered, and the caller is being called back.
     CallbackCalled {

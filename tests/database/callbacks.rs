@@ -41,6 +41,7 @@ fn asked(call: CallId) -> Fact {
         entered: moment(0),
         penalties: Penalties { least: 1, most: u32::MAX },
         keep_until: moment(3600),
+        told_of_recording: true,
     }
 }
 
@@ -114,6 +115,7 @@ async fn the_next_run_is_told_how_each_callback_stands_and_of_none_that_is_over(
     assert_eq!(state(unwanted), Some((KeptState::Cancelled, 0, 0)));
     let kept = &open[&waits];
     assert_eq!((kept.priority, kept.since, kept.entered), (-2, moment(10), moment(0)));
+    assert!(kept.told_of_recording);
     assert_eq!((kept.penalties, kept.keep_until), (Penalties { least: 1, most: u32::MAX }, moment(3600)));
     assert_eq!((kept.customer.code.as_str(), kept.caller.number.as_str()), ("0071", "+15550100"));
 }

@@ -33,6 +33,7 @@ struct Asked {
     penalty_most: Vec<Option<i64>>,
     asked_at: Vec<Timestamp>,
     keep_until: Vec<Timestamp>,
+    told_of_recording: Vec<bool>,
 }
 
 #[derive(Default)]
@@ -69,6 +70,7 @@ impl Callbacks {
             entered,
             penalties,
             keep_until,
+            told_of_recording,
         } = fact
         else {
             return;
@@ -86,6 +88,7 @@ impl Callbacks {
         asked.penalty_most.push((penalties.most < u32::MAX).then_some(penalties.most.into()));
         asked.asked_at.push(at);
         asked.keep_until.push(*keep_until);
+        asked.told_of_recording.push(*told_of_recording);
     }
 
     pub(super) fn step(&mut self, id: Uuid, call: CallId, state: &'static str, step: Step<'_>) {
@@ -123,6 +126,7 @@ impl Callbacks {
                 &asked.penalty_most,
                 &asked.asked_at,
                 &asked.keep_until,
+                &asked.told_of_recording,
             ],
         )
         .await?;

@@ -127,6 +127,8 @@ pub struct Kept {
     pub entered: Timestamp,
     /// Until when it is kept.
     pub keep_until: Timestamp,
+    /// They heard that the talk is recorded.
+    pub told_of_recording: bool,
     /// The number of the last try.
     pub attempt: u32,
     /// Tries that came to nothing.

@@ -16,7 +16,7 @@ use crate::{
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_while_the_callback_waits_the_service_calls_back_once_and_in_its_place() {
-    let rig = calls_back("cbkillwait", &["1000"]).start().await.unwrap();
+    let rig = calls_back("cbkillwait", &["1000"]).sql("UPDATE queues SET recording = true").start().await.unwrap();
     let (member, customer) = (rig.phones.phone("1000").unwrap(), rig.phones.phone(CUSTOMER).unwrap());
     let other = keep_busy(&rig, member).await;
     customer_asks(&rig).await;
@@ -33,6 +33,9 @@ async fn killed_while_the_callback_waits_the_service_calls_back_once_and_in_its_
     rig.pbx.wait_until_empty(SOON).await.unwrap();
     assert_eq!(customer.invites().len(), 1);
     assert_eq!(story(&rig, CUSTOMER).await.outcome, "completed");
+    // They were told so before they asked.
+    let recorded = "SELECT count(*) FROM calls WHERE recording = 'usher-' || id || '.wav' AND caller_number = '3000'";
+    wait_for_value(&rig, recorded, "1").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

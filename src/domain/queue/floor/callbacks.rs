@@ -76,6 +76,7 @@ impl Floor {
             entered: caller.entered.utc,
             penalties: arrival.penalties,
             keep_until: keep_until.utc,
+            told_of_recording: caller.told_of_recording,
         }));
         out.push(Effect::Promise { call });
         self.reschedule(call);

@@ -59,6 +59,7 @@ impl Floor {
         self.tickets += 1;
         let mut caller = Caller::new(arrival, earlier(now, age), age, self.tickets);
         caller.since = moment(kept.since);
+        caller.told_of_recording = kept.told_of_recording;
         caller.callback = Some(Callback {
             reach,
             attempt: kept.attempt,

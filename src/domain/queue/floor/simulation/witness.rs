@@ -151,7 +151,7 @@ impl Witness {
         self.wrap_up.clear();
         self.turns.clear();
         self.told.restart();
-        self.talks = talk::Talks::default();
+        self.talks.restart();
     }
 
     /// A caller comes to the floor who is not on it.
@@ -174,6 +174,7 @@ impl Witness {
         assert_eq!(self.asked[&kept.call].0, now.steady.checked_sub(ago(kept.since)).unwrap(), "the place is not kept");
         self.on_the_floor.insert(kept.call);
         self.queue_of.insert(kept.call, kept.queue.clone());
+        self.talks.kept(kept.call, &kept.queue);
         self.tally.count("callbacks taken up after a restart");
     }
 

@@ -280,6 +280,7 @@ fn kept(bench: &Bench, number: u64, state: KeptState) -> Kept {
         penalties,
         entered: since,
         keep_until,
+        told_of_recording: false,
         attempt: 1,
         tries: 0,
         again_at: None,

@@ -168,6 +168,7 @@ impl Shift {
                 entered,
                 penalties,
                 keep_until,
+                told_of_recording,
             } => {
                 let kept = Kept {
                     call: *call,
@@ -180,6 +181,7 @@ impl Shift {
                     penalties: *penalties,
                     entered: *entered,
                     keep_until: *keep_until,
+                    told_of_recording: *told_of_recording,
                     attempt: 0,
                     tries: 0,
                     again_at: None,

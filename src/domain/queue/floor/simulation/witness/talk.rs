@@ -27,6 +27,8 @@ pub(super) struct Talks {
     answered: BTreeSet<(CallId, OfferNo)>,
     /// Callers who came while their queue recorded.
     told: BTreeSet<CallId>,
+    /// Those of them who asked to be called back since; a restart does not forget them.
+    told_and_asked: BTreeSet<CallId>,
     /// Talks that began in this step and are to be recorded.
     pub(super) to_be_recorded: BTreeSet<CallId>,
     /// Talks that are recorded, as far as this run of the service knows.
@@ -51,6 +53,14 @@ impl Talks {
                 }
                 return;
             }
+            Fact::CallbackAsked { call, .. } => {
+                if self.told.contains(call) {
+                    self.told_and_asked.insert(*call);
+                } else {
+                    self.told_and_asked.remove(call);
+                }
+                return;
+            }
             // Whoever has the caller next is recorded anew, in the same file.
             Fact::CallEnded { call, .. } | Fact::CallTransferred { call, .. } => {
                 self.recorded.remove(call);
@@ -62,7 +72,6 @@ impl Talks {
             | Fact::CallOffered { .. }
             | Fact::CallRinging { .. }
             | Fact::OfferEnded { .. }
-            | Fact::CallbackAsked { .. }
             | Fact::CallbackCalled { .. }
             | Fact::CallbackMissed { .. }
             | Fact::TransferFailed { .. }
@@ -72,6 +81,18 @@ impl Talks {
             | Fact::AutoPaused { .. } => return,
         };
         self.enters(call, queue);
+    }
+
+    pub(super) fn restart(&mut self) {
+        *self = Self { told_and_asked: std::mem::take(&mut self.told_and_asked), ..Self::default() };
+    }
+
+    /// A callback from before the restart.
+    pub(super) fn kept(&mut self, call: CallId, queue: &QueueName) {
+        self.queue_of.insert(call, queue.clone());
+        if self.told_and_asked.contains(&call) {
+            self.told.insert(call);
+        }
     }
 
     /// A caller comes into a queue, and hears whether it records.
