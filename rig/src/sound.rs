@@ -19,6 +19,9 @@ const PAD: usize = RATE * 3 / 10;
 const COARSE: f32 = 0.5;
 /// Score of a match. Different prompts of one voice reach 0.4; the same one through µ-law more than 0.95.
 const MATCH: f32 = 0.7;
+/// Score of half a prompt; another one has that half as well if it reaches [`ALIKE`], looked at coarsely.
+const HALF: f32 = 0.85;
+const ALIKE: f32 = 0.7;
 /// Share of the power of 100 ms that makes it a tone.
 const TONE: f32 = 0.5;
 
@@ -31,6 +34,8 @@ struct Prompt {
     name: String,
     exact: Vec<f32>,
     coarse: Vec<f32>,
+    /// Coarsely, to its end.
+    whole: Vec<f32>,
     /// Silence before the first sound, cut off.
     lead: usize,
 }
@@ -120,34 +125,58 @@ impl Prompt {
         let lead = samples.iter().position(|s| s.unsigned_abs() > loud).unwrap_or(0);
         let exact: Vec<f32> = samples.iter().skip(lead).take(head).map(|s| f32::from(*s)).collect();
         let coarse = thin(&exact);
-        Self { name, exact, coarse, lead }
+        let whole = thin(&samples.iter().map(|s| f32::from(*s)).collect::<Vec<_>>());
+        Self { name, exact, coarse, whole, lead }
+    }
+}
+
+/// A recording, to look for something in it.
+struct Recording {
+    exact: Vec<f32>,
+    coarse: Vec<f32>,
+}
+
+impl Recording {
+    /// [`PAD`] of silence, and what was recorded.
+    fn new(samples: &[i16]) -> Self {
+        let mut exact = vec![0.0; PAD];
+        exact.extend(samples.iter().map(|s| f32::from(*s)));
+        let coarse = thin(&exact);
+        Self { exact, coarse }
+    }
+
+    /// Where this is, and how well it fits.
+    fn find(&self, what: &[f32], coarse: &[f32], least: f32) -> Vec<(f32, usize)> {
+        let promising = correlate(&self.coarse, coarse);
+        let beside = |index: usize, offset: isize| {
+            index.checked_add_signed(offset).and_then(|i| promising.get(i)).copied().unwrap_or(0.0)
+        };
+        let mut found = Vec::new();
+        for (index, score) in promising.iter().enumerate() {
+            if *score < COARSE || *score < beside(index, -1) || *score < beside(index, 1) {
+                continue;
+            }
+            let first = (index * STRIDE).saturating_sub(STRIDE);
+            let last = (index * STRIDE + STRIDE + what.len()).min(self.exact.len());
+            let scores = correlate(self.exact.get(first..last).unwrap_or_default(), what);
+            let best = scores.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
+            if let Some((offset, score)) = best
+                && *score >= least
+            {
+                found.push((*score, first + offset));
+            }
+        }
+        found
     }
 }
 
 /// Which prompts a recording holds, in order.
 pub fn heard(recording: &[i16], prompts: &Prompts) -> Vec<Heard> {
-    let mut exact = vec![0.0; PAD];
-    exact.extend(recording.iter().map(|s| f32::from(*s)));
-    let coarse = thin(&exact);
+    let recording = Recording::new(recording);
     let mut found: Vec<(f32, usize, &Prompt)> = Vec::new();
     for prompt in &prompts.0 {
-        let promising = correlate(&coarse, &prompt.coarse);
-        for (index, score) in promising.iter().enumerate() {
-            let beside =
-                |offset: isize| index.checked_add_signed(offset).and_then(|i| promising.get(i)).copied().unwrap_or(0.0);
-            if *score < COARSE || *score < beside(-1) || *score < beside(1) {
-                continue;
-            }
-            let first = (index * STRIDE).saturating_sub(STRIDE);
-            let last = (index * STRIDE + STRIDE + prompt.exact.len()).min(exact.len());
-            let scores = correlate(exact.get(first..last).unwrap_or_default(), &prompt.exact);
-            let best = scores.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
-            if let Some((offset, score)) = best
-                && *score >= MATCH
-            {
-                found.push((*score, first + offset, prompt));
-            }
-        }
+        let all = recording.find(&prompt.exact, &prompt.coarse, MATCH);
+        found.extend(all.into_iter().map(|(score, start)| (score, start, prompt)));
     }
     found.sort_by(|a, b| b.0.total_cmp(&a.0));
     let mut kept: Vec<(f32, usize, &Prompt)> = Vec::new();
@@ -169,6 +198,35 @@ pub fn heard(recording: &[i16], prompts: &Prompts) -> Vec<Heard> {
             score,
         })
         .collect()
+}
+
+/// The prompt of that name of which half came through and the rest did not, as happens when an Asterisk is without a processor for
+/// some tenths of a second: a half that no other of the prompts has, and so much of the recording behind it that the rest would be
+/// there too. That is not asked for when nothing follows any more.
+///
+/// # Errors
+/// When there is no such prompt.
+pub fn heard_in_part(recording: &[i16], prompts: &Prompts, name: &str, nothing_follows: bool) -> Result<Option<Heard>> {
+    let only = prompts.only(name)?;
+    let Some(prompt) = only.0.first() else { return Ok(None) };
+    let recording = Recording::new(recording);
+    let middle = prompt.exact.len() / 2;
+    for (offset, half) in [(0, prompt.exact.get(..middle)), (middle, prompt.exact.get(middle..))] {
+        let half = half.unwrap_or_default();
+        let coarse = thin(half);
+        let found = recording
+            .find(half, &coarse, HALF)
+            .into_iter()
+            .find(|(_, start)| nothing_follows || start + prompt.exact.len() - offset + PAD <= recording.exact.len());
+        let is_like = |other: &Prompt| correlate(&other.whole, &coarse).into_iter().any(|score| score >= ALIKE);
+        if let Some((score, start)) = found
+            && !prompts.0.iter().any(|other| other.name != name && is_like(other))
+        {
+            let start = span(start.saturating_sub(offset + PAD + prompt.lead));
+            return Ok(Some(Heard { prompt: prompt.name.clone(), start, score }));
+        }
+    }
+    Ok(None)
 }
 
 /// How long so many samples last.
@@ -332,6 +390,25 @@ mod tests {
         let a = voice(1, 9000);
         let prompts = Prompts::from_samples([("a", &a[..])]);
         assert_eq!(heard(&a[800..], &prompts).len(), 1);
+    }
+
+    #[test]
+    fn a_prompt_of_which_only_half_came_through_is_found_by_a_half_that_is_its_own() {
+        let (a, b) = (voice(1, 9000), voice(2, 9000));
+        let like_a: Vec<_> = a[..6000].iter().chain(&b[..3000]).copied().collect();
+        let prompts = Prompts::from_samples([("a", &a[..]), ("b", &b[..]), ("like a", &like_a[..])]);
+        let torn = |from: usize, to: usize| {
+            let recording = [&vec![0; 3000][..], &a[from..to], &vec![0; 9000][..]].concat();
+            assert_eq!(heard(&recording, &prompts.only("a").unwrap()), []);
+            heard_in_part(&recording, &prompts, "a", false).unwrap().map(|heard| heard.start)
+        };
+        let second = torn(4500, 9000).expect("the second half is a's own");
+        assert_eq!(second.as_millis(), 0, "it began before the recording");
+        assert_eq!(torn(0, 3800), None, "the first half is another's too");
+        let ends: Vec<_> = [&vec![0; 3000][..], &a[4500..8100]].concat();
+        assert!(heard_in_part(&ends, &prompts, "a", true).unwrap().is_some());
+        assert!(heard_in_part(&ends, &prompts, "a", false).unwrap().is_none(), "the rest may follow");
+        assert!(heard_in_part(&b, &prompts, "a", true).unwrap().is_none());
     }
 
     #[test]

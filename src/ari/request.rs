@@ -256,10 +256,12 @@ impl Request {
             .with("media", "tone:ring")
     }
 
-    /// Plays a sound and then, until it is stopped, the tone of a phone that rings.
-    pub fn play_and_ring(channel: &ChannelId, playback: &str, sound: &str) -> Self {
+    /// Plays sounds one after the other and then, until it is stopped, the tone of a phone that rings.
+    pub fn play_and_ring(channel: &ChannelId, playback: &str, sounds: &[&str]) -> Self {
+        let sounds = sounds.iter().map(|sound| format!("sound:{sound}"));
+        let media: Vec<String> = sounds.chain(["tone:ring".to_owned()]).collect();
         Self::new(Method::Post, format!("channels/{}/play/{}", encode(channel.as_str()), encode(playback)))
-            .with("media", format!("sound:{sound},tone:ring"))
+            .with("media", media.join(","))
     }
 
     /// Stops a playback.

@@ -45,7 +45,7 @@ fn requests() -> Vec<Request> {
         Request::hang_up(&channel),
         Request::go_on(&channel),
         Request::play(&channel, "playback", &["usher/welcome"]),
-        Request::play_and_ring(&channel, "playback", "usher/calling_back"),
+        Request::play_and_ring(&channel, "playback", &["usher/recorded", "usher/calling_back"]),
         Request::stop_playback("playback"),
         Request::start_music(&channel, "default"),
         Request::stop_music(&channel),

@@ -21,7 +21,7 @@ use crate::{
 pub const CUSTOMER: &str = "3000";
 
 /// How long the customer's phone rings where the member is to hear that they are called.
-const HEARS: Duration = Duration::from_secs(6);
+const HEARS: Duration = Duration::from_secs(9);
 
 /// A house whose callers press star; the second try follows after 2 s.
 pub fn calls_back(name: &str, members: &[&str]) -> Builder {
@@ -97,7 +97,8 @@ pub async fn called_back(rig: &Rig) -> (Leg, Leg) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_caller_who_presses_the_key_keeps_the_place_without_a_line_and_is_called_when_it_is_their_turn() {
-    let rig = calls_back("cbturn", &["1000"]).start().await.unwrap();
+    let greeting = "UPDATE queues SET member_greeting = 'usher/recorded'";
+    let rig = calls_back("cbturn", &["1000"]).sql(greeting).start().await.unwrap();
     let prompts = rig.pbx.prompts("en").unwrap();
     let (member, customer) = (rig.phones.phone("1000").unwrap(), rig.phones.phone(CUSTOMER).unwrap());
     let crm = Crm::watch(&rig, "1000").await;
@@ -112,6 +113,7 @@ async fn a_caller_who_presses_the_key_keeps_the_place_without_a_line_and_is_call
     let leg = member.rung(2, SOON).await.unwrap();
     assert_eq!(shown(member), ["5550001", CUSTOMER], "who asked first is served first");
     assert_eq!(customer.invites().len(), 0, "called before the member has answered");
+    leg.wait_for_prompt(&prompts, "recorded", SOON).await.unwrap();
     leg.wait_for_prompt(&prompts, "calling_back", SOON).await.unwrap();
     // North America's ringing is 440 Hz and 480 Hz.
     leg.wait_for_tone(440, SOON).await.unwrap();

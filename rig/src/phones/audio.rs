@@ -74,14 +74,19 @@ impl Audio {
         let mut from = self.received().cursor;
         loop {
             let part = self.received().samples.get(from..).unwrap_or_default().to_vec();
-            if let Some(first) = sound::heard(&part, &wanted).into_iter().next() {
+            let is_last = begin.elapsed() > within || is_over();
+            let first = match sound::heard(&part, &wanted).into_iter().next() {
+                Some(first) => Some(first),
+                None => sound::heard_in_part(&part, prompts, name, is_last)?,
+            };
+            if let Some(first) = first {
                 let start = sound::span(from) + first.start;
                 // Past the middle of what was recognised: the same prompt again is another one.
                 let past = from + (first.start.as_secs_f64() * sound::RATE as f64) as usize + wanted.reach() / 2;
                 self.received().cursor = past;
                 return Ok(Heard { start, ..first });
             }
-            if begin.elapsed() > within || is_over() {
+            if is_last {
                 let recording = self.recording();
                 let all: Vec<_> = sound::heard(&recording, prompts).into_iter().map(|h| h.prompt).collect();
                 bail!(
@@ -90,7 +95,7 @@ impl Audio {
                     sound::described(&recording)
                 );
             }
-            from = from.max((from + part.len()).saturating_sub(wanted.reach()));
+            from = from.max((from + part.len()).saturating_sub(wanted.reach() * 2));
             tokio::time::sleep(LOOK).await;
         }
     }
