@@ -1,18 +1,19 @@
-//! Service: what a process that stands by tries meanwhile, so that a wrong secret is found before it counts.
+//! Service: what a process that stands by tries meanwhile, so that a wrong secret or address is found before it counts.
 //!
 //! ```text
 //!   Rehearsal (1x, in the task of whoever waits) ──log-in, nothing more──▶ XMPP server
 //!                 │                              ──one GET over HTTP─────▶ Asterisk (Nx)
+//!                 │                              ──the address of FastAGI, bound and let go
 //!                 └──▶ Links, as /ready shows them
 //! ```
 //!
 //! None of it disturbs the active one: no XMPP session is begun, and no Stasis application is taken.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, io, net::SocketAddr, time::Duration};
 
 use futures_util::future::{join, join_all};
 use jiff::Timestamp;
-use tokio::{sync::watch, time::sleep};
+use tokio::{net::TcpSocket, sync::watch, time::sleep};
 
 use crate::{
     ari,
@@ -29,11 +30,15 @@ const EVERY: Duration = Duration::from_secs(60);
 /// The same when something would not: whoever mends it wants to see it.
 const AGAIN: Duration = Duration::from_secs(10);
 
+/// Name of the link for the address of FastAGI.
+const AGI: &str = "agi";
+
 /// Tries every log-in of a process that stands by.
 #[derive(Debug)]
 pub struct Rehearsal<'a> {
     config: &'a Config,
     xmpp: watch::Sender<Link>,
+    agi: watch::Sender<Link>,
     /// In the order of the configuration.
     asterisks: Vec<watch::Sender<Link>>,
     round: Round,
@@ -50,7 +55,7 @@ impl<'a> Rehearsal<'a> {
     pub fn new(config: &'a Config) -> Self {
         let untried = || watch::Sender::new(Link::Down { since: Timestamp::now(), why: "not tried yet".into() });
         let asterisks = config.asterisk.iter().map(|_| untried()).collect();
-        Self { config, xmpp: untried(), asterisks, round: Round::First }
+        Self { config, xmpp: untried(), agi: untried(), asterisks, round: Round::First }
     }
 
     /// Whether each server would let us in, by the name that its link has when we are active.
@@ -58,7 +63,7 @@ impl<'a> Rehearsal<'a> {
         let asterisks = self.config.asterisk.iter().zip(&self.asterisks);
         asterisks
             .map(|(server, link)| (format!("asterisk {}", server.name), link.subscribe()))
-            .chain([("xmpp".to_owned(), self.xmpp.subscribe())])
+            .chain([("xmpp".to_owned(), self.xmpp.subscribe()), (AGI.to_owned(), self.agi.subscribe())])
             .collect()
     }
 
@@ -73,7 +78,7 @@ impl<'a> Rehearsal<'a> {
             if let (Round::First, Some(fatal)) = (std::mem::replace(&mut self.round, Round::Later), fatal) {
                 return fatal;
             }
-            let all_well = self.asterisks.iter().chain([&self.xmpp]).all(|link| link.borrow().is_up());
+            let all_well = self.asterisks.iter().chain([&self.xmpp, &self.agi]).all(|link| link.borrow().is_up());
             sleep(if all_well { EVERY } else { AGAIN }).await;
         }
     }
@@ -86,10 +91,24 @@ impl<'a> Rehearsal<'a> {
             show(&format!("asterisk {}", server.name), link, tried);
         }
         show("xmpp", &self.xmpp, xmpp.as_ref().copied().map_err(ToString::to_string));
+        let listen = self.config.agi.listen;
+        let bound = bind(listen).map_err(|error| format!("cannot listen on {listen} (agi.listen): {error}"));
+        show(AGI, &self.agi, bound);
         match xmpp {
             Err(Failure::Final(fatal)) => Some(fatal),
             Ok(()) | Err(Failure::Passing(_)) => None,
         }
+    }
+}
+
+/// Whether FastAGI could be served there. An address in use counts as well: it is the active one's when both run on one machine. Nobody
+/// is kept from listening meanwhile, since this socket does not.
+fn bind(address: SocketAddr) -> io::Result<()> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    match socket.bind(address) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => Ok(()),
+        bound => bound,
     }
 }
 
@@ -115,7 +134,7 @@ fn show(name: &str, link: &watch::Sender<Link>, tried: Result<(), String>) {
         (true, Link::Down { why, .. }) => {
             tracing::warn!("standing by, and could not take over as it should: {name}: {why}");
         }
-        (true, Link::Up { .. }) => tracing::info!("standing by: {name} would let us in"),
+        (true, Link::Up { .. }) => tracing::info!("standing by: {name} would work"),
         (false, _) => {}
     }
 }

@@ -166,8 +166,9 @@ impl Lines<'_> {
             if self.offset >= begin && !matches!(byte, b'\r' | b'\n') {
                 break;
             }
-            self.line += u64::from(*byte == b'\n');
             self.offset += 1;
+            let ends = *byte == b'\n' || (*byte == b'\r' && self.data.get(self.offset) != Some(&b'\n'));
+            self.line += u64::from(ends);
         }
         self.line
     }

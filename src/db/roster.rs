@@ -147,9 +147,16 @@ fn agent(row: &Row, paused: &mut BTreeMap<Extension, Vec<Pause>>) -> Result<Agen
         extension,
         name: row.try_get("name")?,
         jid: row.try_get("jid")?,
-        interface: Interface::new(row.try_get::<_, &str>("interface")?),
+        interface: Interface::new(canonical(row.try_get("interface")?)),
         pauses,
     })
+}
+
+/// The name of a channel as Asterisk writes it: whatever the case of the technology, it is the same phone.
+fn canonical(interface: &str) -> String {
+    let Some((technology, rest)) = interface.split_once('/') else { return interface.to_owned() };
+    let known = ["PJSIP", "SIP", "IAX2", "DAHDI"].into_iter().find(|known| known.eq_ignore_ascii_case(technology));
+    format!("{}/{rest}", known.unwrap_or(technology))
 }
 
 /// Turns rows into values, and remembers what it could not read.

@@ -41,6 +41,10 @@ async fn a_file_whose_quotes_are_broken_is_refused_line_by_line_and_nothing_of_i
         assert!(line.starts_with(expected), "{expected}\n{line}");
     }
     assert_eq!(admin.customers(), before);
+    // Lines that end as they did on a Mac of old.
+    admin.file("old.csv", b"code,name\r8001,A\r80x2,B\r8003,\r");
+    let complaint = admin.failed(1, &["customer", "import", "old.csv"]);
+    assert!(complaint.contains("old.csv:3: ") && complaint.contains("old.csv:4: "), "{complaint}");
     admin.file("header.csv", b"\"code\"x,name\n8001,One\n");
     assert!(
         admin.failed(1, &["customer", "import", "header.csv"]).contains("header.csv:1: text behind a field in quotes")

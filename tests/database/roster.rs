@@ -52,6 +52,17 @@ async fn a_new_queue_has_the_default_policy_of_the_program() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_phone_is_the_same_one_whatever_the_case_of_its_technology() {
+    let database = shared().await.database().await;
+    let single = connect(&database).await;
+    run(&single.client, "UPDATE extensions SET interface = 'pjsip/Desk' WHERE number = '1000'").await;
+    run(&single.client, "UPDATE extensions SET interface = 'Custom/Desk' WHERE number = '2000'").await;
+    let (roster, _) = read(&database).await;
+    let interfaces: Vec<_> = roster.agents.iter().map(|agent| agent.interface.as_str()).collect();
+    assert_eq!(interfaces, ["PJSIP/Desk", "Custom/Desk", "PJSIP/3000"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn everything_that_was_set_up_is_read_back() {
     let database = shared().await.database().await;
     let single = connect(&database).await;

@@ -62,6 +62,30 @@ async fn shows(standby: &Usher, link: &str, wrong: Option<&str>, within: Duratio
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_standby_says_that_the_address_for_fastagi_is_not_its_machines() {
+    let (rig, spec) = active("sbagi").await;
+    let standby = Usher::stand_by(&rig.instance, &spec).await.unwrap();
+    shows(&standby, "agi", None, SOON).await;
+    standby.stop().await.unwrap();
+    let config = fs::read_to_string(standby.config()).unwrap();
+    let (right, wrong) = (format!("127.0.0.1:{}", spec.agi_port), format!("192.0.2.1:{}", spec.agi_port));
+    assert!(config.contains(&right), "{config}");
+    fs::write(standby.config(), config.replace(&right, &wrong)).unwrap();
+    standby.spawn().unwrap();
+    shows(&standby, "agi", Some(&format!("cannot listen on {wrong} (agi.listen)")), SOON).await;
+    assert!(standby.log().unwrap().contains("could not take over as it should: agi: cannot listen"));
+    // On one machine, with one configuration, the active one listens there: that is as it should be.
+    let active = fs::read_to_string(rig.usher().unwrap().config()).unwrap();
+    let its = active.lines().find(|line| line.starts_with("listen = ")).unwrap();
+    let same: Vec<_> = config.lines().map(|line| if line.starts_with("listen = ") { its } else { line }).collect();
+    standby.stop().await.unwrap();
+    fs::write(standby.config(), same.join("\n")).unwrap();
+    standby.spawn().unwrap();
+    shows(&standby, "agi", None, SOON).await;
+    assert_eq!(rig.usher().unwrap().ready().await.unwrap(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_standby_says_which_server_would_not_let_it_in_and_disturbs_nobody_by_asking() {
     let (rig, mut spec) = active("sblinks").await;
     let proxy = Proxy::start(&rig.instance, &rig.prosody.address()).await.unwrap();
