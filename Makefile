@@ -10,7 +10,7 @@
 
 CARGO ?= cargo
 # Rigs run side by side, each with five servers that mostly wait: more at once than this makes all of them slow.
-TEST_THREADS ?= 8
+TEST_THREADS ?= 9
 
 # How many shifts `make sim` runs.
 SHIFTS ?= 1000000
