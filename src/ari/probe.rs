@@ -158,9 +158,9 @@ pub fn explain(error: &Error, config: &config::Asterisk) -> String {
         }
         Error::Gone(_) => {
             format!(
-                "no ARI at {}: if Asterisk has just been started, wait until it is up; else check `enabled` and `prefix` in http.conf and ari.conf, and whether res_ari.so and all that it needs is \
-                 loaded: with `autoload=no` the lines of asterisk-conf/modules.conf, of which this check names those that are missing \
-                 once ARI answers",
+                "no ARI at {}: if Asterisk has just been started, wait until it is up; else check `enabled` and `prefix` in http.conf \
+                 and ari.conf, and whether res_ari.so and all that it needs is loaded: with `autoload=no` the lines of \
+                 asterisk-conf/modules.conf, of which this check names those that are missing once ARI answers",
                 config.url
             )
         }

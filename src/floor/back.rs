@@ -102,9 +102,9 @@ impl Service {
             variables,
         }));
         self.put_off_leg(back);
-        // The queue's greeting while the customer is called: nobody who has picked up waits for its end.
-        let greeting = self.floor.queue(&caller.arrival.queue).map_or("", |queue| queue.talk.member_greeting.as_str());
-        let sounds: Vec<&str> = [greeting, CALLING].into_iter().filter(|sound| !sound.is_empty()).collect();
+        // Nobody who has picked up waits for its end.
+        let sounds: Vec<&str> =
+            [back.greeting.as_str(), CALLING].into_iter().filter(|sound| !sound.is_empty()).collect();
         drop(ari.send(Request::play_and_ring(&leg_channel(call, offer), &calling_id(call, offer), &sounds)));
         let gone = move |end| Event::BackGone { call, attempt, end };
         self.replies.push(Box::pin(rings(placed, gone(Missed::NotPlaced), gone(Missed::Unavailable))));

@@ -593,4 +593,6 @@ pub struct CallBack {
     pub offer: OfferNo,
     /// their phone rings so long.
     pub ring_time: Duration,
+    /// The queue's greeting to members, which the one who answered hears meanwhile, as far as it comes; empty: none.
+    pub greeting: String,
 }

@@ -194,7 +194,9 @@ impl Floor {
 
     /// A member has answered for a caller who is away: now the caller is called.
     pub(super) fn call_back(&mut self, call: CallId, now: Now, out: &mut Vec<Effect>) {
-        let ring_time = self.queue_of(call).map_or(Duration::ZERO, |queue| queue.callback.ring_time);
+        let queue = self.queue_of(call);
+        let ring_time = queue.map_or(Duration::ZERO, |queue| queue.callback.ring_time);
+        let greeting = queue.map(|queue| queue.talk.member_greeting.clone()).unwrap_or_default();
         let Some(caller) = self.callers.get_mut(&call) else { return };
         caller.stage = Stage::Calling;
         let Some(offer) = caller.taken().cloned() else { return };
@@ -206,7 +208,7 @@ impl Floor {
         let (extension, offer) = (offer.extension, offer.number);
         self.has_answered(&extension);
         out.push(Effect::Record(Fact::CallbackCalled { call, attempt, offer, extension }));
-        out.push(Effect::CallBack(CallBack { call, attempt, number, server, offer, ring_time }));
+        out.push(Effect::CallBack(CallBack { call, attempt, number, server, offer, ring_time, greeting }));
         self.reschedule(call);
     }
 

@@ -102,7 +102,10 @@ pub(super) fn words(effect: &Effect) -> String {
         Effect::Music { call } => format!("music {}", short(*call)),
         Effect::Promise { call } => format!("promise {}", short(*call)),
         Effect::Regret { call } => format!("regret {}", short(*call)),
-        Effect::CallBack(back) => format!("call back {} #{}", short(back.call), back.attempt),
+        Effect::CallBack(back) if back.greeting.is_empty() => {
+            format!("call back {} #{}", short(back.call), back.attempt)
+        }
+        Effect::CallBack(back) => format!("call back {} #{}: {}", short(back.call), back.attempt, back.greeting),
         Effect::DropBack { call, attempt, .. } => format!("drop back {} #{attempt}", short(*call)),
         Effect::Publish { pop, .. } => format!("publish {} for {}", pop.extension.as_str(), short(pop.call)),
         Effect::Update { pop } | Effect::Retire { pop } => {

@@ -173,6 +173,17 @@ fn a_member_who_goes_before_the_customer_answers_ends_the_ringing_and_the_next_o
 }
 
 #[test]
+fn who_answers_for_a_callback_hears_the_greeting_of_its_queue_as_it_is_then() {
+    let mut bench = calls_back(&["1000"]);
+    bench.asks(1);
+    let mut roster = roster(&["1000"]);
+    roster.queues[0].talk.member_greeting = "usher/member".into();
+    bench.step(Event::Roster(shared(roster)));
+    bench.confirmed(1, 2);
+    assert_eq!(bench.answers(1, 2)[1], "call back 1 #1: usher/member");
+}
+
+#[test]
 fn a_call_that_was_never_placed_is_no_try() {
     let mut bench = calls_back(&["1000", "3000"]);
     bench.asks(1);
