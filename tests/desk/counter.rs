@@ -16,6 +16,7 @@ use usher::{
     },
     fence::Fence,
     floor, ledger,
+    link::Link,
     xmpp::{
         Account,
         incoming::{Incoming, WAITING, What},
@@ -78,6 +79,8 @@ async fn house() -> House {
     let xmpp = config(&prosody, prosody.address());
     let terms = desk::Terms { visitors: Some(visitors), ..desk::Terms::default() };
     let (desk, _task) = desk::spawn_with(&xmpp, &Pops::default(), Fence::open(), terms, stop.clone());
+    // Who writes before the service is there is refused by the server, and nobody answers.
+    timeout(PATIENCE, desk.link().wait_for(Link::is_up)).await.expect("the service is logged on").unwrap();
     let first: Arc<Roster> = loop {
         match timeout(PATIENCE, news.recv()).await.unwrap().unwrap() {
             ledger::News::Whole(roster) => break roster,
