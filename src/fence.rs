@@ -8,10 +8,13 @@ use std::{
     collections::BTreeMap,
     future::pending,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
-use tokio::sync::{Notify, watch};
+use tokio::{
+    sync::{Notify, watch},
+    time::sleep_until,
+};
 
 /// The side that opens and closes.
 #[derive(Debug)]
@@ -32,7 +35,10 @@ enum Until {
     Ever,
     Moment(Instant),
     /// As long as nobody else is seen to act.
-    Alone(Instant),
+    Alone {
+        since: Instant,
+        until: Instant,
+    },
 }
 
 /// What the shells report back.
@@ -69,7 +75,11 @@ impl Gate {
 
     /// The same, as long as nobody else is seen to act: whoever would not be told of another one looks first.
     pub fn set_alone(&self, until: Instant) {
-        self.until.send_replace(Until::Alone(until));
+        let since = match *self.until.borrow() {
+            Until::Alone { since, .. } => since,
+            Until::Ever | Until::Moment(_) => Instant::now(),
+        };
+        self.until.send_replace(Until::Alone { since, until });
     }
 
     /// Returns when a shell has been told that somebody else has taken its place.
@@ -102,13 +112,13 @@ impl Fence {
     pub fn holds(&self) -> bool {
         match *self.until.borrow() {
             Until::Ever => true,
-            Until::Moment(until) | Until::Alone(until) => Instant::now() < until,
+            Until::Moment(until) | Until::Alone { until, .. } => Instant::now() < until,
         }
     }
 
     /// Whether this process may act now, and nobody else may.
     pub fn is_exclusive(&self) -> bool {
-        !matches!(*self.until.borrow(), Until::Alone(_)) && self.holds()
+        !matches!(*self.until.borrow(), Until::Alone { .. }) && self.holds()
     }
 
     /// Returns when it may; at once if so, never if it never will.
@@ -116,6 +126,37 @@ impl Fence {
         while !self.holds() {
             if self.until.changed().await.is_err() {
                 pending::<()>().await;
+            }
+        }
+    }
+
+    /// Since when this process is on its own, if it is.
+    fn alone_since(&self) -> Option<Instant> {
+        match *self.until.borrow() {
+            Until::Alone { since, .. } => Some(since),
+            Until::Ever | Until::Moment(_) => None,
+        }
+    }
+
+    /// Returns when this process has been on its own for so long, and nobody else has been seen to act; at once if there never is
+    /// anybody else.
+    pub async fn alone_for(&mut self, long: Duration) {
+        loop {
+            if matches!(*self.until.borrow_and_update(), Until::Ever) {
+                return;
+            }
+            let since = self.alone_since();
+            let is_over = async {
+                match since {
+                    Some(since) => sleep_until((since + long).into()).await,
+                    None => pending().await,
+                }
+            };
+            tokio::select! {
+                () = is_over => return,
+                moved = self.until.changed() => if moved.is_err() {
+                    pending::<()>().await;
+                },
             }
         }
     }
@@ -153,7 +194,9 @@ impl Signals {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::pin::pin;
+
+    use futures_util::poll;
 
     use super::*;
 
@@ -179,6 +222,30 @@ mod tests {
         gate.set_alone(Instant::now() + Duration::from_secs(3600));
         assert!(fence.holds() && !fence.is_exclusive());
         assert!(Fence::open().holds() && Fence::open().is_exclusive());
+    }
+
+    #[tokio::test]
+    async fn who_is_alone_counts_from_the_first_moment_of_it_and_anew_after_it_was_not() {
+        let far = Instant::now() + Duration::from_secs(3600);
+        let (gate, mut fence) = Gate::new(far);
+        {
+            let mut waits = pin!(fence.alone_for(Duration::ZERO));
+            assert!(poll!(&mut waits).is_pending(), "the database is there");
+            gate.set_alone(far);
+            waits.await;
+        }
+        let first = fence.alone_since();
+        assert!(first.is_some());
+        // The clock has gone on.
+        while first >= Some(Instant::now()) {}
+        gate.set_alone(far);
+        assert_eq!(fence.alone_since(), first);
+        assert!(poll!(pin!(fence.alone_for(Duration::from_secs(3600)))).is_pending());
+        gate.set(far);
+        assert_eq!(fence.alone_since(), None);
+        gate.set_alone(far);
+        assert!(fence.alone_since() > first);
+        Fence::open().alone_for(Duration::from_secs(3600)).await;
     }
 
     #[test]

@@ -11,6 +11,9 @@ pub const LEASE: Duration = Duration::from_secs(3);
 pub const RENEW_EVERY: Duration = Duration::from_secs(1);
 /// How far the active one goes ahead on its own while the database is away: a process that was stopped for longer has to prove itself.
 pub const ALONE: Duration = Duration::from_millis(1500);
+/// How long after the active one has lost the database another one may take its place: a lease, the time that it is watched, and the
+/// looks and connections in between.
+pub const TAKEN_OVER: Duration = Duration::from_secs(5);
 /// How long the holder's connection must have been gone before its death is believed: a live one is back sooner.
 pub const GONE: Duration = Duration::from_millis(750);
 /// How long a lease that is over must have been watched: after a restart of the database its holder comes first.

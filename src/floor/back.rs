@@ -5,13 +5,15 @@ use crate::{
     domain::{
         id::{CallId, ChannelId, OfferNo, ServerId},
         queue::{
-            callback::{Missed, back_channel},
+            callback::{Missed, Reach, back_channel},
             caller::leg_channel,
-            effect::{CallBack, Event},
+            effect::CallBack,
+            event::Event,
+            tries::Try,
         },
     },
     floor::{
-        Service,
+        Input, Service,
         listen::marks,
         perform::{RING_SLACK, rings},
     },
@@ -19,6 +21,8 @@ use crate::{
 
 /// Context of the dialplan that calls a customer: by a number of the site's own phones, or by its trunk.
 pub(super) const CONTEXT: &str = "usher-callback";
+/// Global variable of an Asterisk with the tries that it remembers.
+pub(super) const TRIES: &str = "USHER_CALLED_BACK";
 /// What a caller hears who will be called back,
 const PROMISE: &str = "usher/call_back";
 /// or who cannot be.
@@ -35,8 +39,30 @@ impl Service {
         }
     }
 
+    /// Promises nothing that a death or a takeover could break: until then they hear on what they heard.
     pub(super) fn promise(&mut self, call: CallId) {
-        self.say_instead(call, &promise_id(call), PROMISE);
+        let (ledger, inputs) = (self.ledger.clone(), self.inputs.clone());
+        self.passing_on.spawn(async move {
+            ledger.passed_on().await;
+            // The floor is gone only when the service is.
+            let _ = inputs.send(Input::WillBeCalled { call }).await;
+        });
+    }
+
+    pub(super) fn tell_promise(&mut self, call: CallId) {
+        while self.passing_on.try_join_next().is_some() {}
+        let callback = self.floor.callers().get(&call).and_then(|caller| caller.callback.as_ref());
+        if callback.is_some_and(|callback| matches!(callback.reach, Reach::Leaving { .. })) {
+            self.say_instead(call, &promise_id(call), PROMISE);
+        }
+    }
+
+    /// Has Asterisk remember a try, and what has become of it.
+    pub(super) fn remember(&mut self, server: &ServerId, tried: Try) {
+        let Some(ari) = self.servers.get(server) else { return };
+        let tries = self.tries.entry(server.clone()).or_default();
+        tries.note(tried);
+        drop(ari.send(Request::set_global(TRIES, &tries.to_string())));
     }
 
     pub(super) fn regret(&mut self, call: CallId) {
@@ -81,8 +107,9 @@ impl Service {
         }
     }
 
-    pub(super) fn call_back(&self, back: &CallBack) {
+    pub(super) fn call_back(&mut self, back: &CallBack) {
         let CallBack { call, attempt, offer, .. } = *back;
+        self.remember(&back.server, Try { call, attempt, talk: None });
         let Some(ari) = self.servers.get(&back.server) else { return };
         let Some(caller) = self.floor.callers().get(&call) else { return };
         let mut variables = marks(caller);

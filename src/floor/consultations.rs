@@ -12,7 +12,7 @@ use crate::{
         id::{CallId, OfferNo, ServerId},
         queue::{
             caller::{call_bridge, leg_channel},
-            effect::{Event, LegEnd},
+            event::{Event, LegEnd},
         },
     },
     floor::Service,

@@ -47,12 +47,13 @@ use crate::{
         queue::{
             callback::parse_back_channel,
             caller::{Arrival, parse_leg_channel},
-            effect::{Event, LegEnd},
+            event::{Event, LegEnd},
             floor::Floor,
             keys::{Codes, Told},
             member::Device,
             roster::Agent,
             roster::{Register, Roster},
+            tries::Tries,
         },
         words::Language,
     },
@@ -85,6 +86,8 @@ enum Input {
     SentOn { server: ServerId, channel: ari::wire::Channel },
     /// A caller's variables were read.
     Arrived { arrival: Arrival },
+    /// That a caller is to be called back is known to whichever process is active then.
+    WillBeCalled { call: CallId },
     /// Somebody wants to know something.
     Asked(questions::Question),
 }
@@ -171,6 +174,8 @@ pub fn spawn(outlets: Outlets) -> Handle {
         stands_in: HashMap::new(),
         handing_over: HashMap::new(),
         made: HashSet::new(),
+        passing_on: JoinSet::new(),
+        tries: HashMap::new(),
         replies: FuturesUnordered::new(),
         desk: outlets.desk,
         callbacks: outlets.ledger.callbacks(),
@@ -221,6 +226,10 @@ struct Service {
     handing_over: HashMap<(CallId, OfferNo), (ServerId, ChannelId)>,
     /// Callers' channels that Asterisk has made when a phone handed a call over: they have not come through the dialplan.
     made: HashSet<(ServerId, ChannelId)>,
+    /// Callers who are told that they will be called back as soon as that is certain.
+    passing_on: JoinSet<()>,
+    /// What each Asterisk remembers of callers who were called back.
+    tries: HashMap<ServerId, Tries>,
     replies: Replies,
     desk: desk::Handle,
     ledger: ledger::Handle,
@@ -325,6 +334,7 @@ impl Service {
             Input::SentOn { server, channel } => self.sent_on_by_handed(&server, &channel),
             Input::Down { server } => self.step(Event::ServerDown { server }),
             Input::Asked(question) => self.asked(question),
+            Input::WillBeCalled { call } => self.tell_promise(call),
             Input::Arrived { arrival } => {
                 let key = (arrival.server.clone(), arrival.channel.clone());
                 // Not there any more: they hung up while their variables were being read.

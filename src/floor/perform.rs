@@ -13,7 +13,9 @@ use crate::{
             announce::{Filling, Template},
             callback::parse_back_channel,
             caller::{call_bridge, leg_channel},
-            effect::{Effect, Event, Farewell, LegEnd, Notice, Ring},
+            effect::{Effect, Farewell, Notice, Ring},
+            event::{Event, LegEnd},
+            tries::Try,
         },
         words::Words,
     },
@@ -260,6 +262,12 @@ impl Service {
         self.end_regret(call);
         self.go_on_recording(call);
         let Some(ari) = self.agent_is_to_hear(call) else { return };
+        let Some(caller) = self.floor.callers().get(&call) else { return };
+        let back = parse_back_channel(&caller.arrival.channel).zip(caller.offers.get(&offer));
+        if let Some(((_, attempt), member)) = back {
+            let (server, talk) = (caller.arrival.server.clone(), Some((offer, member.extension.clone())));
+            self.remember(&server, Try { call, attempt, talk });
+        }
         let Some(caller) = self.floor.callers().get(&call) else { return };
         let (channel, leg) = (&caller.arrival.channel, self.channel_of(call, offer));
         if caller.callback.is_some() {

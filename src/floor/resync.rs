@@ -16,7 +16,9 @@ use crate::{
         queue::{
             callback::{Missed, back_channel, parse_back_channel},
             caller::{Arrival, Caller, OfferState, Stage, leg_channel, parse_call_bridge, parse_leg_channel},
-            effect::{Effect, Event, LegEnd},
+            effect::Effect,
+            event::{Event, LegEnd},
+            tries::Tries,
         },
     },
     floor::{
@@ -47,6 +49,8 @@ pub(super) struct Snapshot {
     bound: Option<u64>,
     /// Legs of callers who are called back and have not answered: call and try.
     backs: Vec<(CallId, u32)>,
+    /// What it remembers of callers who were called back.
+    tries: Tries,
     /// Callers' channels that Asterisk has made when a phone handed a call over.
     made: Vec<ChannelId>,
     /// Halves of channels that a phone's own transfer has made: id, and the number that was dialled.
@@ -91,10 +95,13 @@ pub(super) async fn take(ari: &Ari) -> Result<Snapshot, Error> {
     let asked = [Request::endpoints(), Request::bridges(), Request::channels()].map(|request| ari.send(request));
     let [endpoints, bridges, channels] = asked;
     let bound = ari.send(Request::global(SILENCE));
+    let tries = ari.send(Request::global(back::TRIES));
     let endpoints: Vec<wire::Endpoint> = endpoints.wait().await?.json()?;
     let bridges: Vec<wire::Bridge> = bridges.wait().await?.json()?;
     let channels: Vec<wire::Channel> = channels.wait().await?.json()?;
     let bound = parse_silence(&bound.wait().await?.json::<wire::Variable>()?.value);
+
+    let tries = Tries::parse(&tries.wait().await?.json::<wire::Variable>()?.value);
 
     let mut reading = Vec::new();
     let mut legs = Vec::new();
@@ -177,6 +184,7 @@ pub(super) async fn take(ari: &Ari) -> Result<Snapshot, Error> {
         legs: known_legs,
         bound,
         backs,
+        tries,
         made,
         of_transfers,
         of_handed,
@@ -248,6 +256,10 @@ impl Service {
             self.step(Event::DeviceChanged { server: server.clone(), interface, device });
         }
         self.tell_of_the_found(server, &snapshot);
+        for tried in snapshot.tries.iter() {
+            self.step(Event::BackRemembered { server: server.clone(), tried: tried.clone() });
+        }
+        self.tries.insert(server.clone(), std::mem::take(&mut snapshot.tries));
         self.drop_orphans(server, &snapshot);
         self.say_again(server, &snapshot);
         // Whether they still hear what they were told before the gap is not known.

@@ -6,7 +6,7 @@ use crate::{
     domain::{
         fact::CallOutcome,
         id::{ChannelId, ServerId},
-        queue::{caller::Arrival, effect::Event},
+        queue::{caller::Arrival, event::Event},
     },
     floor::{Service, perform::OUTCOME},
 };

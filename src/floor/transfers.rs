@@ -15,7 +15,7 @@ use crate::{
         id::{BridgeId, CallId, ChannelId, Extension, Interface, OfferNo, ServerId},
         queue::{
             caller::{Caller, Offer, call_bridge, leg_channel, parse_call_bridge, parse_leg_channel},
-            effect::{Event, LegEnd},
+            event::{Event, LegEnd},
             member::Device,
             roster::Agent,
             transfer::{HandedTo, TransferMeans},

@@ -42,7 +42,7 @@ use crate::{
     domain::{
         fact::Stamped,
         id::{CustomerCode, Extension, QueueName},
-        lease::Token,
+        lease::{TAKEN_OVER, Token},
         queue::roster::{Customer, PastTalk, Roster, RosterChange},
     },
     fence::Fence,
@@ -291,6 +291,16 @@ impl Handle {
         if let Some(told) = self.shared.outbox.kept() {
             // Too late, or not at all: then it is in memory alone, which the log says.
             let _ = timeout(KEPT, told).await;
+        }
+    }
+
+    /// Waits until all that was recorded so far is known to whichever process is active next: it is in the database, or nobody has
+    /// taken the place of this one for so long after the database was lost that nobody will while it is away.
+    pub async fn passed_on(&self) {
+        let mut fence = self.shared.outbox.fence();
+        tokio::select! {
+            () = self.shared.outbox.written() => {}
+            () = fence.alone_for(TAKEN_OVER) => {}
         }
     }
 

@@ -39,6 +39,14 @@ struct Inner {
     counts: Counts,
 }
 
+impl Inner {
+    /// The number of the oldest that is not settled; of the next one that comes if all are.
+    fn oldest(&self) -> Number {
+        let taken = self.taken.front();
+        taken.or_else(|| self.waiting.front().map(|(number, _)| number)).copied().unwrap_or(self.next)
+    }
+}
+
 /// What became of all facts since the start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -165,6 +173,11 @@ impl Outbox {
         self.publish(&inner);
     }
 
+    /// Whether this process may write.
+    pub fn fence(&self) -> Fence {
+        self.fence.clone()
+    }
+
     /// How many wait or are being written, to watch.
     pub fn pending(&self) -> watch::Receiver<usize> {
         self.pending.subscribe()
@@ -180,6 +193,26 @@ impl Outbox {
         self.spool.as_ref().map(Spool::kept)
     }
 
+    /// Waits until nothing of what was recorded so far is left here. What is held back, and turns out to be a dream, is waited for
+    /// for ever.
+    pub async fn written(&self) {
+        let mut pending = self.pending();
+        let last = {
+            let inner = self.lock();
+            // What is held back comes next, if it comes.
+            inner.next + inner.doubtful.len() as Number
+        };
+        loop {
+            pending.mark_unchanged();
+            if self.lock().oldest() >= last {
+                return;
+            }
+            if pending.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
     /// Waits, at most so long, until all that waits is in the folder. Blocks.
     pub fn keep(&self, within: Duration) {
         if let Some(spool) = &self.spool {
@@ -193,10 +226,8 @@ impl Outbox {
     }
 
     fn tell_spool(&self, inner: &Inner) {
-        let taken = inner.taken.front();
-        let oldest = taken.or_else(|| inner.waiting.front().map(|(number, _)| number));
         if let Some(spool) = &self.spool {
-            spool.done(oldest.copied().unwrap_or(inner.next));
+            spool.done(inner.oldest());
         }
     }
 
@@ -212,6 +243,9 @@ impl Outbox {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
+    use futures_util::poll;
     use jiff::Timestamp;
     use uuid::Uuid;
 
@@ -267,6 +301,33 @@ mod tests {
         outbox.push(fact(3));
         assert_eq!(ids(&outbox.take(10)), [1, 2, 3]);
         believing.abort();
+    }
+
+    #[tokio::test]
+    async fn written_is_what_was_recorded_before_it_was_asked_and_not_what_is_held_back() {
+        let (gate, fence) = crate::fence::Gate::new(std::time::Instant::now() + Duration::from_secs(3600));
+        let outbox = Outbox::new(100, fence, None, Vec::new());
+        outbox.written().await;
+        outbox.push(fact(1));
+        {
+            let mut written = pin!(outbox.written());
+            assert!(poll!(&mut written).is_pending());
+            outbox.push(fact(2));
+            outbox.take(2);
+            outbox.settle(1, Settled::Written);
+            written.await;
+        }
+        outbox.settle(1, Settled::Refused);
+        gate.set(std::time::Instant::now());
+        outbox.push(fact(3));
+        let mut written = pin!(outbox.written());
+        assert!(poll!(&mut written).is_pending());
+        gate.set(std::time::Instant::now() + Duration::from_secs(3600));
+        outbox.push(fact(4));
+        assert!(poll!(&mut written).is_pending());
+        assert_eq!(ids(&outbox.take(2)), [3, 4]);
+        outbox.settle(1, Settled::Written);
+        written.await;
     }
 
     #[test]

@@ -220,6 +220,7 @@ async fn a_caller_whom_everybody_has_left_while_the_service_was_away_is_the_agen
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_caller_on_hold_for_a_service_that_stays_away_goes_on_and_nobody_is_left_in_the_bridge() {
+    const SILENCE: Duration = Duration::from_secs(6);
     let rig = floor("consultaway")
         .global("USHER_SILENCE_SECONDS=6")
         .global("USHER_QUEUE_WHEN_AWAY=no")
@@ -233,7 +234,7 @@ async fn a_caller_on_hold_for_a_service_that_stays_away_goes_on_and_nobody_is_le
     let other = asks(&leg, colleague).await;
     consult(&caller, &leg, &other).await;
     rig.usher().unwrap().kill().await.unwrap();
-    let last = fallback.rung(1, SOON).await.unwrap();
+    let last = fallback.rung(1, SILENCE + SOON).await.unwrap();
     leg.hung_up(SOON).await.unwrap();
     other.hung_up(SOON).await.unwrap();
     last.answered(SOON).await.unwrap();

@@ -29,7 +29,7 @@ async fn p17_message_greeting_and_pop_come_before_the_phone_rings() {
     let message = agent.wait_for_message(SOON, |message| message.body.is_some()).await.unwrap();
     let (offered, _) = crm.pop("offered").await;
     let greeting = caller.wait_for_prompt(&prompts, "support_team", SOON).await.unwrap();
-    let greeted = caller.audio().began().unwrap() + greeting.start;
+    let greeted = caller.audio().came(greeting.start).unwrap();
     let (invite, number, name) = ringings(phone).remove(0);
     let answered = leg.answered(SOON).await.unwrap();
     // The server has sent both before it said so, and the phone was not rung before that.

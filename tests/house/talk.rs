@@ -54,7 +54,7 @@ async fn a_member_hears_the_greeting_before_the_caller_who_hears_music_until_the
     assert_eq!(value(&rig, "SELECT count(*) FROM call_events WHERE kind = 'answered'").await.unwrap(), "0");
     talk(&caller, &leg).await;
     // Nobody plays music to those who talk: it was heard between the answer and the join.
-    let from = answered.saturating_duration_since(caller.audio().began().unwrap());
+    let from = caller.audio().length_at(answered);
     let pieces = heard(&caller.audio().recording(), &music());
     assert!(pieces.iter().any(|piece| piece.start >= from), "no music after {from:?}: {pieces:?}");
     caller.hang_up().await.unwrap();

@@ -37,7 +37,8 @@ pub struct Audio {
 #[derive(Debug, Default)]
 struct Received {
     samples: Vec<i16>,
-    first: Option<Instant>,
+    /// After how many samples a packet came, and when.
+    packets: Vec<(usize, Instant)>,
     /// Up to here, `wait_for_prompt` has looked with success.
     cursor: usize,
 }
@@ -48,9 +49,20 @@ impl Audio {
         self.received().samples.clone()
     }
 
-    /// When the first sound came; offsets in the recording count from here.
-    pub fn began(&self) -> Option<Instant> {
-        self.received().first
+    /// When the sound at this offset of the recording came. What Asterisk did not send, for want of a processor, is not in the
+    /// recording: its offsets are no times.
+    pub fn came(&self, offset: Duration) -> Option<Instant> {
+        let received = self.received();
+        let sample = (offset.as_secs_f64() * sound::RATE as f64) as usize;
+        let later = received.packets.partition_point(|(before, _)| *before <= sample);
+        received.packets.get(later.checked_sub(1)?).map(|(_, at)| *at)
+    }
+
+    /// How much had been received by then.
+    pub fn length_at(&self, moment: Instant) -> Duration {
+        let received = self.received();
+        let later = received.packets.partition_point(|(_, at)| *at <= moment);
+        sound::span(received.packets.get(later).map_or(received.samples.len(), |(before, _)| *before))
     }
 
     /// Says a tone from now on; 0 is silence.
@@ -163,7 +175,8 @@ async fn listen(socket: &UdpSocket, audio: &Audio) {
         let Ok(count) = socket.recv(&mut buffer).await else { continue };
         if let Some(voice) = buffer.get(..count).and_then(payload) {
             let mut received = audio.received();
-            received.first.get_or_insert_with(Instant::now);
+            let before = received.samples.len();
+            received.packets.push((before, Instant::now()));
             received.samples.extend(voice.iter().map(|byte| from_ulaw(*byte)));
         }
     }

@@ -53,7 +53,8 @@ use crate::domain::{
     queue::{
         callback::{Callback, Reach},
         caller::{Caller, Consulted, Stage},
-        effect::{Effect, Event, Farewell},
+        effect::{Effect, Farewell},
+        event::Event,
         keys::Codes,
         left::LeftOpen,
         member::{Agent, Device, Work},
@@ -180,6 +181,7 @@ impl Floor {
             Event::BackFound { server, call, attempt, member } => {
                 self.back_found(server, (call, attempt), member, now, &mut out);
             }
+            Event::BackRemembered { server, tried } => self.back_remembered(&server, tried, &mut out),
             Event::Joined { call, offer } => self.joined(call, offer, now, &mut out),
             Event::TransferAsked { call, offer, to, how } => {
                 self.transfer_asked((call, offer), &to, how, now, &mut out);

@@ -13,7 +13,8 @@ use crate::domain::{
     queue::{
         caller::{Arrival, Caller, ConsultStep, Consultation, Consulted, Offer, OfferState, Stage, TransferStep},
         choice::{Choice, Considered},
-        effect::{Effect, Farewell, LegEnd, Notice, Ring},
+        effect::{Effect, Farewell, Notice, Ring},
+        event::LegEnd,
         floor::{
             Floor, Leg,
             alarms::Alarm,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use crate::domain::{
-    fact::CallOutcome,
+    fact::{CallOutcome, Fact},
     id::{CallId, Extension, OfferNo, ServerId},
     now::Now,
     pop::PopState,
@@ -20,6 +20,7 @@ use crate::domain::{
             earlier,
         },
         member::Work,
+        tries::Try,
     },
 };
 
@@ -150,6 +151,36 @@ impl Floor {
         self.engaged.entry(extension.clone()).or_default().insert((call, offer));
         self.set_work(&extension, Work::Busy { call, offer });
         self.reschedule(call);
+    }
+
+    /// Asterisk remembers a try of which the database may know nothing: it was begun by a run that could not write any more. If
+    /// nothing of it was found, it is over, and what became of it is said when all has been looked at.
+    pub(super) fn back_remembered(&mut self, server: &ServerId, tried: Try, out: &mut Vec<Effect>) {
+        let Try { call, attempt, talk } = tried;
+        let Some(caller) = self.callers.get_mut(&call) else { return };
+        let Some(callback) = &mut caller.callback else { return };
+        let is_news = match callback.reach {
+            Reach::Away => attempt > callback.attempt,
+            Reach::Unsure { talked_with: None } => attempt >= callback.attempt,
+            // A leg that is there tells more, and so does a database that knows of a talk.
+            Reach::Leaving { .. }
+            | Reach::Called { .. }
+            | Reach::Clearing
+            | Reach::Back
+            | Reach::Unsure { talked_with: Some(_) } => false,
+        };
+        if !is_news {
+            return;
+        }
+        caller.arrival.server = server.clone();
+        // Those in between came to nothing, and are over.
+        callback.tries += attempt.saturating_sub(callback.attempt + 1);
+        (callback.attempt, callback.pause) = (attempt, None);
+        if let Some((offer, extension)) = &talk {
+            caller.is_answered = true;
+            out.push(Effect::Record(Fact::CallAnswered { call, offer: *offer, extension: extension.clone() }));
+        }
+        self.set_reach(call, Reach::Unsure { talked_with: talk.map(|(_, extension)| extension) });
     }
 
     /// Whether a talk of theirs may still be found.

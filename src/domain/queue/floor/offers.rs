@@ -10,7 +10,8 @@ use crate::domain::{
     queue::{
         caller::{Caller, Consultation, Offer, OfferState, Recording, Stage},
         choice::Choice,
-        effect::{Effect, Farewell, LegEnd, Ring},
+        effect::{Effect, Farewell, Ring},
+        event::LegEnd,
         floor::{Floor, Leg, alarms::Alarm},
         member::Work,
     },

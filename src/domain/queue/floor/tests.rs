@@ -8,7 +8,7 @@ use crate::domain::{
     pop::PopOutcome,
     queue::{
         caller::{Arrival, OfferState, leg_channel},
-        effect::LegEnd,
+        event::LegEnd,
         floor::fixture::{agent, arrival, call, difference, member, midnight, queue, shared, support, words},
         roster::Roster,
     },

@@ -13,7 +13,8 @@ use crate::domain::{
     id::ServerId,
     queue::{
         callback::Missed,
-        effect::{CallBack, Effect, Event, LegEnd, Ring},
+        effect::{CallBack, Effect, Ring},
+        event::{Event, LegEnd},
         roster,
     },
 };

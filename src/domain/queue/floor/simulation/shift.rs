@@ -25,7 +25,7 @@ use crate::domain::{
     queue::{
         callback::{Kept, Missed},
         caller::{Arrival, Stage},
-        effect::{Event, LegEnd},
+        event::{Event, LegEnd},
         floor::{Floor, fixture},
         left::LeftOpen,
         roster::{self, Roster},

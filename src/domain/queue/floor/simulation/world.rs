@@ -6,11 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::domain::{
     id::{CallId, Extension, Interface, OfferNo, ServerId},
-    queue::{
-        caller::Arrival,
-        effect::{Effect, Event},
-        member::Device,
-    },
+    queue::{caller::Arrival, effect::Effect, event::Event, member::Device},
 };
 
 /// A leg is known by call and offer, as its channel id is.

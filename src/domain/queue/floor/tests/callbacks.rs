@@ -5,6 +5,7 @@ use crate::domain::queue::{
     callback::{CallbackPolicy, Kept, KeptState, Missed, Reach, back_channel},
     policy::{Emptiness, Policy},
     roster::CallerId,
+    tries::Try,
 };
 
 /// Who presses star is tried twice, 60 s apart.
@@ -347,6 +348,40 @@ fn after_a_restart_a_talk_that_is_not_found_is_over_and_one_that_is_goes_on() {
     let effects = bench.link_up(&["PJSIP/1000"]);
     assert!(has(&effects, "[ended 1: completed]") && !has(&effects, "[ended 2"), "{effects:?}");
     assert!(has(&bench.back_gone(2, 1, Missed::HungUp), "[ended 2: completed]"));
+}
+
+#[test]
+fn what_asterisk_remembers_of_a_try_counts_where_the_database_was_not_told_of_it() {
+    let remembers = |bench: &mut Bench, attempt, talk: Option<&str>| {
+        let talk = talk.map(|extension| (OfferNo(7), Extension::new(extension)));
+        let (server, tried) = (bench.server.clone(), Try { call: call(1), attempt, talk });
+        bench.step(Event::BackRemembered { server, tried })
+    };
+    // The database knows of the first one, and more of it than Asterisk does.
+    let mut bench = restarted(&[KeptState::Waiting]);
+    assert_eq!(remembers(&mut bench, 1, Some("1000")), [] as [&str; 0]);
+    assert!(has(&bench.link_up(&["PJSIP/1000"]), "publish 1000 for 1"));
+    // One more was begun since, or two.
+    let mut bench = restarted(&[KeptState::Waiting]);
+    assert_eq!(remembers(&mut bench, 2, None), [] as [&str; 0]);
+    assert_eq!(bench.link_up(&["PJSIP/1000"]), ["[missed 1 #2 (1): lost]"]);
+    let mut bench = restarted(&[KeptState::Waiting]);
+    assert_eq!(remembers(&mut bench, 3, None), [] as [&str; 0]);
+    assert!(has(&bench.link_up(&["PJSIP/1000"]), "[ended 1: not_reached]"));
+    // They have talked, and are not called again.
+    for state in [KeptState::Waiting, KeptState::Called] {
+        let attempt = if state == KeptState::Waiting { 2 } else { 1 };
+        let mut bench = restarted(&[state]);
+        assert_eq!(remembers(&mut bench, attempt, Some("1000")), ["[answered 1]"]);
+        let effects = bench.link_up(&["PJSIP/1000"]);
+        assert!(has(&effects, "[ended 1: completed]") && !has(&effects, "publish"), "{effects:?}");
+    }
+    // Who is on the line tells more.
+    let mut bench = restarted(&[KeptState::Called]);
+    let arrival = Arrival { channel: back_channel(call(1), 1), ..bench.arrival(1) };
+    bench.step(Event::CallerFound(arrival, Duration::from_secs(99)));
+    assert_eq!(remembers(&mut bench, 1, None), [] as [&str; 0]);
+    assert!(has(&bench.link_up(&["PJSIP/1000"]), "publish 1000 for 1"));
 }
 
 #[test]

@@ -9,7 +9,8 @@ use crate::domain::{
     pop::PopOutcome,
     queue::{
         caller::Stage,
-        effect::{Effect, Event, LegEnd},
+        effect::Effect,
+        event::{Event, LegEnd},
         floor::{
             Floor,
             fixture::{call, difference, shared, support},

@@ -13,7 +13,8 @@ use crate::domain::{
     queue::{
         callback::{Missed, back_channel},
         caller::Arrival,
-        effect::{CallBack, Event},
+        effect::CallBack,
+        event::Event,
         floor::fixture,
     },
 };

@@ -10,7 +10,8 @@ use crate::domain::{
     id::{CallId, Extension, OfferNo},
     queue::{
         callback::Missed,
-        effect::{Effect, Event, Farewell, LegEnd},
+        effect::{Effect, Farewell},
+        event::{Event, LegEnd},
     },
 };
 

@@ -11,7 +11,8 @@ use crate::domain::{
     fact::Hold,
     id::{CallId, Extension, OfferNo},
     queue::{
-        effect::{Event, LegEnd, Ring},
+        effect::Ring,
+        event::{Event, LegEnd},
         transfer::{HandedTo, TransferMeans},
     },
 };

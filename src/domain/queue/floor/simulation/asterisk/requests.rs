@@ -8,7 +8,8 @@ use crate::domain::{
     id::{CallId, OfferNo},
     queue::{
         callback::Missed,
-        effect::{Effect, Event, Farewell, LegEnd},
+        effect::{Effect, Farewell},
+        event::{Event, LegEnd},
     },
 };
 

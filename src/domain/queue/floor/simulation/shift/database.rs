@@ -10,7 +10,8 @@ use crate::domain::{
     id::QueueName,
     queue::{
         callback::{Kept, KeptState},
-        effect::{Effect, Event},
+        effect::Effect,
+        event::Event,
         floor::fixture,
         left::LeftOpen,
         roster::{self, Roster},

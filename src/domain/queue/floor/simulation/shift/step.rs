@@ -10,7 +10,8 @@ use crate::domain::{
     queue::{
         callback::Reach,
         caller::{Caller, OfferState, Stage},
-        effect::{Effect, Event},
+        effect::Effect,
+        event::Event,
         floor::{Doors, fixture},
         member::Work,
     },
@@ -86,6 +87,7 @@ impl Shift {
             | Event::BackAnswered { .. }
             | Event::BackGone { .. }
             | Event::BackFound { .. }
+            | Event::BackRemembered { .. }
             | Event::CallerGone { .. }
             | Event::LegGone { .. }
             | Event::Joined { .. }
