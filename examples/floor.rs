@@ -15,7 +15,8 @@ use usher::domain::{
     pop::PopOutcome,
     queue::{
         caller::{Arrival, Penalties},
-        effect::{Effect, Event, LegEnd},
+        effect::Effect,
+        event::{Event, LegEnd},
         floor::Floor,
         member::Device,
         policy::{Policy, Strategy},
