@@ -28,14 +28,14 @@ pub enum Effect {
         /// Of this call.
         call: CallId,
     },
-    /// Play the queue's greeting to the caller; tell [`Event::Said`].
+    /// Play the queue's greeting to the caller; tell [`Event::Said`](super::event::Event::Said).
     Greet {
         /// In this call,
         call: CallId,
         /// as this one of all that is said in it.
         number: u32,
     },
-    /// Play these sounds to the caller, one after the other, instead of music; tell [`Event::Said`].
+    /// Play these sounds to the caller, one after the other, instead of music; tell [`Event::Said`](super::event::Event::Said).
     Say {
         /// In this call,
         call: CallId,
@@ -49,7 +49,7 @@ pub enum Effect {
         /// In this call.
         call: CallId,
     },
-    /// Tell the caller that they will be called back, instead of whatever they hear; tell [`Event::Promised`] after it.
+    /// Tell the caller that they will be called back, instead of whatever they hear; tell [`Event::Promised`](super::event::Event::Promised) after it.
     Promise {
         /// In this call.
         call: CallId,
@@ -59,10 +59,10 @@ pub enum Effect {
         /// In this call.
         call: CallId,
     },
-    /// Call the caller back, and let the member, who has answered, hear that: tell [`Event::BackAnswered`] or
-    /// [`Event::BackGone`].
+    /// Call the caller back, and let the member, who has answered, hear that: tell [`Event::BackAnswered`](super::event::Event::BackAnswered) or
+    /// [`Event::BackGone`](super::event::Event::BackGone).
     CallBack(CallBack),
-    /// Hang up the leg of a call back, if there is one; tell [`Event::BackGone`].
+    /// Hang up the leg of a call back, if there is one; tell [`Event::BackGone`](super::event::Event::BackGone).
     DropBack {
         /// Of this call
         call: CallId,
@@ -71,7 +71,7 @@ pub enum Effect {
         /// on this Asterisk.
         server: ServerId,
     },
-    /// Publish the first revision of an offer, and tell [`Event::PopSettled`].
+    /// Publish the first revision of an offer, and tell [`Event::PopSettled`](super::event::Event::PopSettled).
     Publish {
         /// By this offer.
         offer: OfferNo,
@@ -101,7 +101,7 @@ pub enum Effect {
         /// after this.
         farewell: Farewell,
     },
-    /// Play a sound to the member who has answered, while the caller hears music on; tell [`Event::MemberGreeted`].
+    /// Play a sound to the member who has answered, while the caller hears music on; tell [`Event::MemberGreeted`](super::event::Event::MemberGreeted).
     GreetMember {
         /// In this call
         call: CallId,
@@ -112,7 +112,7 @@ pub enum Effect {
         /// in Asterisk's form without extension.
         sound: String,
     },
-    /// End what is said and music, and bring both legs into one bridge; tell [`Event::Joined`] or [`Event::LegGone`]. Asked
+    /// End what is said and music, and bring both legs into one bridge; tell [`Event::Joined`](super::event::Event::Joined) or [`Event::LegGone`](super::event::Event::LegGone). Asked
     /// for again as long as neither is told, so a second time must do no harm.
     Join {
         /// In this call
@@ -133,7 +133,7 @@ pub enum Effect {
         /// the member of this offer.
         offer: OfferNo,
     },
-    /// End that tone, and bring the consulted party into the bridge; tell [`Event::Connected`] or [`Event::LegGone`] of the party.
+    /// End that tone, and bring the consulted party into the bridge; tell [`Event::Connected`](super::event::Event::Connected) or [`Event::LegGone`](super::event::Event::LegGone) of the party.
     /// Asked for again as long as neither is told.
     Connect {
         /// In this call
@@ -169,7 +169,7 @@ pub enum Effect {
         /// by this offer.
         offer: OfferNo,
     },
-    /// Record the bridge of the call from now on; tell [`Event::RecordingBegun`].
+    /// Record the bridge of the call from now on; tell [`Event::RecordingBegun`](super::event::Event::RecordingBegun).
     RecordTalk {
         /// Which call,
         call: CallId,

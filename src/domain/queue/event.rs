@@ -169,7 +169,7 @@ pub enum Event {
     Said {
         /// In this call,
         call: CallId,
-        /// by this [`Effect::Greet`] or [`Effect::Say`].
+        /// by this [`Effect::Greet`](super::effect::Effect::Greet) or [`Effect::Say`](super::effect::Effect::Say).
         number: u32,
     },
     /// A member who talks sends the caller on.
