@@ -128,6 +128,19 @@ async fn a_statement_that_takes_too_long_is_ended_by_the_server_itself() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_queue_keeps_its_name_and_who_would_give_it_another_is_told_what_to_do() {
+    let single = connect(&shared().await.database().await).await;
+    let client = &single.client;
+    client.batch_execute("INSERT INTO queues (name, label) VALUES ('sales', 'Sales')").await.unwrap();
+    let error = client.batch_execute("UPDATE queues SET name = 'desk' WHERE name = 'sales'").await.unwrap_err();
+    let refused = error.as_db_error().unwrap();
+    assert_eq!(refused.message(), "queue \"sales\" keeps its name");
+    assert!(refused.hint().unwrap().contains("queues.label"), "{:?}", refused.hint());
+    client.batch_execute("UPDATE queues SET name = 'sales', label = 'The desk' WHERE name = 'sales'").await.unwrap();
+    assert_eq!(client.query_one("SELECT name FROM queues WHERE label = 'The desk'", &[]).await.unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_role_that_lacks_a_right_the_service_needs_is_told_which() {
     let database = shared().await.database().await;
     let single = connect(&database).await;
