@@ -226,6 +226,7 @@ fn explain(error: tokio_postgres::Error) -> anyhow::Error {
         "queues_auto_pause_after_check" => {
             "the number of unanswered offers is out of range: expected 1 to 1000, or never"
         }
+        "queues_claim_check" => "the time for claims is out of range: expected 0s to 1h",
         "queues_sticky_check" => "the time of the sticky agent is out of range: expected 0s to 365d",
         "queues_announce_frequency_check" => {
             "the announce frequency is out of range: expected 5s to 24h, or 0s for never"

@@ -154,6 +154,9 @@ impl Event {
             }
             "ringing" => format!("{who} rings, pop {}", of("pop")),
             "offer_ended" => format!("offer {offer} to {who} ended: {}", of("why")),
+            "declined" if of("reason").is_empty() => format!("{who} declined it"),
+            // As it was written.
+            "declined" => format!("{who} declined it: {}", cell(&self.detail["reason"])),
             "answered" => format!("{who} answered"),
             "callback_asked" => format!("asked to be called back, and keeps the place in {}", of("queue")),
             "callback_called" => format!("{who} answered, the caller is called back: try {}", of("try")),

@@ -51,6 +51,8 @@ fn node(verb: Verb) -> String {
         Verb::Resume => "resume",
         Verb::Status => "status",
         Verb::Waiting => "waiting",
+        Verb::Take => "take",
+        Verb::Decline => "decline",
         Verb::Calls => "calls",
         Verb::Why => "why",
         Verb::Help => "help",
@@ -276,6 +278,11 @@ fn done(said: &Answer, node: &str, session: &str, language: Language) -> IqPaylo
     match said.shape() {
         Shape::Refused(refusal) => return IqPayload::Error(refused(refusal, language)),
         Shape::Trouble(why) => return IqPayload::Error(trouble(why, language)),
+        Shape::NotNow => {
+            let text = sendable(&said.say(language));
+            let error = StanzaError::new(ErrorType::Cancel, DefinedCondition::NotAllowed, language.tag(), text);
+            return IqPayload::Error(error);
+        }
         Shape::NoStory => return IqPayload::Error(not_found(&said.say(language))),
         Shape::Waiting(_) | Shape::Calls(_) | Shape::Several(_) | Shape::Text => {}
     }
@@ -293,7 +300,7 @@ fn refused(refusal: &Refusal, language: Language) -> StanzaError {
         Refusal::NoSuchExtension(_) | Refusal::NoSuchQueue { .. } => {
             plain(ErrorType::Modify, DefinedCondition::ItemNotFound)
         }
-        Refusal::NotAMember { .. } => plain(ErrorType::Cancel, DefinedCondition::NotAllowed),
+        Refusal::NotAMember { .. } | Refusal::NoPhone => plain(ErrorType::Cancel, DefinedCondition::NotAllowed),
         Refusal::WhichExtension
         | Refusal::WhichQueue(_)
         | Refusal::BadReason

@@ -82,6 +82,16 @@ impl Desks {
                 Ok(views) => Answer::Waiting(views.into_iter().map(|view| self.line(view)).collect()),
                 Err(floor::NoAnswer) => Answer::Trouble(Trouble::FloorAway),
             },
+            Command::Take { who, which } => match self.floor.take(who, which).await {
+                Ok(Ok(claim)) => Answer::Taken { code: claim.code.to_string(), name: claim.name },
+                Ok(Err(why)) => Answer::NotTaken(why),
+                Err(floor::NoAnswer) => Answer::Trouble(Trouble::FloorAway),
+            },
+            Command::Decline { who, which, reason } => match self.floor.decline(who, which, reason).await {
+                Ok(Ok(claim)) => Answer::Declined { code: claim.code.to_string(), name: claim.name },
+                Ok(Err(why)) => Answer::NotDeclined(why),
+                Err(floor::NoAnswer) => Answer::Trouble(Trouble::FloorAway),
+            },
             Command::Calls { who } => self.calls(who).await,
             Command::Why { call, who } => self.story(call, who, by).await,
             Command::Help => Answer::Help,

@@ -11,9 +11,9 @@ use crate::{
         command::{
             Command, Person, Refusal, Role, Verb,
             answer::{Answer, Shape, clock, hour},
-            label,
+            decline, label,
             labels::{Label, usual_reasons},
-            logged_on, on_behalf, pause, resume, visible, waiting, why,
+            logged_on, on_behalf, pause, resume, take, visible, waiting, why,
         },
         id::{CallId, Extension, QueueName},
         queue::roster::Register,
@@ -76,6 +76,13 @@ pub(super) fn what(verb: Verb, who: Option<&Extension>, books: &Register, langua
             }
             vec![queue(who, books, language)]
         }
+        (Verb::Take, _) => {
+            vec![labelled(Field::new("code", FieldType::TextSingle), Label::WhichCustomer, language)]
+        }
+        (Verb::Decline, _) => vec![
+            labelled(Field::new("code", FieldType::TextSingle), Label::WhichCustomer, language),
+            labelled(Field::new("reason", FieldType::TextSingle), Label::Reason, language),
+        ],
         (Verb::Why, _) => vec![labelled(Field::new("call", FieldType::TextSingle), Label::Call, language)],
         (Verb::LogOn | Verb::LogOff | Verb::Pause | Verb::Resume, None)
         | (Verb::Status | Verb::Waiting | Verb::Calls | Verb::Help | Verb::Language, _) => return None,
@@ -124,6 +131,10 @@ pub(super) fn command(
         Verb::Status => Ok(Command::Status { who: who? }),
         Verb::Calls => Ok(Command::Calls { who: who? }),
         Verb::Waiting => waiting(queue()?, person, books),
+        Verb::Take => take(one(form, "code").unwrap_or_default(), person),
+        Verb::Decline => {
+            decline(one(form, "code").unwrap_or_default(), one(form, "reason").unwrap_or_default(), person)
+        }
         Verb::Why => {
             let id = |text: &str| text.parse().map(CallId).map_err(|_| Refusal::NoCall(text.to_owned()));
             why(one(form, "call").map(id).transpose()?, person)
@@ -175,7 +186,7 @@ pub(super) fn tables(answer: &Answer, language: Language) -> Vec<Element> {
             vec![table(say(Label::Title(Verb::Calls)), &columns, rows.collect())]
         }
         Shape::Several(answers) => answers.iter().flat_map(|answer| tables(answer, language)).collect(),
-        Shape::Refused(_) | Shape::Trouble(_) | Shape::NoStory | Shape::Text => vec![],
+        Shape::Refused(_) | Shape::Trouble(_) | Shape::NoStory | Shape::NotNow | Shape::Text => vec![],
     }
 }
 
@@ -184,6 +195,9 @@ pub(super) fn offered(person: &Person, books: &Register) -> Vec<Verb> {
     let may = |verb: &Verb| match verb {
         Verb::Help | Verb::Language => false,
         Verb::Why => person.extension.is_some() || person.role == Role::Supervisor,
+        Verb::Take | Verb::Decline => {
+            person.extension.as_ref().is_some_and(|own| books.queues_of(own).next().is_some())
+        }
         Verb::Waiting => person.role == Role::Supervisor || !visible(person, books).is_empty(),
         Verb::LogOn | Verb::LogOff | Verb::Pause | Verb::Resume | Verb::Status | Verb::Calls => true,
     };

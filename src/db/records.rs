@@ -227,6 +227,10 @@ impl Columns {
                     json!({ "why": why.as_str() }),
                 );
             }
+            Fact::CallDeclined { call, extension, reason } => {
+                let detail = json!({ "reason": clean(reason) });
+                self.event(*id, *at, *call, "declined", Some(extension), None, detail);
+            }
             Fact::CallAnswered { call, offer, extension } => {
                 if member(extension).is_some() {
                     self.answers.add(*call, *at, extension.as_str());

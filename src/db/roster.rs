@@ -189,6 +189,7 @@ impl Reader {
                 wrap_up: at.seconds("wrap_up_seconds")?,
                 auto_pause_after: at.optional_count("auto_pause_after")?,
                 sticky: at.seconds("sticky_seconds")?,
+                claim: at.seconds("claim_seconds")?,
                 overflow: at.word("overflow")?,
             },
             callback: CallbackPolicy {

@@ -33,6 +33,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use xmpp_parsers::jid::Jid;
 
+pub use self::outbox::QuickResponse;
 use crate::{
     config,
     desk::{
@@ -67,7 +68,7 @@ pub enum NodeError {
 
 enum Request {
     Show { pop: Box<Pop>, answer: Option<oneshot::Sender<PopOutcome>> },
-    Say { to: Vec<String>, body: String, life: Life },
+    Say { to: Vec<String>, body: String, responses: Vec<QuickResponse>, life: Life },
     Forget(CallId),
     Roster(Arc<Roster>),
     RosterChanged(Arc<RosterChange>),
@@ -102,8 +103,8 @@ impl Handle {
     }
 
     /// Sends one message to each of these bare addresses; kept while the link is down, until the call is forgotten.
-    pub fn announce(&self, call: CallId, to: Vec<String>, body: String) {
-        let _dropped = self.send(Request::Say { to, body, life: Life::Call(call) });
+    pub fn announce(&self, call: CallId, to: Vec<String>, body: String, responses: Vec<QuickResponse>) {
+        let _dropped = self.send(Request::Say { to, body, responses, life: Life::Call(call) });
     }
 
     /// The caller does not wait any more: what was not sent yet about the call is dropped.
@@ -114,7 +115,7 @@ impl Handle {
     /// Sends one notice; dropped when it cannot be sent within 30 s.
     pub fn tell(&self, jid: String, body: String) {
         let life = Life::Until(Instant::now() + NOTICE_LIFE);
-        let _dropped = self.send(Request::Say { to: vec![jid], body, life });
+        let _dropped = self.send(Request::Say { to: vec![jid], body, responses: Vec::new(), life });
     }
 
     /// Says whose nodes must exist, and who may see them. Only differences to the last one do work.

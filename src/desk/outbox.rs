@@ -6,6 +6,7 @@ use std::{
 };
 
 use xmpp_parsers::jid::BareJid;
+use xso::{AsXml, FromXml};
 
 use crate::domain::id::CallId;
 
@@ -28,9 +29,23 @@ pub struct Note {
     pub body: String,
     /// The stanza's id: the same on every try, so that a reader can tell.
     pub id: String,
+    /// What it may be answered with.
+    pub responses: Vec<QuickResponse>,
     /// How long it means something.
     pub life: Life,
     tries: u8,
+}
+
+/// An answer to choose, where a client shows such (XEP-0439).
+#[derive(Debug, Clone, PartialEq, Eq, FromXml, AsXml)]
+#[xml(namespace = "urn:xmpp:tmp:quick-response", name = "response")]
+pub struct QuickResponse {
+    /// What is sent for it.
+    #[xml(attribute)]
+    pub value: String,
+    /// What is shown.
+    #[xml(attribute)]
+    pub label: String,
 }
 
 /// How long a message means something.
@@ -45,7 +60,12 @@ pub enum Life {
 impl Note {
     /// A message that was never sent.
     pub fn new(to: BareJid, body: String, id: String, life: Life) -> Self {
-        Self { to, body, id, life, tries: 0 }
+        Self { to, body, id, responses: Vec::new(), life, tries: 0 }
+    }
+
+    /// The same with answers to choose from.
+    pub fn with(self, responses: Vec<QuickResponse>) -> Self {
+        Self { responses, ..self }
     }
 }
 

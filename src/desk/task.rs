@@ -190,13 +190,14 @@ impl Desk {
                     self.announce_to(call, &extension);
                 }
             }
-            Request::Say { to, body, life } => {
+            Request::Say { to, body, responses, life } => {
                 for jid in to {
                     let Ok(to) = BareJid::from_str(&jid) else {
                         tracing::warn!(jid, "not an XMPP address: no message is sent to it; correct the extension");
                         continue;
                     };
-                    self.outbox.push(Note::new(to, body.clone(), Uuid::new_v4().to_string(), life));
+                    let id = Uuid::new_v4().to_string();
+                    self.outbox.push(Note::new(to, body.clone(), id, life).with(responses.clone()));
                 }
             }
             Request::Forget(call) => self.outbox.forget(call),
@@ -385,5 +386,6 @@ fn message(note: &Note) -> Message {
     let mut message = Message::chat(Some(Jid::from(note.to.clone())));
     message.id = Some(Id(note.id.clone()));
     message.bodies.insert(Default::default(), payload::sendable(&note.body));
-    message.with_payloads(vec![Element::bare("no-store", HINTS), Element::bare("no-permanent-store", HINTS)])
+    let hints = ["no-store", "no-permanent-store"].map(|hint| Element::bare(hint, HINTS));
+    message.with_payloads(note.responses.iter().cloned().map(Element::from).chain(hints).collect())
 }

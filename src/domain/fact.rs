@@ -79,6 +79,15 @@ pub enum Fact {
         /// because of this.
         why: OfferEnd,
     },
+    /// A member has left the call to others by their own word: an offer to them, or before any.
+    CallDeclined {
+        /// The call
+        call: CallId,
+        /// is not wanted by this member,
+        extension: Extension,
+        /// for this reason; may be empty.
+        reason: String,
+    },
     /// Caller and member hear each other.
     CallAnswered {
         /// The call
@@ -235,6 +244,7 @@ impl Fact {
             | Self::CallOffered { call, .. }
             | Self::CallRinging { call, .. }
             | Self::OfferEnded { call, .. }
+            | Self::CallDeclined { call, .. }
             | Self::CallAnswered { call, .. }
             | Self::Recording { call, .. }
             | Self::CallOverflowed { call, .. }
@@ -262,6 +272,7 @@ impl Fact {
             Self::OfferEnded { extension, why, .. } => {
                 format!("{} did not take it: {}", party(extension), why.as_str())
             }
+            Self::CallDeclined { extension, .. } => format!("{extension} has declined it"),
             Self::CallAnswered { extension, .. } => format!("answered by {}", party(extension)),
             Self::Recording { file, .. } => format!("recorded as {file}"),
             Self::CallOverflowed { queue, why, to, .. } => format!("leaves {queue} for {to}: {}", why.as_str()),

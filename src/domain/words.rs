@@ -47,6 +47,11 @@ pub enum Words<'a> {
         /// So many calls in a row, at least one.
         unanswered: u32,
     },
+    /// What they can do about a call that is announced to them.
+    Claim {
+        /// Code of the customer.
+        code: &'a str,
+    },
     /// The transfer that they asked for came to nothing.
     TransferFailed {
         /// Why.
@@ -109,6 +114,12 @@ impl Language {
                     "Você não atendeu {calls} da fila {queue} e está em pausa nela. Entre na fila outra vez para receber ligações.",
                 )
             }
+            Words::Claim { code } => said!(
+                self,
+                "Answer \"take {code}\" or \"decline {code}\".",
+                "Responda \"tomar {code}\" o \"rechazar {code}\".",
+                "Responda \"pegar {code}\" ou \"recusar {code}\".",
+            ),
             Words::TransferFailed { why } => said!(
                 self,
                 "Your transfer did not work: {why}. The caller comes back to you.",
@@ -185,7 +196,7 @@ mod tests {
                 let number = match words {
                     Words::LoggedOn { extension, .. } | Words::LoggedOff { extension, .. } => extension.to_owned(),
                     Words::AutoPaused { unanswered, .. } => unanswered.to_string(),
-                    Words::TransferFailed { .. } => String::new(),
+                    Words::Claim { .. } | Words::TransferFailed { .. } => String::new(),
                 };
                 assert!(said.contains(queue) && said.contains(&number), "{said}");
                 assert!(!all.contains(&said), "{said}");

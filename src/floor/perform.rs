@@ -6,7 +6,9 @@ use jiff::Timestamp;
 
 use crate::{
     ari::{self, Error, Request},
+    desk::QuickResponse,
     domain::{
+        command::{Verb, labels::Label},
         fact::Stamped,
         id::{CallId, Extension, OfferNo, ServerId},
         queue::{
@@ -166,9 +168,19 @@ impl Service {
         });
         let arrival = &caller.arrival;
         let (customer, caller) = (&arrival.customer, &arrival.caller);
-        let body = template.fill(Filling { queue: &queue.label, customer, caller, position });
+        let mut body = template.fill(Filling { queue: &queue.label, customer, caller, position });
+        let mut responses = Vec::new();
+        if !queue.policy.claim.is_zero() {
+            let language = self.language;
+            let code = &customer.code;
+            body = format!("{body}\n{}", language.say(Words::Claim { code: code.as_str() }));
+            responses.extend([(Verb::Take, Label::Take), (Verb::Decline, Label::Decline)].map(|(verb, label)| {
+                let value = format!("{} {code}", verb.word(language));
+                QuickResponse { value, label: label.say(language).to_owned() }
+            }));
+        }
         let jids = to.iter().filter_map(|e| self.floor.agents().get(e)).map(|agent| agent.row.jid.clone()).collect();
-        self.desk.announce(call, jids, body);
+        self.desk.announce(call, jids, body, responses);
     }
 
     fn greet(&mut self, call: CallId, number: u32) {

@@ -1,4 +1,4 @@
-//! What others may ask the floor: looked up in the machine between two of its steps, and nothing changed by it.
+//! What others may ask the floor: looked up in the machine between two of its steps; and calls that members take, or leave to others.
 
 use std::time::Duration;
 
@@ -10,7 +10,11 @@ use tokio::{
 use crate::{
     domain::{
         id::{Extension, QueueName},
-        queue::view::{QueueView, WorkView},
+        queue::{
+            claim::{Claim, NoClaim, NoDecline, Which},
+            event::Event,
+            view::{QueueView, WorkView},
+        },
     },
     floor::{Input, Service, now},
 };
@@ -25,6 +29,10 @@ pub(super) enum Question {
     Queues { names: Vec<QueueName>, answer: oneshot::Sender<Vec<QueueView>> },
     /// What somebody does.
     Work { extension: Extension, answer: oneshot::Sender<Option<WorkView>> },
+    /// Somebody takes a caller.
+    Take { extension: Extension, which: Which, answer: oneshot::Sender<Result<Claim, NoClaim>> },
+    /// Somebody leaves a call to others.
+    Decline { extension: Extension, which: Which, reason: String, answer: oneshot::Sender<Result<Claim, NoDecline>> },
 }
 
 /// The floor does not answer: it is stopping, or busy.
@@ -53,6 +61,27 @@ impl Questions {
         self.ask(|answer| Question::Work { extension, answer }).await
     }
 
+    /// Gives a caller who waits to who asks for them: their phone rings after the pop, as with any offer.
+    ///
+    /// # Errors
+    /// [`NoAnswer`] after a second: then it is not known whether it was done.
+    pub async fn take(&self, extension: Extension, which: Which) -> Result<Result<Claim, NoClaim>, NoAnswer> {
+        self.ask(|answer| Question::Take { extension, which, answer }).await
+    }
+
+    /// Has somebody not be offered a call, or not any more.
+    ///
+    /// # Errors
+    /// [`NoAnswer`] after a second: then it is not known whether it was done.
+    pub async fn decline(
+        &self,
+        extension: Extension,
+        which: Which,
+        reason: String,
+    ) -> Result<Result<Claim, NoDecline>, NoAnswer> {
+        self.ask(|answer| Question::Decline { extension, which, reason, answer }).await
+    }
+
     async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Question) -> Result<T, NoAnswer> {
         let (answer, told) = oneshot::channel();
         let asked = async {
@@ -64,7 +93,7 @@ impl Questions {
 }
 
 impl Service {
-    pub(super) fn asked(&self, question: Question) {
+    pub(super) fn asked(&mut self, question: Question) {
         match question {
             Question::Queues { names, answer } if !answer.is_closed() => {
                 let now = now();
@@ -75,7 +104,23 @@ impl Service {
             Question::Work { extension, answer } if !answer.is_closed() => {
                 let _ = answer.send(self.floor.view_work(&extension, now()));
             }
-            Question::Queues { .. } | Question::Work { .. } => {}
+            Question::Take { extension, which, answer } if !answer.is_closed() => {
+                let claim = self.floor.claimable(&extension, &which);
+                if let Ok(Claim { call, .. }) = &claim {
+                    let call = *call;
+                    self.step(Event::Claimed { call, extension });
+                }
+                let _ = answer.send(claim);
+            }
+            Question::Decline { extension, which, reason, answer } if !answer.is_closed() => {
+                let claim = self.floor.declinable(&extension, &which);
+                if let Ok(Claim { call, .. }) = &claim {
+                    let call = *call;
+                    self.step(Event::Declined { call, extension, reason });
+                }
+                let _ = answer.send(claim);
+            }
+            Question::Queues { .. } | Question::Work { .. } | Question::Take { .. } | Question::Decline { .. } => {}
         }
     }
 }

@@ -68,7 +68,7 @@ async fn everything_that_was_set_up_is_read_back() {
     let single = connect(&database).await;
     let sql = "UPDATE queues SET strategy = 'wrandom', retry_seconds = 5, max_waiting = 7, join_empty = 'paused,wrapup', \
         leave_empty = 'never', weight = 3, service_level_seconds = 30, wrap_up_seconds = 10, auto_pause_after = 2, \
-        sticky_seconds = 3600, overflow = 'extension/3000', announce_frequency_seconds = 30, announce_position = false, \
+        sticky_seconds = 3600, claim_seconds = 15, overflow = 'extension/3000', announce_frequency_seconds = 30, announce_position = false, \
         announce_holdtime = true, periodic_announce = 'usher/a&usher/b', periodic_announce_frequency_seconds = 0, member_greeting = 'usher/c', recording = true, \
         recording_prompt = 'usher/d'; \
         INSERT INTO memberships (queue, extension, logged_on, penalty, place, joined_at, calls_taken, wrap_up_until, kind) \
@@ -80,7 +80,7 @@ async fn everything_that_was_set_up_is_read_back() {
     assert_eq!(unreadable, []);
     let expected = "Policy { strategy: WRandom, retry: 5s, max_waiting: Some(7), join_empty: Unless({Paused, WrapUp}), \
         leave_empty: Never, weight: 3, service_level: 30s, wrap_up: 10s, auto_pause_after: Some(2), sticky: 3600s, \
-        overflow: Extension(extension 3000) }";
+        claim: 15s, overflow: Extension(extension 3000) }";
     assert_eq!(format!("{:?}", roster.queues[0].policy), expected);
     let expected = "Announcements { every: 30s, position: false, hold_time: true, periodic: \"usher/a&usher/b\", periodic_every: 0ns }";
     assert_eq!(format!("{:?}", roster.queues[0].announcements), expected);
@@ -112,6 +112,7 @@ async fn a_word_that_the_program_does_not_know_is_refused_by_the_database() {
         "UPDATE queues SET wrap_up_seconds = -1",
         "UPDATE queues SET auto_pause_after = 0",
         "UPDATE queues SET sticky_seconds = -1",
+        "UPDATE queues SET claim_seconds = 3601",
         "UPDATE queues SET overflow = 'sales'",
         "UPDATE queues SET overflow = 'queue/support'",
         "UPDATE queues SET announce_frequency_seconds = 4",

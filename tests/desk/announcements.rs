@@ -50,7 +50,7 @@ async fn members_who_are_there_get_the_announcement_and_nobody_gets_it_when_it_m
     let mut one = chat(&prosody, "user1").await;
     let mut two = chat(&prosody, "user2").await;
     let text = "Support: Customer A & <B>, \"C\" é";
-    desk.handle.announce(CallId(Uuid::from_u128(1)), all(), text.into());
+    desk.handle.announce(CallId(Uuid::from_u128(1)), all(), text.into(), vec![]);
     assert_eq!(timeout(PATIENCE, one.recv()).await.unwrap().unwrap(), text);
     assert_eq!(timeout(PATIENCE, two.recv()).await.unwrap().unwrap(), text);
     // user3 was away: what is first to reach them is what is said now.
@@ -60,8 +60,8 @@ async fn members_who_are_there_get_the_announcement_and_nobody_gets_it_when_it_m
     // While the link is down one caller hangs up and one goes on waiting.
     prosody.kill();
     desk.link_is(|link| matches!(link, Link::Down { .. })).await;
-    desk.handle.announce(CallId(Uuid::from_u128(2)), all(), "gone".into());
-    desk.handle.announce(CallId(Uuid::from_u128(3)), all(), "waits".into());
+    desk.handle.announce(CallId(Uuid::from_u128(2)), all(), "gone".into(), vec![]);
+    desk.handle.announce(CallId(Uuid::from_u128(3)), all(), "waits".into(), vec![]);
     desk.handle.forget(CallId(Uuid::from_u128(2)));
     prosody.run().await;
     let mut one = chat(&prosody, "user1").await;

@@ -259,6 +259,15 @@ async fn a_client_finds_the_commands_logs_on_by_a_form_and_is_told_what_it_does_
     let waiting = user.step(&to, &named("waiting"), "").await.unwrap();
     let table = waiting.get_child("x", ns::DATA_FORMS).unwrap();
     assert_eq!(table.get_child("reported", ns::DATA_FORMS).unwrap().children().count(), 5);
+    // Nobody waits.
+    let form = user.step(&to, &named("take"), "").await.unwrap();
+    assert_eq!((status(&form), variables(&form)), ("executing", vec!["code"]));
+    let take = format!("{} {} action='complete'", named("take"), session(&form));
+    let error = user.step(&to, &take, &field("code", &["1111"])).await.unwrap_err();
+    assert_eq!(error.defined_condition, DefinedCondition::NotAllowed);
+    assert_eq!(error.texts["en"], "Nobody waits for you to take.");
+    let error = user.step(&to, &named("decline"), &field("code", &["no code"])).await.unwrap_err();
+    assert_eq!(error_name(&error), "bad-payload");
     let client = house.database.connect().await.unwrap();
     let row = client.query_one("SELECT count(*) FROM memberships WHERE logged_on", &[]).await.unwrap();
     assert_eq!(row.get::<_, i64>(0), 2);

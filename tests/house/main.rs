@@ -9,6 +9,7 @@ mod cable;
 mod callback;
 mod caller;
 mod check;
+mod claims;
 mod commands;
 mod compare;
 mod consult;

@@ -15,7 +15,7 @@ use crate::domain::{
 };
 
 /// The names of all options.
-pub(super) const WORDS: [&str; 32] = [
+pub(super) const WORDS: [&str; 33] = [
     "label",
     "number",
     "announcement",
@@ -28,6 +28,7 @@ pub(super) const WORDS: [&str; 32] = [
     "auto_pause_after",
     "weight",
     "sticky",
+    "claim",
     "queue_timeout",
     "max_waiting",
     "join_empty",
@@ -95,6 +96,11 @@ pub(in crate::cli) struct Settings {
     /// new queue: 0s].
     #[arg(long, help_heading = "Members", value_name = "DURATION", value_parser = parse_duration)]
     sticky: Option<Duration>,
+
+    /// How long a caller is given to nobody but the member who says `take`, before the strategy has them, such as 15s; 0s: not at
+    /// all [default of a new queue: 0s].
+    #[arg(long, help_heading = "Members", value_name = "DURATION", value_parser = parse_duration)]
+    claim: Option<Duration>,
 
     /// How long a caller waits before the overflow, such as 60s or 5m [default of a new queue: 1m].
     #[arg(long, help_heading = "Callers", value_name = "DURATION", value_parser = parse_duration)]
@@ -229,6 +235,7 @@ impl Settings {
         put("auto_pause_after", self.auto_pause_after.map(|Limit(number)| number.into()));
         put("weight", self.weight.map(Value::from));
         put("sticky_seconds", seconds("--sticky", self.sticky)?);
+        put("claim_seconds", seconds("--claim", self.claim)?);
         put("queue_timeout_seconds", seconds("--queue-timeout", self.queue_timeout)?);
         put("max_waiting", self.max_waiting.map(|Limit(number)| number.into()));
         put("join_empty", self.join_empty.map(|words| words.to_string().into()));

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::cli::table::{self, cell};
 
 /// Option, column, what it says when there is no value, and the meaning.
-const SETTINGS: [(&str, &str, &str, &str); 32] = [
+const SETTINGS: [(&str, &str, &str, &str); 33] = [
     ("--label", "label", "", "name as people read it"),
     ("--number", "number", "''", "what an agent dials to transfer a caller here"),
     ("--announcement", "announcement", "", "message to every logged-on member"),
@@ -18,6 +18,7 @@ const SETTINGS: [(&str, &str, &str, &str); 32] = [
     ("--auto-pause-after", "auto_pause_after", "never", "unanswered offers in a row until a member is paused"),
     ("--weight", "weight", "", "whose callers get a member of several queues: the higher first"),
     ("--sticky", "sticky_seconds", "", "how long the member whom a customer spoke with last is preferred"),
+    ("--claim", "claim_seconds", "", "how long a caller is given to nobody but the member who takes them"),
     ("--queue-timeout", "queue_timeout_seconds", "", "how long a caller waits before the overflow"),
     ("--max-waiting", "max_waiting", "none", "how many may wait"),
     ("--join-empty", "join_empty", "", "when nobody may enter"),

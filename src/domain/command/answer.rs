@@ -11,7 +11,11 @@ use jiff::civil::Time;
 use crate::domain::{
     command::{Refusal, Verb},
     id::{CallId, Extension},
-    queue::{roster::PauseKind, view::WorkView},
+    queue::{
+        claim::{NoClaim, NoDecline},
+        roster::PauseKind,
+        view::WorkView,
+    },
     report::Outcome,
 };
 
@@ -64,6 +68,24 @@ pub enum Answer {
     Status(Box<Status>),
     /// Who waits.
     Waiting(Vec<QueueLine>),
+    /// A caller is theirs, and their phone rings.
+    Taken {
+        /// Code of the customer.
+        code: String,
+        /// Name of the customer.
+        name: String,
+    },
+    /// Nobody is given to them.
+    NotTaken(NoClaim),
+    /// A call goes to others.
+    Declined {
+        /// Code of the customer.
+        code: String,
+        /// Name of the customer.
+        name: String,
+    },
+    /// Nothing is declined.
+    NotDeclined(NoDecline),
     /// Today's calls of somebody.
     Calls {
         /// Who.
@@ -231,6 +253,8 @@ pub enum Shape<'a> {
     Trouble(Trouble),
     /// There is no such call, or not for this person.
     NoStory,
+    /// It cannot be done as things stand.
+    NotNow,
     /// Who waits.
     Waiting(&'a [QueueLine]),
     /// Calls of somebody.
@@ -248,6 +272,7 @@ impl Answer {
             Self::Refused(refusal) => Shape::Refused(refusal),
             Self::Trouble(trouble) => Shape::Trouble(*trouble),
             Self::NoStory => Shape::NoStory,
+            Self::NotTaken(_) | Self::NotDeclined(_) => Shape::NotNow,
             Self::Waiting(lines) => Shape::Waiting(lines),
             Self::Calls { calls, .. } => Shape::Calls(calls),
             Self::Several(answers) => Shape::Several(answers),
@@ -259,6 +284,8 @@ impl Answer {
             | Self::LoggedOff { .. }
             | Self::Paused { .. }
             | Self::Resumed { .. }
+            | Self::Taken { .. }
+            | Self::Declined { .. }
             | Self::Status(_)
             | Self::Story(_)
             | Self::AlreadyDone => Shape::Text,
@@ -268,7 +295,7 @@ impl Answer {
     /// Whether it says that something was not done.
     pub fn is_failure(&self) -> bool {
         match self.shape() {
-            Shape::Refused(_) | Shape::Trouble(_) | Shape::NoStory => true,
+            Shape::Refused(_) | Shape::Trouble(_) | Shape::NoStory | Shape::NotNow => true,
             Shape::Several(answers) => answers.iter().any(Self::is_failure),
             Shape::Waiting(_) | Shape::Calls(_) | Shape::Text => false,
         }

@@ -23,6 +23,12 @@ pub enum Label {
     OtherReason,
     /// The id of a call, or nothing.
     Call,
+    /// The code of a customer, or nothing.
+    WhichCustomer,
+    /// A button: have this caller.
+    Take,
+    /// A button: leave this call to others.
+    Decline,
     /// Place in line.
     Place,
     /// Name of the customer.
@@ -56,6 +62,13 @@ impl Label {
                 "Identificador de la llamada; vacío: su última llamada",
                 "Identificador da ligação; vazio: sua última ligação",
             ],
+            Self::WhichCustomer => [
+                "Code of the customer; empty: the first in line",
+                "Código del cliente; vacío: el primero de la cola",
+                "Código do cliente; vazio: o primeiro da fila",
+            ],
+            Self::Take => ["Take", "Tomar", "Pegar"],
+            Self::Decline => ["Decline", "Rechazar", "Recusar"],
             Self::Place => ["Place", "Lugar", "Lugar"],
             Self::Customer => ["Customer", "Cliente", "Cliente"],
             Self::Code => ["Code", "Código", "Código"],
@@ -75,6 +88,8 @@ fn title(verb: Verb, language: Language) -> &'static str {
         Verb::Resume => ["End the pause", "Terminar la pausa", "Terminar a pausa"],
         Verb::Status => ["Status", "Estado", "Estado"],
         Verb::Waiting => ["Who is waiting", "Quién espera", "Quem espera"],
+        Verb::Take => ["Take a call", "Tomar una llamada", "Pegar uma ligação"],
+        Verb::Decline => ["Decline a call", "Rechazar una llamada", "Recusar uma ligação"],
         Verb::Calls => ["My calls today", "Mis llamadas de hoy", "Minhas ligações de hoje"],
         Verb::Why => {
             ["Why a call went where it went", "Por qué una llamada fue adonde fue", "Por que uma ligação foi aonde foi"]

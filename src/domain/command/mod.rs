@@ -14,9 +14,12 @@ pub mod vocabulary;
 pub use self::vocabulary::{Spoken, Verb, spoken};
 use self::vocabulary::{fold, language};
 use crate::domain::{
-    id::{CallId, Extension, QueueName},
+    id::{CallId, CustomerCode, Extension, QueueName},
     name,
-    queue::roster::{Queue, Register},
+    queue::{
+        claim::Which,
+        roster::{Queue, Register},
+    },
     words::Language,
 };
 
@@ -81,6 +84,22 @@ pub enum Command {
         /// Where.
         queues: Vec<QueueName>,
     },
+    /// Give them a caller who waits.
+    Take {
+        /// To whom.
+        who: Extension,
+        /// Whom.
+        which: Which,
+    },
+    /// Leave a call that is offered to them to others.
+    Decline {
+        /// Who.
+        who: Extension,
+        /// Whose call.
+        which: Which,
+        /// Why; may be empty.
+        reason: String,
+    },
     /// List their calls of today.
     Calls {
         /// Who.
@@ -109,6 +128,8 @@ impl Command {
             Self::Resume { .. } => Verb::Resume,
             Self::Status { .. } => Verb::Status,
             Self::Waiting { .. } => Verb::Waiting,
+            Self::Take { .. } => Verb::Take,
+            Self::Decline { .. } => Verb::Decline,
             Self::Calls { .. } => Verb::Calls,
             Self::Why { .. } => Verb::Why,
             Self::Help => Verb::Help,
@@ -142,7 +163,9 @@ pub enum Refusal {
         /// The queue as people read it.
         queue: String,
     },
-    /// The reason of a pause has something that it may not have.
+    /// They have no phone of their own.
+    NoPhone,
+    /// A reason has something that it may not have.
     BadReason,
     /// Not understood: what follows the word.
     Leftover(String),
@@ -181,6 +204,11 @@ pub fn understand(said: Spoken<'_>, person: &Person, books: &Register) -> Result
         }
         Verb::Status => nothing_more(whose(rest, person, books)?).map(|who| Command::Status { who }),
         Verb::Calls => nothing_more(whose(rest, person, books)?).map(|who| Command::Calls { who }),
+        Verb::Take => take(rest, person),
+        Verb::Decline => {
+            let (code, reason) = code_and_rest(rest);
+            decline(code, reason, person)
+        }
         Verb::Waiting => waiting(one_queue(rest, books)?, person, books),
         Verb::Why => {
             let call = match rest.trim_end_matches(['?', '!', '.']) {
@@ -215,6 +243,38 @@ pub fn pause(who: Extension, queue: Option<QueueName>, reason: &str, books: &Reg
 pub fn resume(who: Extension, queue: Option<QueueName>, books: &Register) -> Result<Command, Refusal> {
     is_member(&who, queue.as_ref(), books)?;
     Ok(Command::Resume { who, queue })
+}
+
+/// A caller for this person's own phone: of this customer, or whoever is the first in line.
+///
+/// # Errors
+/// [`Refusal::NoPhone`], [`Refusal::Leftover`] of what is no code.
+pub fn take(code: &str, person: &Person) -> Result<Command, Refusal> {
+    let who = person.extension.clone().ok_or(Refusal::NoPhone)?;
+    Ok(Command::Take { who, which: which(code)? })
+}
+
+/// A call that is offered to this person is left to others.
+///
+/// # Errors
+/// [`Refusal::NoPhone`], [`Refusal::BadReason`], [`Refusal::Leftover`] of what is no code.
+pub fn decline(code: &str, reason: &str, person: &Person) -> Result<Command, Refusal> {
+    let who = person.extension.clone().ok_or(Refusal::NoPhone)?;
+    let reason = name::reason(reason.trim()).map_err(|_| Refusal::BadReason)?;
+    Ok(Command::Decline { who, which: which(code)?, reason })
+}
+
+fn which(code: &str) -> Result<Which, Refusal> {
+    match code.trim() {
+        "" => Ok(Which::First),
+        code => CustomerCode::parse(code).map(Which::Customer).map_err(|_| Refusal::Leftover(code.to_owned())),
+    }
+}
+
+/// `1111 in a meeting`: the code of a customer, if the text begins with one, and the rest.
+fn code_and_rest(text: &str) -> (&str, &str) {
+    let (first, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
+    if CustomerCode::parse(first).is_ok() { (first, rest) } else { ("", text) }
 }
 
 /// Who waits in a queue, or in all that the person may see.

@@ -39,6 +39,10 @@ fn said(text: &str, person: &Person) -> String {
     let Some(spoken) = spoken(text) else { return "unknown".into() };
     let names = |queues: &[QueueName]| queues.iter().map(QueueName::as_str).collect::<Vec<_>>().join("+");
     let one = |queue: &Option<QueueName>| queue.as_ref().map_or("all".into(), ToString::to_string);
+    let meant = |which: &Which| match which {
+        Which::First => "first".into(),
+        Which::Customer(code) => code.to_string(),
+    };
     match understand(spoken, person, &books()) {
         Ok(Command::LogOn { who, queues }) => format!("on {who} {}", names(&queues)),
         Ok(Command::LogOff { who, queues }) => format!("off {who} {}", names(&queues)),
@@ -46,6 +50,8 @@ fn said(text: &str, person: &Person) -> String {
         Ok(Command::Resume { who, queue }) => format!("resume {who} {}", one(&queue)),
         Ok(Command::Status { who }) => format!("status {who}"),
         Ok(Command::Waiting { queues }) => format!("waiting {}", names(&queues)),
+        Ok(Command::Take { who, which }) => format!("take {who} {}", meant(&which)),
+        Ok(Command::Decline { who, which, reason }) => format!("decline {who} {} [{reason}]", meant(&which)),
         Ok(Command::Calls { who }) => format!("calls {who}"),
         Ok(Command::Why { call, who }) => {
             let who = who.map_or("anybody".into(), |who| who.to_string());
@@ -59,6 +65,7 @@ fn said(text: &str, person: &Person) -> String {
         Err(Refusal::WhichQueue(known)) => format!("which queue of {}", known.len()),
         Err(Refusal::NoSuchQueue { named, .. }) => format!("no queue {named}"),
         Err(Refusal::NotAMember { extension, queue }) => format!("{extension} not in {queue}"),
+        Err(Refusal::NoPhone) => "no phone".into(),
         Err(Refusal::BadReason) => "bad reason".into(),
         Err(Refusal::Leftover(rest)) => format!("leftover {rest}"),
         Err(Refusal::NoCall(named)) => format!("no call {named}"),
@@ -113,7 +120,18 @@ fn what_an_agent_says_means_this() {
         ("language", "language None"),
         ("idioma español", "language Some(Spanish)"),
         ("language tlh", "no language tlh"),
-        ("take", "unknown"),
+        ("take", "take 1000 first"),
+        ("Tomar 0071", "take 1000 0071"),
+        // A code, and no extension.
+        ("take 2000", "take 1000 2000"),
+        ("take it", "leftover it"),
+        ("take 12345678901234567", "leftover 12345678901234567"),
+        ("accept", "take 1000 first"),
+        ("decline", "decline 1000 first []"),
+        ("decline 1111", "decline 1000 1111 []"),
+        ("recusar 1111 em reunião", "decline 1000 1111 [em reunião]"),
+        ("decline in a meeting", "decline 1000 first [in a meeting]"),
+        ("decline \u{200b}", "bad reason"),
         ("hello", "unknown"),
     ] {
         assert_eq!(said(text, &agent("1000")), expected, "{text:?}");
@@ -150,6 +168,8 @@ fn a_supervisor_names_the_extension_and_sees_every_queue() {
         ("waiting back", "waiting back"),
         ("why 00000000-0000-0000-0000-000000000007", "why call anybody"),
         ("why", "which extension"),
+        ("take", "no phone"),
+        ("decline 1111", "no phone"),
     ] {
         assert_eq!(said(text, &supervisor()), expected, "{text:?}");
     }
@@ -176,7 +196,9 @@ fn whatever() -> impl Strategy<Value = String> {
         "login", "log", "in", "to", "logout", "pause", "pausa", "resume", "status", "why", "1000", "2000", "9999",
         "support", "Vendas", "São", "Paulo", "back", "office", ",", "\u{301}", "?", "lunch", "é",
     ]);
-    let verb = prop::sample::select(vec!["login", "logout", "pause", "resume", "status", "calls", "waiting", "why"]);
+    let verb = prop::sample::select(vec![
+        "login", "logout", "pause", "resume", "status", "calls", "waiting", "why", "take", "decline",
+    ]);
     let number = prop::sample::select(vec!["", "1000", "2000", "9999"]);
     let said = (verb, number, prop::collection::vec(word, 0..4))
         .prop_map(|(verb, number, words)| format!("{verb} {number} {}", words.join(" ")));
@@ -209,6 +231,11 @@ proptest! {
                 Command::Status { who } | Command::Calls { who } => prop_assert_eq!(who.as_str(), "1000"),
                 Command::Waiting { queues } => {
                     prop_assert!(queues.iter().all(|queue| queue.as_str() != "back"));
+                }
+                Command::Take { who, .. } => prop_assert_eq!(who.as_str(), "1000"),
+                Command::Decline { who, reason, .. } => {
+                    prop_assert_eq!(who.as_str(), "1000");
+                    prop_assert!(name::reason(&reason).is_ok());
                 }
                 Command::Why { who, .. } => prop_assert_eq!(who, Some(Extension::new("1000"))),
                 Command::Help | Command::Language(_) => {}

@@ -25,6 +25,10 @@ pub enum Verb {
     Status,
     /// Who waits.
     Waiting,
+    /// Have a caller who waits.
+    Take,
+    /// Leave a call to others.
+    Decline,
     /// Today's calls.
     Calls,
     /// Why a call went where it went.
@@ -37,13 +41,15 @@ pub enum Verb {
 
 impl Verb {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::LogOn,
         Self::LogOff,
         Self::Pause,
         Self::Resume,
         Self::Status,
         Self::Waiting,
+        Self::Take,
+        Self::Decline,
         Self::Calls,
         Self::Why,
         Self::Help,
@@ -53,7 +59,7 @@ impl Verb {
     /// Whether somebody gets calls, or none, after it who did not before.
     pub fn has_consequences(self) -> bool {
         match self {
-            Self::LogOn | Self::LogOff | Self::Pause | Self::Resume => true,
+            Self::LogOn | Self::LogOff | Self::Pause | Self::Resume | Self::Take | Self::Decline => true,
             Self::Status | Self::Waiting | Self::Calls | Self::Why | Self::Help | Self::Language => false,
         }
     }
@@ -67,6 +73,8 @@ impl Verb {
             Self::Resume => ["resume", "reanudar", "retomar"],
             Self::Status => ["status", "estado", "estado"],
             Self::Waiting => ["waiting", "espera", "espera"],
+            Self::Take => ["take", "tomar", "pegar"],
+            Self::Decline => ["decline", "rechazar", "recusar"],
             Self::Calls => ["calls", "llamadas", "ligações"],
             Self::Why => ["why", "por qué", "por quê"],
             Self::Help => ["help", "ayuda", "ajuda"],
@@ -113,6 +121,23 @@ impl Verb {
                 ("em espera", &[Pt]),
                 ("cola", &[Es]),
                 ("fila", &[Pt]),
+            ],
+            Self::Take => &[
+                ("take", &[En]),
+                ("accept", &[En]),
+                ("tomar", &[Es]),
+                ("aceptar", &[Es]),
+                ("atender", &[Es, Pt]),
+                ("pegar", &[Pt]),
+                ("aceitar", &[Pt]),
+            ],
+            Self::Decline => &[
+                ("decline", &[En]),
+                ("reject", &[En]),
+                ("rechazar", &[Es]),
+                ("declinar", &[Es, Pt]),
+                ("recusar", &[Pt]),
+                ("rejeitar", &[Pt]),
             ],
             Self::Calls => &[
                 ("calls", &[En]),
@@ -278,7 +303,8 @@ mod tests {
             "login\nlogout",
             "login\u{0}",
             "lo\u{200b}gin",
-            "take",
+            "takes",
+            "take!",
             "ok",
         ] {
             assert_eq!(verb(text), None, "{text:?}");

@@ -257,6 +257,8 @@ pub struct Caller {
     pub been: BTreeSet<QueueName>,
     /// When the next round begins, in which nobody is skipped; `None`: never.
     pub retry_at: Option<Instant>,
+    /// The time is over for which they were given to nobody but who asked for them.
+    pub claims_are_over: bool,
     /// The transfer that brought them here, until somebody has them.
     pub transfer: Option<Transfer>,
     /// How they came into their line.
@@ -373,6 +375,7 @@ impl Caller {
             skipped: BTreeSet::new(),
             been: BTreeSet::new(),
             retry_at: None,
+            claims_are_over: false,
             transfer: None,
             turn: Turn::Usual,
             keys: Keys::None,

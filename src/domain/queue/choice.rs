@@ -13,7 +13,7 @@ pub const LISTED: usize = 50;
 /// How one offer came about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Choice {
-    /// The rule that chose: a strategy, or `sticky`.
+    /// The rule that chose: a strategy, `sticky`, or `claimed` of a member who asked for the caller.
     pub rule: Cow<'static, str>,
     /// Whom.
     pub chosen: Extension,

@@ -82,6 +82,22 @@ pub enum Event {
         /// How.
         end: LegEnd,
     },
+    /// A member takes a caller who waits, see [`Floor::claimable`](super::floor::Floor::claimable).
+    Claimed {
+        /// This one
+        call: CallId,
+        /// by their own word.
+        extension: Extension,
+    },
+    /// A member leaves a call to others, see [`Floor::declinable`](super::floor::Floor::declinable).
+    Declined {
+        /// This one
+        call: CallId,
+        /// by their own word,
+        extension: Extension,
+        /// for this reason; may be empty.
+        reason: String,
+    },
     /// A waiting caller pressed a key.
     CallerPressed {
         /// In this call

@@ -12,6 +12,7 @@
 mod alarms;
 mod callbacks;
 mod callers;
+mod claims;
 mod consultations;
 mod dispatch;
 #[cfg(test)]
@@ -169,6 +170,8 @@ impl Floor {
             Event::PopSettled { call, offer, outcome } => self.pop_settled(call, offer, outcome, now, &mut out),
             Event::LegAnswered { server, call, offer } => self.leg_answered(server, call, offer, now, &mut out),
             Event::LegGone { call, offer, end } => self.leg_gone(call, offer, end, now, &mut out),
+            Event::Claimed { call, extension } => self.claimed(call, &extension, now, &mut out),
+            Event::Declined { call, extension, reason } => self.declined(call, &extension, reason, now, &mut out),
             Event::CallerPressed { call, key } => self.caller_pressed(call, key, now, &mut out),
             Event::Promised { call } => self.promised(call, &mut out),
             Event::Kept(kept) => self.kept(kept, now, &mut out),
@@ -250,6 +253,7 @@ impl Floor {
             Alarm::Keys(call) => self.keys_paused(call, now, &mut *out),
             Alarm::Consultation(call) => self.consultation_due(call, now, out),
             Alarm::Say(call) => self.say_what_is_due(call, now, out),
+            Alarm::Claim(call) => self.claims_are_over(call),
             Alarm::WrapUp(extension) => {
                 if let Some(agent) = self.agents.get_mut(&extension) {
                     agent.wrap_up = None;
@@ -274,7 +278,9 @@ impl Floor {
         // Phones ring on without a link; nobody can be joined.
         let is_rung = caller.consulted().is_some_and(Consulted::is_rung);
         let consultation = caller.consultation_due().filter(|_| linked || is_rung);
+        let claim = self.kept_for_claims(caller).filter(|_| caller.stage == Stage::Waiting);
         self.alarms.set(Alarm::QueueTimeout(call), end);
+        self.alarms.set(Alarm::Claim(call), claim);
         self.alarms.set(Alarm::Join(call), join);
         self.alarms.set(Alarm::Retry(call), retry);
         self.alarms.set(Alarm::Callback(call), callback);

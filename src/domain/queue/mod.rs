@@ -5,6 +5,7 @@ pub mod board;
 pub mod callback;
 pub mod caller;
 pub mod choice;
+pub mod claim;
 pub mod effect;
 pub mod event;
 pub mod floor;

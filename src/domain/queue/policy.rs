@@ -244,6 +244,8 @@ pub struct Policy {
     pub auto_pause_after: Option<u32>,
     /// How long the member whom a customer spoke with last is preferred for them; zero: not at all.
     pub sticky: Duration,
+    /// How long callers are given to nobody but who asks for them, before the strategy has them; zero: not at all.
+    pub claim: Duration,
     /// Where callers go who may not enter, have waited too long, or wait in an empty queue.
     pub overflow: Overflow,
 }
@@ -261,6 +263,7 @@ impl Default for Policy {
             wrap_up: Duration::ZERO,
             auto_pause_after: None,
             sticky: Duration::ZERO,
+            claim: Duration::ZERO,
             overflow: Overflow::default(),
         }
     }

@@ -1,6 +1,7 @@
 //! The texts of answers, the three languages side by side.
 
 mod calls;
+mod claims;
 mod refused;
 mod standing;
 
@@ -12,7 +13,7 @@ use crate::domain::{
     words::{Language, said},
 };
 
-const HELP: [[&str; 3]; 10] = [
+const HELP: [[&str; 3]; 12] = [
     [
         "login [queue]: take calls, of all your queues if you name none",
         "entrar [cola]: recibir llamadas, de todas sus colas si no nombra ninguna",
@@ -27,6 +28,16 @@ const HELP: [[&str; 3]; 10] = [
     ["resume [queue]: again", "reanudar [cola]: otra vez", "retomar [fila]: de novo"],
     ["status: how you stand", "estado: cómo está usted", "estado: como você está"],
     ["waiting [queue]: who waits", "espera [cola]: quién espera", "espera [fila]: quem espera"],
+    [
+        "take [code]: have the first who waits, or this customer",
+        "tomar [código]: recibir al primero que espera, o a este cliente",
+        "pegar [código]: receber o primeiro que espera, ou este cliente",
+    ],
+    [
+        "decline [code] [reason]: leave a call that is offered to you to the others",
+        "rechazar [código] [motivo]: dejar a los demás una llamada que se le ofrece",
+        "recusar [código] [motivo]: deixar aos outros uma ligação que lhe é oferecida",
+    ],
     ["calls: your calls of today", "llamadas: sus llamadas de hoy", "ligações: suas ligações de hoje"],
     [
         "why [call]: who could have had your last call, and what decided",
@@ -110,6 +121,10 @@ impl Answer {
             Self::Waiting(lines) => {
                 lines.iter().map(|line| calls::waiting(line, language)).collect::<Vec<_>>().join("\n")
             }
+            Self::Taken { code, name } => claims::taken(code, name, language),
+            Self::NotTaken(why) => claims::not_taken(why, language),
+            Self::Declined { code, name } => claims::declined(code, name, language),
+            Self::NotDeclined(why) => claims::not_declined(*why, language).into(),
             Self::Calls { extension, calls, .. } if calls.is_empty() => said!(
                 language,
                 "Extension {extension} has answered no call today.",

@@ -113,6 +113,10 @@ fn answers() -> Vec<(Answer, &'static [&'static str])> {
             Answer::Story(Box::new(story)),
             &["09:05 Support", "Company 1 (1111)", "2000 (linear)", "3000", "lunch", "-000000000007"],
         ),
+        (Answer::Taken { code: "1111".into(), name: "Company 1".into() }, &["Company 1 (1111)"]),
+        (Answer::Declined { code: "1111".into(), name: "Company 1".into() }, &["Company 1 (1111)"]),
+        (Answer::NotTaken(NoClaim::Taken { by: Extension::new("2000") }), &["2000"]),
+        (Answer::NotTaken(NoClaim::Taken { by: Extension::outside("5550001") }), &[]),
         (Answer::NoStory, &[]),
         (Answer::AlreadyDone, &[]),
         (refused(Refusal::NotYours(extension.clone())), &["1000"]),
@@ -122,6 +126,7 @@ fn answers() -> Vec<(Answer, &'static [&'static str])> {
         (refused(Refusal::WhichQueue(vec![])), &[]),
         (refused(Refusal::NoSuchQueue { named: "x".into(), known: vec!["Support".into()] }), &["\"x\"", "Support"]),
         (refused(Refusal::NotAMember { extension: extension.clone(), queue: "Sales".into() }), &["1000", "Sales"]),
+        (refused(Refusal::NoPhone), &[]),
         (refused(Refusal::BadReason), &["200"]),
         (refused(Refusal::Leftover("rest".into())), &["\"rest\""]),
         (refused(Refusal::NoCall("x".into())), &["\"x\""]),
@@ -137,12 +142,28 @@ fn answers() -> Vec<(Answer, &'static [&'static str])> {
     ] {
         all.push((status(Some(view)), &["1000", "Support"]));
     }
+    for why in [
+        NoClaim::NotLoggedOn,
+        NoClaim::NobodyWaits,
+        NoClaim::Yours,
+        NoClaim::Busy,
+        NoClaim::Paused,
+        NoClaim::WrapUp,
+        NoClaim::PhoneInUse,
+        NoClaim::PhoneUnavailable,
+        NoClaim::NotForYou,
+    ] {
+        all.push((Answer::NotTaken(why), &[]));
+    }
+    for why in [NoDecline::NothingOffered, NoDecline::Answered] {
+        all.push((Answer::NotDeclined(why), &[]));
+    }
     for trouble in
         [Trouble::Gone, Trouble::FloorAway, Trouble::TooLate, Trouble::TooFast, Trouble::Unknown(Verb::Pause)]
     {
         all.push((Answer::Trouble(trouble), &[]));
     }
-    for verb in [Verb::LogOn, Verb::LogOff, Verb::Pause, Verb::Resume, Verb::Status] {
+    for verb in [Verb::LogOn, Verb::LogOff, Verb::Pause, Verb::Resume, Verb::Take, Verb::Decline, Verb::Status] {
         all.push((Answer::Trouble(Trouble::DatabaseAway(verb)), &[]));
     }
     all

@@ -34,6 +34,8 @@ pub enum Deadline {
     Callback,
     /// A caller who waits is told something.
     Say,
+    /// A caller whom nobody has asked for is the strategy's.
+    Claim,
 }
 
 /// One of them, and whom it is about.
@@ -51,6 +53,7 @@ pub(super) enum Alarm {
     WrapUp(Extension),
     Callback(CallId),
     Say(CallId),
+    Claim(CallId),
 }
 
 impl Alarm {
@@ -68,6 +71,7 @@ impl Alarm {
             Self::WrapUp(_) => Deadline::WrapUp,
             Self::Callback(_) => Deadline::Callback,
             Self::Say(_) => Deadline::Say,
+            Self::Claim(_) => Deadline::Claim,
         }
     }
 }

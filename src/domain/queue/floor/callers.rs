@@ -377,6 +377,7 @@ impl Floor {
         caller.ticket = self.tickets;
         caller.skipped.clear();
         caller.retry_at = None;
+        caller.claims_are_over = false;
         let (server, channel) = (caller.arrival.server.clone(), caller.arrival.channel.clone());
         out.push(Effect::ForgetAnnouncement { call });
         out.push(Effect::Moved { call, server, channel, queue: next });

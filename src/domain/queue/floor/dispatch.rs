@@ -22,10 +22,10 @@ use crate::domain::{
 };
 
 /// Whom a caller is offered to, and by which rule.
-struct Chosen {
-    rule: &'static str,
-    members: Vec<Extension>,
-    round: Option<LastRung>,
+pub(super) struct Chosen {
+    pub(super) rule: &'static str,
+    pub(super) members: Vec<Extension>,
+    pub(super) round: Option<LastRung>,
 }
 
 impl Floor {
@@ -75,7 +75,19 @@ impl Floor {
 
     /// Offers a caller to whom they may be offered now.
     fn serve(&mut self, call: CallId, now: Now, out: &mut Vec<Effect>) {
-        let Some((chosen, choices)) = self.choose(call, now) else { return };
+        if let Some((chosen, choices)) = self.choose(call, now) {
+            self.offer_to_chosen(call, chosen, choices, now, out);
+        }
+    }
+
+    pub(super) fn offer_to_chosen(
+        &mut self,
+        call: CallId,
+        chosen: Chosen,
+        choices: Vec<Choice>,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) {
         self.leave_line(call);
         let Some(caller) = self.callers.get_mut(&call) else { return };
         caller.stage = Stage::Offered;
@@ -92,7 +104,8 @@ impl Floor {
     fn choose(&mut self, call: CallId, now: Now) -> Option<(Chosen, Vec<Choice>)> {
         let mut dice = self.dice.clone();
         let caller = self.callers.get(&call)?;
-        if !self.up.contains(&caller.arrival.server) || !caller.is_servable() {
+        let is_kept = self.kept_for_claims(caller).is_some();
+        if is_kept || !self.up.contains(&caller.arrival.server) || !caller.is_servable() {
             return None;
         }
         let line = self.lines.get(&caller.arrival.queue)?;
@@ -148,7 +161,7 @@ impl Floor {
     }
 
     /// For each of the chosen why it was them. What is said of the others is the same for all, and said with the first.
-    fn explain(&self, caller: &Caller, line: &Line, row: &Queue, chosen: &Chosen) -> Vec<Choice> {
+    pub(super) fn explain(&self, caller: &Caller, line: &Line, row: &Queue, chosen: &Chosen) -> Vec<Choice> {
         let everybody = line.members.iter().chain(&line.away);
         let listed: Vec<&Extension> = chosen
             .members

@@ -151,6 +151,9 @@ pub(super) fn words(effect: &Effect) -> String {
             Fact::CallOffered { call, offer, .. } => format!("[offered {} #{}]", short(*call), offer.0),
             Fact::CallRinging { call, pop, .. } => format!("[ringing {}: pop {}]", short(*call), pop.as_str()),
             Fact::OfferEnded { call, why, .. } => format!("[offer ended {}: {}]", short(*call), why.as_str()),
+            Fact::CallDeclined { call, extension, .. } => {
+                format!("[declined {} by {}]", short(*call), extension.as_str())
+            }
             Fact::CallAnswered { call, .. } => format!("[answered {}]", short(*call)),
             Fact::Recording { call, file } => format!("[recording {} in {file}]", short(*call)),
             Fact::CallOverflowed { call, why, to, .. } => {

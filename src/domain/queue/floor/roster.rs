@@ -20,8 +20,8 @@ use crate::domain::{
 };
 
 /// What of a queue the moments of its callers hang on.
-fn moments(row: &roster::Queue) -> (Duration, Announcements) {
-    (row.queue_timeout, row.announcements.clone())
+fn moments(row: &roster::Queue) -> (Duration, Duration, Announcements) {
+    (row.queue_timeout, row.policy.claim, row.announcements.clone())
 }
 
 impl Floor {
@@ -92,7 +92,7 @@ impl Floor {
     }
 
     fn queues_listed(&mut self, rows: &[roster::Queue]) {
-        let mut before: BTreeMap<QueueName, Option<(Duration, Announcements)>> = BTreeMap::new();
+        let mut before: BTreeMap<QueueName, Option<(Duration, Duration, Announcements)>> = BTreeMap::new();
         for (name, line) in &mut self.lines {
             before.insert(name.clone(), line.row.take().as_ref().map(moments));
             line.members.clear();
@@ -114,6 +114,10 @@ impl Floor {
         let theirs = self.callers.values().filter(|caller| queues.contains(&caller.arrival.queue));
         let calls: Vec<CallId> = theirs.map(|caller| caller.arrival.call).collect();
         for call in calls {
+            // Another time than the one that was over, perhaps.
+            if let Some(caller) = self.callers.get_mut(&call) {
+                caller.claims_are_over = false;
+            }
             self.reschedule(call);
         }
     }

@@ -163,6 +163,10 @@ fn whatever_a_shift_brings_the_floor_keeps_its_promises_and_comes_to_rest() {
         "consultations completed",
         "consultations ended by the agent",
         "consultations left while it rings",
+        "callers taken",
+        "calls declined",
+        "claims in vain",
+        "claims that came second",
     ] {
         let times = tally.0.get(what).copied().unwrap_or(0);
         assert!(times >= shifts / 1_000, "too dull: {what} {times} times");

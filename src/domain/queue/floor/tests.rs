@@ -16,6 +16,7 @@ use crate::domain::{
 
 mod callbacks;
 mod calls;
+mod claims;
 mod free;
 mod going;
 mod left;

@@ -51,6 +51,12 @@ pub(super) fn refused(refusal: &Refusal, language: Language) -> String {
             "No se hizo: la extensión {extension} no es miembro de {queue}.",
             "Não foi feito: o ramal {extension} não é membro de {queue}.",
         ),
+        Refusal::NoPhone => said!(
+            language,
+            "Not done: you have no extension of your own.",
+            "No se hizo: usted no tiene una extensión propia.",
+            "Não foi feito: você não tem um ramal próprio.",
+        ),
         Refusal::BadReason => said!(
             language,
             "Not done: the reason has to be one line of at most 200 characters.",
@@ -127,6 +133,8 @@ fn not_done(verb: Verb, language: Language) -> &'static str {
         Verb::LogOff => ["your log-off was not done", "su sesión no se cerró", "você não saiu da fila"],
         Verb::Pause => ["your pause was not set", "su pausa no empezó", "sua pausa não começou"],
         Verb::Resume => ["your pause was not ended", "su pausa no terminó", "sua pausa não terminou"],
+        Verb::Take => ["the call was not given to you", "no se le dio la llamada", "a ligação não foi dada a você"],
+        Verb::Decline => ["the call was not declined", "la llamada no se rechazó", "a ligação não foi recusada"],
         Verb::Status | Verb::Waiting | Verb::Calls | Verb::Why | Verb::Help | Verb::Language => {
             ["it cannot be looked up", "no se puede consultar", "não é possível consultar"]
         }

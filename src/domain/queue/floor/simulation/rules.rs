@@ -46,6 +46,7 @@ pub(super) fn any_policy(chance: &mut Chance) -> Policy {
         wrap_up: seconds(chance, 50, 15),
         auto_pause_after: chance.percent(40).then(|| 1 + small(chance, 1)),
         sticky: seconds(chance, 30, 60),
+        claim: seconds(chance, 30, 20),
         overflow: match chance.between(0, 3) {
             0 => Overflow::Queue(QueueName::new("support")),
             1 => Overflow::Queue(QueueName::new("sales")),

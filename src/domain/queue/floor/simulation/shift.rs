@@ -1,5 +1,6 @@
 //! One shift: the floor and its world, run in virtual time until both are at rest.
 
+mod claims;
 mod database;
 mod rest;
 mod step;
@@ -99,6 +100,8 @@ pub(super) enum Plan {
     OutsideCall(Extension),
     OutsideCallEnds(Extension),
     Unplugged(Extension),
+    /// A member takes a call, or leaves it to others, by their own word.
+    Speaks(Extension),
     Plugged(Extension),
     LinkDies(usize),
     LinkDeathIsNoticed {
@@ -248,6 +251,11 @@ impl Shift {
             let at = self.chance.between(0, length);
             self.later(at, Plan::CallerComes);
         }
+        for _ in 0..self.chance.between(0, 6) {
+            let at = self.chance.between(0, length);
+            let member = self.chance.place(self.members.len());
+            self.later(at, Plan::Speaks(self.members[member].row.extension.clone()));
+        }
         // Some shifts are quiet: what only trouble hides would hide in all of them otherwise.
         if self.chance.percent(30) {
             return;
@@ -393,6 +401,7 @@ impl Shift {
                 self.later(after, Plan::Plugged(extension));
             }
             Plan::Plugged(extension) => self.set_plugged(&extension, true),
+            Plan::Speaks(extension) => self.speaks(&extension),
             Plan::LinkDies(server) => self.link_dies(server),
             Plan::LinkDeathIsNoticed { server, epoch } => {
                 if self.world.servers[server].epoch == epoch {

@@ -141,6 +141,7 @@ impl Shift {
             | Fact::CallOffered { .. }
             | Fact::CallRinging { .. }
             | Fact::OfferEnded { .. }
+            | Fact::CallDeclined { .. }
             | Fact::CallAnswered { .. }
             | Fact::CallOverflowed { .. }
             | Fact::CallbackAsked { .. }
@@ -212,6 +213,7 @@ impl Shift {
             | Fact::CallOffered { .. }
             | Fact::CallRinging { .. }
             | Fact::OfferEnded { .. }
+            | Fact::CallDeclined { .. }
             | Fact::CallOverflowed { .. }
             | Fact::CallTransferred { .. }
             | Fact::TransferFailed { .. }
@@ -246,6 +248,7 @@ impl Shift {
             | Fact::CallOffered { .. }
             | Fact::CallRinging { .. }
             | Fact::OfferEnded { .. }
+            | Fact::CallDeclined { .. }
             | Fact::CallOverflowed { .. }
             | Fact::CallbackAsked { .. }
             | Fact::CallbackCalled { .. }

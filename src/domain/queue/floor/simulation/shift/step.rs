@@ -82,6 +82,8 @@ impl Shift {
             | Event::TalkOver { .. }
             | Event::LeftOpen { .. }
             | Event::CallerPressed { .. }
+            | Event::Claimed { .. }
+            | Event::Declined { .. }
             | Event::Promised { .. }
             | Event::Cancelled { .. }
             | Event::BackAnswered { .. }

@@ -82,11 +82,9 @@ impl Witness {
                     return;
                 }
                 // The next round begins while they wait, not during the offers of this one.
-                if self.next_round.get(call).is_some_and(|at| *at <= now.steady) {
-                    self.next_round.remove(call);
-                    self.skipped.retain(|(of, _)| of != call);
-                }
-                assert!(!self.is_skipped(*call, extension, now.steady), "offered to one who let it go by");
+                self.next_round_of(*call, now);
+                let let_go = rule != "claimed" && self.is_skipped(*call, extension, now.steady);
+                assert!(!let_go, "offered to one who let it go by");
                 let queue = &self.queue_of[call];
                 let bars = |pause: &Pause| {
                     pause.kind == PauseKind::Manual && pause.queue.as_ref().is_none_or(|of| of == queue)
@@ -114,6 +112,13 @@ impl Witness {
             Fact::Recording { .. } => self.tally.count("recordings"),
             Fact::CallRinging { call, offer, extension, .. } => {
                 assert_eq!(self.open.get(&(*call, *offer)), Some(extension), "ringing without an offer");
+            }
+            Fact::CallDeclined { call, extension, .. } => {
+                self.tally.count("calls declined");
+                if !self.open.keys().any(|(of, _)| of == call) {
+                    self.next_round_of(*call, now);
+                }
+                self.let_go_by(*call, extension, now, OfferEnd::Rejected, None);
             }
             Fact::CallAnswered { call, offer, extension } => {
                 self.tally.count("answers");
@@ -260,6 +265,13 @@ impl Witness {
         // They are told again whether their queue records.
         if let Some(queue) = self.queue_of.get(&call) {
             self.talks.enters(call, queue);
+        }
+    }
+
+    fn next_round_of(&mut self, call: CallId, now: Now) {
+        if self.next_round.get(&call).is_some_and(|at| *at <= now.steady) {
+            self.next_round.remove(&call);
+            self.skipped.retain(|(of, _)| *of != call);
         }
     }
 

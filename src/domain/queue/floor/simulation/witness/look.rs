@@ -3,6 +3,7 @@
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
+    time::Duration,
 };
 
 use super::{Offered, Witness};
@@ -179,13 +180,25 @@ impl Witness {
 
     /// Whether the member could be given to the caller, were they free.
     fn may_have(&self, caller: &Caller, extension: &Extension, agent: &Agent, now: Now) -> bool {
+        self.may_claim(caller, extension, agent, now)
+            && !self.is_kept_for_claims(caller, now)
+            && !self.is_skipped(caller.arrival.call, extension, now.steady)
+    }
+
+    /// Whether the caller goes to nobody yet who does not ask for them.
+    fn is_kept_for_claims(&self, caller: &Caller, now: Now) -> bool {
+        let claim = self.policies.get(&caller.arrival.queue).map_or(Duration::ZERO, |policy| policy.claim);
+        !caller.is_answered && caller.callback.is_none() && now.steady < caller.since + claim
+    }
+
+    /// The same of a member who asks for the caller.
+    fn may_claim(&self, caller: &Caller, extension: &Extension, agent: &Agent, now: Now) -> bool {
         let queue = &caller.arrival.queue;
         caller.is_servable()
             && self.up.contains(&caller.arrival.server)
             && agent.seats.get(queue).is_some_and(|seat| caller.arrival.penalties.contains(seat.penalty))
             && agent.pause(queue).is_none()
             && self.wrap_up.get(extension).is_none_or(|until| *until <= now.utc)
-            && !self.is_skipped(caller.arrival.call, extension, now.steady)
             && self.is_idle(&caller.arrival.server, &agent.row.interface)
     }
 
@@ -236,6 +249,11 @@ impl Witness {
                 continue;
             };
             if !served.has_offer_to(&extension) {
+                continue;
+            }
+            if rule == "claimed" {
+                self.tally.count("callers taken");
+                assert!(self.may_claim(served, &extension, agent, now), "{extension} may not take {served:?}");
                 continue;
             }
             assert!(self.may_have(served, &extension, agent, now), "{extension} is not free for {served:?}");

@@ -72,6 +72,7 @@ impl Talks {
             | Fact::CallOffered { .. }
             | Fact::CallRinging { .. }
             | Fact::OfferEnded { .. }
+            | Fact::CallDeclined { .. }
             | Fact::CallbackCalled { .. }
             | Fact::CallbackMissed { .. }
             | Fact::TransferFailed { .. }

@@ -58,6 +58,7 @@ impl Told {
             Fact::CallOffered { .. }
             | Fact::CallRinging { .. }
             | Fact::OfferEnded { .. }
+            | Fact::CallDeclined { .. }
             | Fact::CallAnswered { .. }
             | Fact::Recording { .. }
             | Fact::CallbackAsked { .. }

@@ -1,0 +1,95 @@
+//! Calls that were taken or declined, and those that could not be.
+
+use super::customer;
+use crate::domain::{
+    queue::claim::{NoClaim, NoDecline},
+    words::{Language, said},
+};
+
+pub(super) fn taken(code: &str, name: &str, language: Language) -> String {
+    said!(
+        language,
+        "{customer} is yours: your phone rings.",
+        "{customer} es suyo: su teléfono suena.",
+        "{customer} é seu: seu telefone toca.",
+        customer = customer(code, name),
+    )
+}
+
+pub(super) fn declined(code: &str, name: &str, language: Language) -> String {
+    said!(
+        language,
+        "{customer} goes to the others.",
+        "{customer} queda para los demás.",
+        "{customer} fica para os outros.",
+        customer = customer(code, name),
+    )
+}
+
+pub(super) fn not_taken(why: &NoClaim, language: Language) -> String {
+    if let NoClaim::Taken { by } = why {
+        return match by.number_outside() {
+            Some(_) => {
+                language.pick(["Too late: it is taken.", "Tarde: ya está tomada.", "Tarde: já foi atendida."]).into()
+            }
+            None => said!(language, "Too late: {by} has it.", "Tarde: la tiene {by}.", "Tarde: está com {by}.",),
+        };
+    }
+    language
+        .pick(match why {
+            NoClaim::NotLoggedOn => [
+                "Not done: you are logged on to no queue. \"login\" first.",
+                "No se hizo: no tiene sesión en ninguna cola. Primero \"entrar\".",
+                "Não foi feito: você não está em nenhuma fila. Primeiro \"entrar\".",
+            ],
+            NoClaim::NobodyWaits => [
+                "Nobody waits for you to take.",
+                "Nadie espera a quien pueda tomar.",
+                "Ninguém espera que você possa pegar.",
+            ],
+            NoClaim::Taken { .. } => ["", "", ""],
+            NoClaim::Yours => ["That call is yours.", "Esa llamada es suya.", "Essa ligação é sua."],
+            NoClaim::Busy => [
+                "Not done: you have a call.",
+                "No se hizo: usted tiene una llamada.",
+                "Não foi feito: você tem uma ligação.",
+            ],
+            NoClaim::Paused => [
+                "Not done: you are paused. \"resume\" first.",
+                "No se hizo: está en pausa. Primero \"reanudar\".",
+                "Não foi feito: você está em pausa. Primeiro \"retomar\".",
+            ],
+            NoClaim::WrapUp => [
+                "Not done: you are in wrap-up.",
+                "No se hizo: está en el tiempo posterior a la llamada.",
+                "Não foi feito: você está no tempo depois da ligação.",
+            ],
+            NoClaim::PhoneInUse => [
+                "Not done: your phone is in use.",
+                "No se hizo: su teléfono está ocupado.",
+                "Não foi feito: seu telefone está ocupado.",
+            ],
+            NoClaim::PhoneUnavailable => [
+                "Not done: your phone cannot be reached.",
+                "No se hizo: su teléfono no está disponible.",
+                "Não foi feito: seu telefone não está disponível.",
+            ],
+            NoClaim::NotForYou => [
+                "Not done: the callers who wait cannot be given to you now.",
+                "No se hizo: a usted no se le pueden dar ahora los que esperan.",
+                "Não foi feito: os que esperam não podem ser dados a você agora.",
+            ],
+        })
+        .into()
+}
+
+pub(super) fn not_declined(why: NoDecline, language: Language) -> &'static str {
+    language.pick(match why {
+        NoDecline::NothingOffered => {
+            ["Nothing is offered to you.", "No se le ofrece nada.", "Nada é oferecido a você."]
+        }
+        NoDecline::Answered => {
+            ["Not done: you have answered it.", "No se hizo: ya la contestó.", "Não foi feito: você já a atendeu."]
+        }
+    })
+}

@@ -1,0 +1,70 @@
+//! Members who take calls, or leave them to others, by their own word: as the service does it, which looks first.
+
+use super::Shift;
+use crate::domain::{
+    id::Extension,
+    queue::{
+        caller::{Caller, Stage},
+        claim::{NoClaim, Which},
+        event::Event,
+    },
+};
+
+impl Shift {
+    pub(super) fn speaks(&mut self, extension: &Extension) {
+        let which = match self.chance.percent(70) {
+            true => Which::First,
+            false => {
+                let codes: Vec<_> = self.floor.callers().values().map(|c| c.arrival.customer.code.clone()).collect();
+                if codes.is_empty() {
+                    return;
+                }
+                Which::Customer(codes[self.chance.place(codes.len())].clone())
+            }
+        };
+        if self.chance.percent(60) { self.takes(extension, &which) } else { self.declines(extension, &which) }
+    }
+
+    fn takes(&mut self, extension: &Extension, which: &Which) {
+        match self.floor.claimable(extension, which) {
+            Ok(claim) => {
+                let call = claim.call;
+                self.step(Event::Claimed { call, extension: extension.clone() });
+                let caller = &self.floor.callers()[&call];
+                assert!(caller.stage == Stage::Offered && caller.has_offer_to(extension), "promised: {caller:?}");
+            }
+            Err(NoClaim::NobodyWaits) => {
+                self.witness.tally.count("claims in vain");
+                let agent = &self.floor.agents()[extension];
+                let theirs = |caller: &&Caller| agent.seats.contains_key(&caller.arrival.queue);
+                let waits = |caller: &Caller| caller.stage == Stage::Waiting && *which == Which::First;
+                assert!(!self.floor.callers().values().filter(theirs).any(waits), "somebody waits");
+            }
+            Err(NoClaim::Taken { by }) => {
+                self.witness.tally.count("claims that came second");
+                assert!(self.floor.callers().values().any(|caller| caller.has_offer_to(&by)), "taken by nobody");
+            }
+            Err(
+                NoClaim::NotLoggedOn
+                | NoClaim::Yours
+                | NoClaim::Busy
+                | NoClaim::Paused
+                | NoClaim::WrapUp
+                | NoClaim::PhoneInUse
+                | NoClaim::PhoneUnavailable
+                | NoClaim::NotForYou,
+            ) => {}
+        }
+    }
+
+    fn declines(&mut self, extension: &Extension, which: &Which) {
+        let Ok(claim) = self.floor.declinable(extension, which) else { return };
+        let call = claim.call;
+        let queue = self.floor.callers()[&call].arrival.queue.clone();
+        self.step(Event::Declined { call, extension: extension.clone(), reason: String::new() });
+        // Without them the queue may be empty, and the caller elsewhere.
+        let stays = self.floor.callers().get(&call).filter(|caller| caller.arrival.queue == queue);
+        let Some(caller) = stays else { return };
+        assert!(!caller.has_offer_to(extension) && caller.skipped.contains(extension), "declined: {caller:?}");
+    }
+}
