@@ -79,6 +79,7 @@ impl Bench {
                     | Effect::Promise { .. }
                     | Effect::Regret { .. }
                     | Effect::CallBack(_)
+                    | Effect::Remember { .. }
                     | Effect::DropBack { .. }
                     | Effect::Update { .. }
                     | Effect::Retire { .. }

@@ -399,6 +399,27 @@ pub enum CallOutcome {
 }
 
 impl CallOutcome {
+    const ALL: [Self; 13] = [
+        Self::Completed,
+        Self::Abandoned,
+        Self::TimedOut,
+        Self::NoMembers,
+        Self::Full,
+        Self::Empty,
+        Self::Overflowed,
+        Self::UnknownQueue,
+        Self::Stopped,
+        Self::Lost,
+        Self::NotReached,
+        Self::CalledAgain,
+        Self::Cancelled,
+    ];
+
+    /// The one of this word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|outcome| outcome.as_str() == word)
+    }
+
     /// The word in the database, in logs, and in upper case in the channel variable `USHER_OUTCOME`.
     pub fn as_str(self) -> &'static str {
         match self {

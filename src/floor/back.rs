@@ -107,9 +107,8 @@ impl Service {
         }
     }
 
-    pub(super) fn call_back(&mut self, back: &CallBack) {
+    pub(super) fn call_back(&self, back: &CallBack) {
         let CallBack { call, attempt, offer, .. } = *back;
-        self.remember(&back.server, Try { call, attempt, talk: None });
         let Some(ari) = self.servers.get(&back.server) else { return };
         let Some(caller) = self.floor.callers().get(&call) else { return };
         let mut variables = marks(caller);

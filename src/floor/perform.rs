@@ -9,7 +9,7 @@ use crate::{
     desk::QuickResponse,
     domain::{
         command::{Verb, labels::Label},
-        fact::Stamped,
+        fact::{Fact, Stamped},
         id::{CallId, Extension, OfferNo, ServerId},
         queue::{
             announce::{Filling, Template},
@@ -17,7 +17,6 @@ use crate::{
             caller::{call_bridge, leg_channel},
             effect::{Effect, Farewell, Notice, Ring},
             event::{Event, LegEnd},
-            tries::Try,
         },
         words::Words,
     },
@@ -60,6 +59,7 @@ impl Service {
             Effect::Promise { call } => self.promise(call),
             Effect::Regret { call } => self.regret(call),
             Effect::CallBack(back) => self.call_back(&back),
+            Effect::Remember { server, tried } => self.remember(&server, tried),
             Effect::DropBack { call, attempt, server } => self.drop_back(call, attempt, &server),
             Effect::Publish { offer, pop } => {
                 let call = pop.call;
@@ -151,7 +151,9 @@ impl Service {
             Effect::Record(fact) => {
                 tracing::info!(call.id = %fact.call(), "call {}", fact.summary());
                 tracing::debug!(?fact);
-                self.ledger.record(Stamped { id: uuid::Uuid::now_v7(), at: Timestamp::now(), fact });
+                // Who is found by a later run is recorded once more, and has entered once.
+                let id = if let Fact::CallEntered { call, .. } = &fact { call.0 } else { uuid::Uuid::now_v7() };
+                self.ledger.record(Stamped { id, at: Timestamp::now(), fact });
             }
         }
     }
@@ -274,12 +276,6 @@ impl Service {
         self.end_regret(call);
         self.go_on_recording(call);
         let Some(ari) = self.agent_is_to_hear(call) else { return };
-        let Some(caller) = self.floor.callers().get(&call) else { return };
-        let back = parse_back_channel(&caller.arrival.channel).zip(caller.offers.get(&offer));
-        if let Some(((_, attempt), member)) = back {
-            let (server, talk) = (caller.arrival.server.clone(), Some((offer, member.extension.clone())));
-            self.remember(&server, Try { call, attempt, talk });
-        }
         let Some(caller) = self.floor.callers().get(&call) else { return };
         let (channel, leg) = (&caller.arrival.channel, self.channel_of(call, offer));
         if caller.callback.is_some() {

@@ -19,7 +19,7 @@ use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::JoinHandle,
-    time::timeout,
+    time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tracing::{debug, info, warn};
@@ -59,6 +59,9 @@ mod task;
 
 /// How long a disk that takes nothing may hold up what comes after a record.
 const KEPT: Duration = Duration::from_millis(100);
+/// How long a fact may take to be known to the next process: as long as one needs to notice that the database is gone, and another to take
+/// over.
+const PASSED_ON: Duration = Duration::from_secs(8);
 /// Log-ons and log-offs under way. Few people press a key within one answer time of the database; more than this is a fault.
 const COMMANDS: usize = 256;
 /// Pieces handed over and not yet read. More than one only while the reader is busy; then changes wait and become one.
@@ -295,12 +298,14 @@ impl Handle {
     }
 
     /// Waits until all that was recorded so far is known to whichever process is active next: it is in the database, or nobody has
-    /// taken the place of this one for so long after the database was lost that nobody will while it is away.
+    /// taken the place of this one for so long after the database was lost that nobody will while it is away. No longer than a bound of
+    /// its own: a database that takes nothing for another reason, such as a lock, has no say in what people hear.
     pub async fn passed_on(&self) {
         let mut fence = self.shared.outbox.fence();
         tokio::select! {
             () = self.shared.outbox.written() => {}
             () = fence.alone_for(TAKEN_OVER) => {}
+            () = sleep(PASSED_ON) => {}
         }
     }
 

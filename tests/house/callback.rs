@@ -1,5 +1,6 @@
 //! A waiting caller presses a key, hangs up, keeps the place, and is called back: once, and by one call at a time.
 
+mod again;
 mod cut_off;
 mod killed;
 mod sent_on;

@@ -8,7 +8,7 @@ use crate::domain::{
     fact::{CallOutcome, Fact},
     id::{CallId, ChannelId, Extension, Interface, OfferNo, QueueName, ServerId},
     pop::Pop,
-    queue::{roster::CallerId, transfer::TransferFailure},
+    queue::{roster::CallerId, transfer::TransferFailure, tries::Try},
 };
 
 /// What is to be done.
@@ -62,6 +62,13 @@ pub enum Effect {
     /// Call the caller back, and let the member, who has answered, hear that: tell [`Event::BackAnswered`](super::event::Event::BackAnswered) or
     /// [`Event::BackGone`](super::event::Event::BackGone).
     CallBack(CallBack),
+    /// Have Asterisk remember what the database may never be told, see [`tries`](super::tries).
+    Remember {
+        /// Which one
+        server: ServerId,
+        /// remembers this.
+        tried: Try,
+    },
     /// Hang up the leg of a call back, if there is one; tell [`Event::BackGone`](super::event::Event::BackGone).
     DropBack {
         /// Of this call

@@ -184,7 +184,7 @@ impl Floor {
             Event::BackFound { server, call, attempt, member } => {
                 self.back_found(server, (call, attempt), member, now, &mut out);
             }
-            Event::BackRemembered { server, tried } => self.back_remembered(&server, tried, &mut out),
+            Event::BackRemembered { server, tried } => self.back_remembered(&server, tried, now, &mut out),
             Event::Joined { call, offer } => self.joined(call, offer, now, &mut out),
             Event::TransferAsked { call, offer, to, how } => {
                 self.transfer_asked((call, offer), &to, how, now, &mut out);

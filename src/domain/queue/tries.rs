@@ -7,7 +7,10 @@
 
 use std::{collections::VecDeque, fmt};
 
-use crate::domain::id::{CallId, Extension, OfferNo};
+use crate::domain::{
+    fact::CallOutcome,
+    id::{CallId, Extension, OfferNo},
+};
 
 /// How many are remembered on one Asterisk: more than are begun before a silent process is replaced, and few enough for a request.
 const MOST: usize = 16;
@@ -17,10 +20,21 @@ const MOST: usize = 16;
 pub struct Try {
     /// Of this call,
     pub call: CallId,
-    /// the n-th.
+    /// the n-th; 0: none was made.
     pub attempt: u32,
-    /// By which offer with whom they talked, if they did.
-    pub talk: Option<(OfferNo, Extension)>,
+    /// What has become of it.
+    pub end: TryEnd,
+}
+
+/// What has become of a try, or of the callback.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TryEnd {
+    /// Nothing yet that anybody has told.
+    Open,
+    /// They talked, by this offer with this member.
+    Talked(OfferNo, Extension),
+    /// Nobody is called back any more: the callback ended without a talk.
+    Over(CallOutcome),
 }
 
 /// The last tries on one Asterisk, the oldest first.
@@ -48,14 +62,17 @@ impl Tries {
     }
 }
 
-/// `CALL/ATTEMPT`, or `CALL/ATTEMPT/OFFER/EXTENSION` of those who have talked, with a comma between them.
+/// `CALL/ATTEMPT`, `CALL/ATTEMPT/OFFER/EXTENSION` of those who have talked, `CALL/ATTEMPT/OUTCOME` of callbacks that are over; with a
+/// comma between them.
 impl fmt::Display for Tries {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (place, Try { call, attempt, talk }) in self.0.iter().enumerate() {
+        for (place, Try { call, attempt, end }) in self.0.iter().enumerate() {
             let comma = if place == 0 { "" } else { "," };
             write!(f, "{comma}{call}/{attempt}")?;
-            if let Some((offer, extension)) = talk {
-                write!(f, "/{}/{extension}", offer.0)?;
+            match end {
+                TryEnd::Open => {}
+                TryEnd::Talked(offer, extension) => write!(f, "/{}/{extension}", offer.0)?,
+                TryEnd::Over(outcome) => write!(f, "/{}", outcome.as_str())?,
             }
         }
         Ok(())
@@ -66,11 +83,12 @@ fn parse(entry: &str) -> Option<Try> {
     let mut parts = entry.splitn(4, '/');
     let call = CallId(parts.next()?.parse().ok()?);
     let attempt = parts.next()?.parse().ok()?;
-    let talk = match (parts.next(), parts.next()) {
-        (Some(offer), Some(extension)) => Some((OfferNo(offer.parse().ok()?), Extension::new(extension))),
-        (_, _) => None,
+    let end = match (parts.next(), parts.next()) {
+        (None, _) => TryEnd::Open,
+        (Some(offer), Some(extension)) => TryEnd::Talked(OfferNo(offer.parse().ok()?), Extension::new(extension)),
+        (Some(outcome), None) => TryEnd::Over(CallOutcome::parse(outcome)?),
     };
-    Some(Try { call, attempt, talk })
+    Some(Try { call, attempt, end })
 }
 
 #[cfg(test)]
@@ -80,8 +98,8 @@ mod tests {
     use super::*;
 
     fn attempt(call: u128, attempt: u32, talk: Option<(u32, &str)>) -> Try {
-        let talk = talk.map(|(offer, extension)| (OfferNo(offer), Extension::new(extension)));
-        Try { call: CallId(Uuid::from_u128(call)), attempt, talk }
+        let talked = |(offer, extension)| TryEnd::Talked(OfferNo(offer), Extension::new(extension));
+        Try { call: CallId(Uuid::from_u128(call)), attempt, end: talk.map_or(TryEnd::Open, talked) }
     }
 
     #[test]
@@ -91,9 +109,12 @@ mod tests {
         tries.note(attempt(1, 1, None));
         tries.note(attempt(2, 3, None));
         tries.note(attempt(1, 1, Some((4, "1000"))));
+        let over = Try { end: TryEnd::Over(CallOutcome::CalledAgain), ..attempt(3, 0, None) };
+        tries.note(over.clone());
         assert_eq!(Tries::parse(&tries.to_string()), tries);
-        assert_eq!(tries.iter().cloned().collect::<Vec<_>>(), [attempt(2, 3, None), attempt(1, 1, Some((4, "1000")))]);
-        let spoilt = format!("nothing,{tries},{}/x,,/", Uuid::nil());
+        let expected = [attempt(2, 3, None), attempt(1, 1, Some((4, "1000"))), over];
+        assert_eq!(tries.iter().cloned().collect::<Vec<_>>(), expected);
+        let spoilt = format!("nothing,{tries},{0}/x,{0}/1/gone,,/", Uuid::nil());
         assert_eq!(Tries::parse(&spoilt), tries);
     }
 

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// A second queue, of 2000 alone, who is paused; it calls back as well.
-const SALES: &str = "INSERT INTO queues (name, label, number) VALUES ('sales', 'Sales', '700'); \
+pub const SALES: &str = "INSERT INTO queues (name, label, number) VALUES ('sales', 'Sales', '700'); \
                      UPDATE queues SET greeting = '', callback_key = '*', ring_time_seconds = 30, queue_timeout_seconds = 600 \
                      WHERE name = 'sales'; INSERT INTO memberships (queue, extension, logged_on) VALUES ('sales', '2000', true); \
                      INSERT INTO pauses (extension) VALUES ('2000')";

@@ -11,10 +11,11 @@ use crate::domain::{
     id::{CallId, OfferNo, QueueName, ServerId},
     now::Now,
     queue::{
-        callback::{Callback, Missed, Reach, back_channel, is_callable},
+        callback::{Callback, Missed, Reach, back_channel, is_callable, parse_back_channel},
         caller::{Arrival, Caller, OfferState, Stage},
         effect::{CallBack, Effect, Farewell},
         floor::{Floor, Leg, alarms::Alarm, earlier, offers::RETRY_FOR_CALLBACK},
+        tries::{Try, TryEnd},
     },
 };
 
@@ -52,9 +53,11 @@ impl Floor {
         self.take_over(call, now, out);
         let Some(caller) = self.callers.get_mut(&call) else { return };
         let keep_until = now.plus(policy.keep);
+        // Who is on the leg of an earlier callback goes on with its number: each try has one of its own.
+        let attempt = parse_back_channel(&caller.arrival.channel).map_or(0, |(_, attempt)| attempt);
         caller.callback = Some(Callback {
             reach: Reach::Leaving { until: now.steady + PROMISE_BOUND },
-            attempt: 0,
+            attempt,
             tries: 0,
             pause: None,
             keep_until: keep_until.steady,
@@ -208,6 +211,7 @@ impl Floor {
         let (extension, offer) = (offer.extension, offer.number);
         self.has_answered(&extension);
         out.push(Effect::Record(Fact::CallbackCalled { call, attempt, offer, extension }));
+        out.push(Effect::Remember { server: server.clone(), tried: Try { call, attempt, end: TryEnd::Open } });
         out.push(Effect::CallBack(CallBack { call, attempt, number, server, offer, ring_time, greeting }));
         self.reschedule(call);
     }

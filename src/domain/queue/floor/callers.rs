@@ -8,12 +8,13 @@ use crate::domain::{
     now::Now,
     pop::PopState,
     queue::{
-        callback::Reach,
+        callback::{Callback, Reach},
         caller::{Arrival, Caller, Offer, OfferState, Penalties, Stage},
         effect::{Effect, Farewell},
         floor::{Doors, Floor, Leg, alarms::Alarm, earlier, kept::at_steady, lines::Line},
         member::Work,
         policy::{Emptiness, Overflow},
+        tries::{Try, TryEnd},
     },
 };
 
@@ -59,14 +60,7 @@ impl Floor {
     fn admit(&mut self, arrival: Arrival, entered: Now, age: Duration, out: &mut Vec<Effect>) {
         self.tickets += 1;
         self.is_found(arrival.call);
-        out.push(Effect::Record(Fact::CallEntered {
-            call: arrival.call,
-            server: arrival.server.clone(),
-            channel: arrival.channel.clone(),
-            queue: arrival.queue.clone(),
-            customer: arrival.customer.clone(),
-            caller: arrival.caller.clone(),
-        }));
+        out.push(Effect::Record(has_entered(&arrival)));
         self.callers.insert(arrival.call, Caller::new(arrival, entered, age, self.tickets));
     }
 
@@ -74,7 +68,8 @@ impl Floor {
     fn enter(&mut self, call: CallId, coming: Coming, now: Now, out: &mut Vec<Effect>) {
         let refused = self.reason_to_turn_back(call, coming).or_else(|| self.reason_to_leave(call, now));
         self.line_up(call);
-        if refused.is_none() && coming == Coming::In && self.take_over(call, now, out) {
+        // Also one who has taken it over from a run that could not write that.
+        if refused.is_none() && self.take_over(call, now, out) {
             self.mark_place(call, now, out);
         }
         if let Some(outcome) = refused {
@@ -204,8 +199,15 @@ impl Floor {
         out: &mut Vec<Effect>,
     ) {
         let call = arrival.call;
+        let is_on_record =
+            self.left.contains_key(&call) || self.callers.contains_key(&call) || self.doors == Doors::Closed;
         self.is_found(call);
         match self.callers.get(&call).map(|known| (known.stage, known.has_out(offer))) {
+            // An earlier run could not write any more when they came.
+            None if !is_on_record => {
+                out.push(Effect::Record(has_entered(&arrival)));
+                out.push(Effect::Record(Fact::CallAnswered { call, offer, extension: extension.clone() }));
+            }
             None => {}
             Some((_, true) | (Stage::Talking, _)) => return,
             // Joined by somebody else while we were not looking: they talk, and wait for nobody any more.
@@ -329,8 +331,11 @@ impl Floor {
                 self.give_back(call, outcome, Some(extension), CallOutcome::Overflowed, out);
             }
             Overflow::Queue(next) if self.may_go_on_to(call, next) => {
-                let next = next.clone();
+                let (next, queue_before) = (next.clone(), queue.clone());
                 out.push(Effect::Record(Fact::CallOverflowed { call, queue, why: outcome, to: overflow }));
+                if let Some(caller) = self.callers.get_mut(&call) {
+                    caller.been.insert(queue_before);
+                }
                 self.go_on_to(call, next, now, out);
             }
             Overflow::Queue(_) => self.give_back(call, outcome, None, outcome, out),
@@ -369,8 +374,7 @@ impl Floor {
         self.transfer_done(call, out);
         self.tickets += 1;
         let Some(caller) = self.callers.get_mut(&call) else { return };
-        let before = std::mem::replace(&mut caller.arrival.queue, next.clone());
-        caller.been.insert(before);
+        caller.arrival.queue = next.clone();
         caller.since = now.steady;
         caller.arrival.since = None;
         caller.timed_from = now.steady;
@@ -443,9 +447,16 @@ impl Floor {
         let Some(caller) = self.forget(call) else { return };
         out.push(Effect::ForgetAnnouncement { call });
         if caller.has_rung() {
-            out.push(Effect::DropBridge { call, server: caller.arrival.server });
+            out.push(Effect::DropBridge { call, server: caller.arrival.server.clone() });
         }
         out.push(Effect::Record(Fact::CallEnded { call, extension, outcome }));
+        // Of a talk it remembers with whom it was.
+        if let Some(Callback { attempt, .. }) = caller.callback
+            && outcome != CallOutcome::Completed
+        {
+            let tried = Try { call, attempt, end: TryEnd::Over(outcome) };
+            out.push(Effect::Remember { server: caller.arrival.server, tried });
+        }
     }
 
     /// Forgets a caller who has no offer out.
@@ -466,5 +477,16 @@ impl Floor {
         let caller = self.callers.remove(&call)?;
         self.asks_no_more(&caller);
         Some(caller)
+    }
+}
+
+fn has_entered(arrival: &Arrival) -> Fact {
+    Fact::CallEntered {
+        call: arrival.call,
+        server: arrival.server.clone(),
+        channel: arrival.channel.clone(),
+        queue: arrival.queue.clone(),
+        customer: arrival.customer.clone(),
+        caller: arrival.caller.clone(),
     }
 }

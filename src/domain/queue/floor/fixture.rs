@@ -97,6 +97,7 @@ pub(super) fn words(effect: &Effect) -> String {
     match effect {
         Effect::Announce { call, position, to } => format!("announce {} at {position} to {to:?}", short(*call)),
         Effect::ForgetAnnouncement { call } => format!("forget {}", short(*call)),
+        Effect::Remember { tried, .. } => format!("remember {} #{}: {:?}", short(tried.call), tried.attempt, tried.end),
         Effect::Greet { call, .. } => format!("greet {}", short(*call)),
         Effect::Say { call, sounds, .. } => format!("say {}: {}", short(*call), sounds.join(" ")),
         Effect::Music { call } => format!("music {}", short(*call)),

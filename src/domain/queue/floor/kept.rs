@@ -20,7 +20,7 @@ use crate::domain::{
             earlier,
         },
         member::Work,
-        tries::Try,
+        tries::{Try, TryEnd},
     },
 };
 
@@ -155,32 +155,41 @@ impl Floor {
 
     /// Asterisk remembers a try of which the database may know nothing: it was begun by a run that could not write any more. If
     /// nothing of it was found, it is over, and what became of it is said when all has been looked at.
-    pub(super) fn back_remembered(&mut self, server: &ServerId, tried: Try, out: &mut Vec<Effect>) {
-        let Try { call, attempt, talk } = tried;
+    pub(super) fn back_remembered(&mut self, server: &ServerId, tried: Try, now: Now, out: &mut Vec<Effect>) {
+        let Try { call, attempt, end } = tried;
         let Some(caller) = self.callers.get_mut(&call) else { return };
         let Some(callback) = &mut caller.callback else { return };
-        let is_news = match callback.reach {
-            Reach::Away => attempt > callback.attempt,
-            Reach::Unsure { talked_with: None } => attempt >= callback.attempt,
+        let least = match (&callback.reach, &end) {
+            // It has an end, which says more than the number of its last try.
+            (Reach::Away | Reach::Unsure { talked_with: None }, TryEnd::Over(_)) => callback.attempt,
+            (Reach::Away, TryEnd::Open | TryEnd::Talked(..)) => callback.attempt + 1,
+            (Reach::Unsure { talked_with: None }, TryEnd::Open | TryEnd::Talked(..)) => callback.attempt,
             // A leg that is there tells more, and so does a database that knows of a talk.
-            Reach::Leaving { .. }
-            | Reach::Called { .. }
-            | Reach::Clearing
-            | Reach::Back
-            | Reach::Unsure { talked_with: Some(_) } => false,
+            (
+                Reach::Leaving { .. }
+                | Reach::Called { .. }
+                | Reach::Clearing
+                | Reach::Back
+                | Reach::Unsure { talked_with: Some(_) },
+                _,
+            ) => return,
         };
-        if !is_news {
+        if attempt < least {
             return;
         }
         caller.arrival.server = server.clone();
         // Those in between came to nothing, and are over.
         callback.tries += attempt.saturating_sub(callback.attempt + 1);
         (callback.attempt, callback.pause) = (attempt, None);
-        if let Some((offer, extension)) = &talk {
-            caller.is_answered = true;
-            out.push(Effect::Record(Fact::CallAnswered { call, offer: *offer, extension: extension.clone() }));
+        match end {
+            TryEnd::Over(outcome) => self.end_callback(call, outcome, now, out),
+            TryEnd::Open => self.set_reach(call, Reach::Unsure { talked_with: None }),
+            TryEnd::Talked(offer, extension) => {
+                caller.is_answered = true;
+                out.push(Effect::Record(Fact::CallAnswered { call, offer, extension: extension.clone() }));
+                self.set_reach(call, Reach::Unsure { talked_with: Some(extension) });
+            }
         }
-        self.set_reach(call, Reach::Unsure { talked_with: talk.map(|(_, extension)| extension) });
     }
 
     /// Whether a talk of theirs may still be found.

@@ -8,12 +8,14 @@ use crate::domain::{
     now::Now,
     pop::{PopOutcome, PopState},
     queue::{
+        callback::parse_back_channel,
         caller::{Caller, Consultation, Offer, OfferState, Recording, Stage},
         choice::Choice,
         effect::{Effect, Farewell, Ring},
         event::LegEnd,
         floor::{Floor, Leg, alarms::Alarm},
         member::Work,
+        tries::{Try, TryEnd},
     },
 };
 
@@ -214,7 +216,11 @@ impl Floor {
     pub(super) fn join(&mut self, call: CallId, now: Now, out: &mut Vec<Effect>) {
         let Some(caller) = self.callers.get_mut(&call) else { return };
         let answered = caller.offers.values().find(|offer| offer.state == OfferState::Answered);
-        let Some(offer) = answered.map(|offer| offer.number) else { return };
+        let Some(Offer { number: offer, extension, .. }) = answered.cloned() else { return };
+        if let Some((_, attempt)) = parse_back_channel(&caller.arrival.channel) {
+            let tried = Try { call, attempt, end: TryEnd::Talked(offer, extension) };
+            out.push(Effect::Remember { server: caller.arrival.server.clone(), tried });
+        }
         caller.join_until(now.steady + JOIN_BOUND);
         out.push(Effect::Join { call, offer });
         self.reschedule(call);

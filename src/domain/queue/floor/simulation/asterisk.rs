@@ -16,6 +16,7 @@ use crate::domain::{
         effect::{CallBack, Effect, Ring},
         event::{Event, LegEnd},
         roster,
+        tries::Tries,
     },
 };
 
@@ -33,6 +34,7 @@ impl Server {
             wire: Default::default(),
             request_clock: 0,
             wire_clock: 0,
+            tries: Tries::default(),
         }
     }
 }

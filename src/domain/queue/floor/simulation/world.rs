@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::domain::{
     id::{CallId, Extension, Interface, OfferNo, ServerId},
-    queue::{caller::Arrival, effect::Effect, event::Event, member::Device},
+    queue::{caller::Arrival, effect::Effect, event::Event, member::Device, tries::Tries},
 };
 
 /// A leg is known by call and offer, as its channel id is.
@@ -40,6 +40,8 @@ pub(super) struct Server {
     pub(super) wire: VecDeque<Told>,
     pub(super) request_clock: u64,
     pub(super) wire_clock: u64,
+    /// What it remembers of callers who were called back.
+    pub(super) tries: Tries,
 }
 
 /// What a caller hears.

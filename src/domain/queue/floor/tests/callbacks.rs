@@ -5,7 +5,7 @@ use crate::domain::queue::{
     callback::{CallbackPolicy, Kept, KeptState, Missed, Reach, back_channel},
     policy::{Emptiness, Policy},
     roster::CallerId,
-    tries::Try,
+    tries::{Try, TryEnd},
 };
 
 /// Who presses star is tried twice, 60 s apart.
@@ -353,8 +353,8 @@ fn after_a_restart_a_talk_that_is_not_found_is_over_and_one_that_is_goes_on() {
 #[test]
 fn what_asterisk_remembers_of_a_try_counts_where_the_database_was_not_told_of_it() {
     let remembers = |bench: &mut Bench, attempt, talk: Option<&str>| {
-        let talk = talk.map(|extension| (OfferNo(7), Extension::new(extension)));
-        let (server, tried) = (bench.server.clone(), Try { call: call(1), attempt, talk });
+        let end = talk.map_or(TryEnd::Open, |extension| TryEnd::Talked(OfferNo(7), Extension::new(extension)));
+        let (server, tried) = (bench.server.clone(), Try { call: call(1), attempt, end });
         bench.step(Event::BackRemembered { server, tried })
     };
     // The database knows of the first one, and more of it than Asterisk does.
@@ -382,6 +382,37 @@ fn what_asterisk_remembers_of_a_try_counts_where_the_database_was_not_told_of_it
     bench.step(Event::CallerFound(arrival, Duration::from_secs(99)));
     assert_eq!(remembers(&mut bench, 1, None), [] as [&str; 0]);
     assert!(has(&bench.link_up(&["PJSIP/1000"]), "publish 1000 for 1"));
+}
+
+#[test]
+fn a_callback_of_which_asterisk_remembers_that_it_is_over_is_over() {
+    let mut bench = restarted(&[KeptState::Waiting, KeptState::Waiting]);
+    let tried = Try { call: call(1), attempt: 1, end: TryEnd::Over(CallOutcome::CalledAgain) };
+    let effects = bench.step(Event::BackRemembered { server: bench.server.clone(), tried });
+    assert_eq!(effects, ["forget 1", "drop bridge 1", "[ended 1: called_again]"]);
+    assert!(has(&bench.link_up(&["PJSIP/1000"]), "publish 1000 for 2"));
+}
+
+#[test]
+fn asterisk_is_told_of_each_try_before_it_is_made_of_each_talk_and_of_each_end() {
+    let remembered = |bench: &mut Bench, event: Event| -> Vec<String> {
+        let effects = bench.floor.step(event, bench.now);
+        let place = |wanted: &dyn Fn(&Effect) -> bool| effects.iter().position(wanted);
+        let told = place(&|effect| matches!(effect, Effect::Remember { .. }));
+        let made = place(&|effect| matches!(effect, Effect::CallBack(_) | Effect::Join { .. }));
+        assert!(made.is_none_or(|made| told < Some(made)), "{effects:?}");
+        effects.iter().filter(|effect| matches!(effect, Effect::Remember { .. })).map(words).collect()
+    };
+    let mut bench = calls_back(&["1000"]);
+    bench.asks(1);
+    bench.confirmed(1, 2);
+    let (server, number) = (bench.server.clone(), call(1));
+    let answered = Event::LegAnswered { server: server.clone(), call: number, offer: OfferNo(2) };
+    assert_eq!(remembered(&mut bench, answered), ["remember 1 #1: Open"]);
+    let answered = Event::BackAnswered { server, call: number, attempt: 1 };
+    assert_eq!(remembered(&mut bench, answered), ["remember 1 #1: Talked(OfferNo(2), extension 1000)"]);
+    bench.asks(2);
+    assert_eq!(remembered(&mut bench, Event::Cancelled { call: call(2) }), ["remember 2 #0: Over(Cancelled)"]);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use crate::domain::{
         caller::Penalties,
         policy::{Absence, Emptiness, Overflow, Policy, Strategy},
         roster::{Pause, PauseKind},
+        transfer::TransferMeans,
     },
 };
 
@@ -275,6 +276,21 @@ fn with_a_pause_between_tries_a_member_who_missed_the_call_is_rung_again() {
     bench.leg_gone(1, 1, LegEnd::Rejected);
     assert_eq!(bench.stage(1), Some(Stage::Waiting));
     assert!(has(&bench.due(Deadline::Retry), "publish 1000 for 1"));
+}
+
+#[test]
+fn whom_a_member_sends_to_another_queue_may_come_back_by_its_overflow() {
+    let back = Policy { overflow: Overflow::Queue(QueueName::new("support")), ..Policy::default() };
+    let mut bench = Bench::of(two_queues(&["1000"], Policy::default(), back));
+    bench.talks(1);
+    let (to, how) = ("75".into(), TransferMeans::Code);
+    let effects = bench.step(Event::TransferAsked { call: call(1), offer: OfferNo(1), to, how });
+    assert!(has(&effects, "[1000 sends 1 to queue/sales]"), "{effects:?}");
+    bench.device("PJSIP/1000", Device::Busy);
+    bench.leg_gone(1, 1, LegEnd::HungUp);
+    let effects = bench.due(Deadline::QueueTimeout);
+    assert_eq!(effects[..3], ["[overflow 1 to queue/support: timed_out]", "forget 1", "move 1 to support"]);
+    assert!(has(&bench.due(Deadline::QueueTimeout), "give back 1: timed_out"));
 }
 
 #[test]

@@ -34,6 +34,9 @@ impl Shift {
             }
         }
         self.tell_of_the_found(server);
+        for tried in self.world.servers[server].tries.clone().iter() {
+            self.step(Event::BackRemembered { server: id.clone(), tried: tried.clone() });
+        }
         self.hang_up_again(server);
         self.drop_orphans(server);
         self.step(Event::ServerUp { server: id });

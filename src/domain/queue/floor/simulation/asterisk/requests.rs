@@ -49,6 +49,7 @@ impl Shift {
                 self.is_said_instead(call);
             }
             Effect::CallBack(back) => self.customer_is_called(server, &back),
+            Effect::Remember { tried, .. } => self.world.servers[server].tries.note(tried),
             Effect::DropBack { call, attempt, .. } => {
                 if !self.back_ends((call, attempt), Missed::NoAnswer) {
                     self.reply(1, Event::BackGone { call, attempt, end: Missed::Lost });

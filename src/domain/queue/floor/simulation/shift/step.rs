@@ -218,6 +218,7 @@ impl Shift {
                 self.world.index(server)
             }
             Effect::CallBack(back) => self.world.index(&back.server),
+            Effect::Remember { server, .. } => self.world.index(server),
             Effect::HangUpCaller { call, server, .. } => {
                 self.known.remove(call);
                 self.dismissed.insert(*call);

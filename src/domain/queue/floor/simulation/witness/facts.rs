@@ -252,9 +252,7 @@ impl Witness {
         if self.sent_on.remove(&call).is_some() && self.queue_of.get(&call) != Some(queue) {
             self.moved_now.push(call);
         }
-        if let Some(before) = self.queue_of.insert(call, queue.clone()) {
-            self.been.entry(call).or_default().insert(before);
-        }
+        self.queue_of.insert(call, queue.clone());
         self.places.remove(&call);
     }
 
