@@ -166,7 +166,7 @@ pub fn explain(error: &Error, config: &config::Asterisk) -> String {
         }
         Error::NotSent => {
             format!(
-                "cannot connect to {}: is Asterisk running (or still starting), is its HTTP server enabled there?",
+                "cannot connect to {}: is Asterisk running (or still starting), is its HTTP server enabled there, on an address that is reached from here (http.conf: enabled, bindaddr)?",
                 config.url
             )
         }

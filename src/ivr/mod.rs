@@ -10,7 +10,7 @@ use crate::{
     agi::{Handler, RESULT, Reply, Request, UNAVAILABLE},
     desk,
     domain::{
-        id::{CustomerCode, Extension, QueueName},
+        id::{CustomerCode, Extension, Interface, InvalidId, QueueName},
         queue::roster::Register,
         words::{Language, Words},
     },
@@ -73,8 +73,17 @@ impl Ivr {
         Reply::new().set("CUSTOMER_ID", id).set("CUSTOMER_CODE", code).set("CUSTOMER_NAME", name).set(RESULT, result)
     }
 
-    async fn member(&self, verb: Verb, extension: &str, queue: &str) -> Reply {
-        let (Ok(extension), Ok(queue)) = (Extension::parse(extension), QueueName::parse(queue)) else {
+    /// Whose phone it is that the dialplan names by its endpoint: it need not be called as the extension.
+    fn who(&self, endpoint: &str) -> Result<Extension, InvalidId> {
+        let phone = Interface::new(format!("PJSIP/{endpoint}"));
+        match self.roster.borrow().agent_at(&phone) {
+            Some(agent) => Ok(agent.extension.clone()),
+            None => Extension::parse(endpoint),
+        }
+    }
+
+    async fn member(&self, verb: Verb, endpoint: &str, queue: &str) -> Reply {
+        let (Ok(extension), Ok(queue)) = (self.who(endpoint), QueueName::parse(queue)) else {
             return Reply::result("REFUSED");
         };
         let done = match verb {

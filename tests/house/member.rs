@@ -38,6 +38,17 @@ async fn members_of_a_house_that_speaks_spanish_are_written_to_in_spanish() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_phone_that_is_not_called_as_its_extension_logs_that_extension_on_and_off() {
+    let other = "UPDATE extensions SET number = '7000', interface = 'PJSIP/1000' WHERE number = '1000'";
+    let rig = house("endpoint").sql(other).start().await.unwrap();
+    let phone = rig.phones.phone("1000").unwrap();
+    dial_and_hear(&rig, phone, "*56466*", "logon").await;
+    assert_eq!(value(&rig, MEMBERSHIPS).await.unwrap(), "support 7000 true");
+    dial_and_hear(&rig, phone, "*564633*", "logoff").await;
+    assert_eq!(value(&rig, MEMBERSHIPS).await.unwrap(), "support 7000 false");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn p8_an_unknown_extension_is_refused_and_leaves_neither_row_nor_node() {
     let rig = house("p8").members(4).start().await.unwrap();
     dial_and_hear(&rig, rig.phones.phone("1001").unwrap(), "*56466*", "logon_failed").await;

@@ -1,12 +1,12 @@
 //! Puts calls together by queue or agent, and by hour or day of the local time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{Timestamp, tz::TimeZone};
 
 use crate::domain::{
     id::{Extension, QueueName},
-    report::{AgentTally, History, Tally},
+    report::{AgentTally, History, StepKind, Tally},
 };
 
 /// How long the periods are that a report is divided into.
@@ -98,9 +98,25 @@ impl Agents {
     /// One call more. A step belongs to the period in which its call entered, so that lines agree with those of queues.
     pub fn add(&mut self, history: &History) {
         let period = self.group.period(history.entered_at);
+        // An offer that was out when the service was killed has no end on record: whoever comes next withdraws it.
+        let mut out: BTreeSet<&Extension> = BTreeSet::new();
         for step in &history.steps {
+            let was_out = match step.kind {
+                StepKind::Offered => !out.insert(&step.extension),
+                StepKind::Missed | StepKind::Refused | StepKind::Withdrawn | StepKind::Answered(_) => {
+                    out.remove(&step.extension);
+                    false
+                }
+                StepKind::SentOn(_) | StepKind::WrappedUp(_) => false,
+            };
             if let Some(line) = self.line(period, &step.extension) {
+                line.withdrawn += u64::from(was_out);
                 line.step(step);
+            }
+        }
+        for extension in out.into_iter().filter(|_| history.ended_at.is_some()) {
+            if let Some(line) = self.line(period, extension) {
+                line.withdrawn += 1;
             }
         }
         for talk in history.talks() {
@@ -139,7 +155,7 @@ mod tests {
 
     use super::*;
     use crate::domain::report::{
-        Outcome, StepKind,
+        Outcome,
         tests::{at, step, waiting},
     };
 
@@ -163,6 +179,26 @@ mod tests {
         let hours = group(Some(Every::Hour), "IST-5:30");
         assert_eq!(hours.period("2023-07-01T10:29:59Z".parse().unwrap()).unwrap().to_string(), "2023-07-01T09:30:00Z");
         assert_eq!(group(None, "UTC0").period(at(0)), None);
+    }
+
+    #[test]
+    fn an_offer_that_has_no_end_on_record_was_withdrawn_when_the_next_was_made_or_the_call_is_over() {
+        let steps = vec![
+            step("1000", StepKind::Offered),
+            step("2000", StepKind::Offered),
+            // Killed here.
+            step("1000", StepKind::Offered),
+            step("1000", StepKind::Missed),
+            step("1000", StepKind::Offered),
+            step("1000", StepKind::Answered(at(50))),
+        ];
+        for (ended_at, expected) in [(None, [1, 0]), (Some(at(99)), [1, 1])] {
+            let mut agents = Agents::new(group(None, "UTC0"), None);
+            agents.add(&History { ended_at, steps: steps.clone(), ..waiting() });
+            let withdrawn: Vec<u64> = agents.lines().map(|(_, tally)| tally.withdrawn).collect();
+            assert_eq!(withdrawn, expected);
+            assert_eq!((agents.total().offers, agents.total().missed), (4, 1));
+        }
     }
 
     fn history() -> impl Strategy<Value = History> {
