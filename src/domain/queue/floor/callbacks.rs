@@ -96,6 +96,10 @@ impl Floor {
             caller.arrival.priority = caller.arrival.priority.max(old.priority.0);
             (caller.since, caller.ticket) = (caller.since, caller.ticket).min((old.since, old.ticket));
         }
+        let kept = self.callers.get(&call).and_then(|caller| self.kept_for_claims(caller));
+        if kept.is_some_and(|until| until <= now.steady) {
+            self.claims_are_over(call);
+        }
         self.line_up(call);
         true
     }
