@@ -331,11 +331,11 @@ impl Floor {
                 self.give_back(call, outcome, Some(extension), CallOutcome::Overflowed, out);
             }
             Overflow::Queue(next) if self.may_go_on_to(call, next) => {
-                let (next, queue_before) = (next.clone(), queue.clone());
-                out.push(Effect::Record(Fact::CallOverflowed { call, queue, why: outcome, to: overflow }));
+                let next = next.clone();
                 if let Some(caller) = self.callers.get_mut(&call) {
-                    caller.been.insert(queue_before);
+                    caller.been.insert(queue.clone());
                 }
+                out.push(Effect::Record(Fact::CallOverflowed { call, queue, why: outcome, to: overflow }));
                 self.go_on_to(call, next, now, out);
             }
             Overflow::Queue(_) => self.give_back(call, outcome, None, outcome, out),
