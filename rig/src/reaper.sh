@@ -26,11 +26,39 @@ children() {
     done
 }
 
+# The processes that carry the mark; with "?" before it, those whose environment reads as empty. One look at each.
+looked() {
+    set -- /proc/[0-9]*/environ
+    LC_ALL=C grep -szHo '..*' "$@" | tr '\0' '\n' | LC_ALL=C awk -v mark="USHER_RIG=$own" -v all="$*" '
+        { file = substr($0, 1, index($0, ":") - 1); seen[file] = 1 }
+        substr($0, length(file) + 2) == mark { print file }
+        END { count = split(all, files, " "); for (i = 1; i <= count; i++) if (!(files[i] in seen)) print "?" files[i] }' |
+        sed 's,/proc/,,; s,/environ,,'
+}
+
+# Where a process has its arguments and its environment (proc(5), fields 48 to 51 of stat): zeros while it becomes another program,
+# and hardly ever the same in the next.
+span() {
+    { read -r stat <"/proc/$1/stat"; } 2>/dev/null && echo "${stat##*) }" | cut -d' ' -f46-49
+}
+
+# Whether a process whose environment was empty carries the mark. While it becomes another program (execve(2)) it shows none, and is asked again.
+marked() {
+    look=0
+    while [ -e "/proc/$1/exe" ] && [ "$look" -lt 200 ]; do
+        before=$(span "$1")
+        grep -qszxF "USHER_RIG=$own" "/proc/$1/environ" && return 0
+        [ "$before" != '0 0 0 0' ] && [ "$(span "$1")" = "$before" ] && return 1
+        look=$((look + 1))
+        sleep 0.01
+    done
+    return 1
+}
+
 # What has left its parent and is in nobody's list any more, such as the browser of a driver: it carries the mark that all of us inherit.
 strays() {
-    for file in $(grep -lzxF "USHER_RIG=$own" /proc/[0-9]*/environ 2>/dev/null | tr '\0' '\n'); do
-        stray=${file#/proc/}
-        stray=${stray%/environ}
+    for stray in $(looked); do
+        case $stray in '?'*) stray=${stray#?} && marked "$stray" || continue ;; esac
         [ -e "$own/pids/$stray" ] && continue
         { read -r stat <"/proc/$stray/stat"; } 2>/dev/null || continue
         # Fields 4 and 22, the name and what stands before it left out.

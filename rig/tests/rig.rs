@@ -167,18 +167,30 @@ async fn after_kill_9_nothing_of_a_rig_is_left_within_5_seconds() {
 
 #[tokio::test]
 async fn what_a_child_has_started_and_left_behind_ends_with_the_rig() {
+    ends_with_the_rig("exec sleep 600").await;
+}
+
+/// A process that becomes another program has no environment for a moment, and so no mark.
+#[tokio::test]
+async fn what_always_becomes_another_program_ends_with_the_rig() {
+    let again = r#"again='[ $(($(date +%s) - $1)) -lt 60 ] && exec sh -c "$2" stray "$1" "$2"'; exec sh -c "$again" stray "$(date +%s)" "$again""#;
+    ends_with_the_rig(again).await;
+}
+
+async fn ends_with_the_rig(what: &str) {
     let instance = Instance::new().unwrap();
-    let note = instance.folder().join("stray");
+    let (note, stray) = (instance.folder().join("note"), instance.folder().join("stray"));
+    fs::write(&stray, format!("echo $$ >{0}.new; mv {0}.new {0}; {what}", note.display())).unwrap();
     // In a session of its own, as a browser is that its driver has started; and the one that started it has ended.
-    let program = format!("setsid sh -c 'echo $$ >{0}.new; mv {0}.new {0}; exec sleep 600' &", note.display());
+    let program = format!("setsid sh {} &", stray.display());
     let parent = Program::new(&instance, "parent", "sh").args(["-c", &program]).start(&instance).unwrap();
     parent.end(SOON).await.unwrap();
     let pid = wait::until("it runs", SOON, || async { Ok(fs::read_to_string(&note)?) }).await.unwrap();
-    // Empty once it has ended, also while nobody has asked for its exit status.
-    let line = Path::new("/proc").join(pid.trim()).join("cmdline");
-    assert_ne!(fs::read(&line).unwrap(), b"");
+    let process = Path::new("/proc").join(pid.trim());
+    assert!(process.join("exe").exists());
     drop((parent, instance));
-    assert_eq!(fs::read(&line).unwrap_or_default(), b"", "it lives on");
+    // Nothing to be executed once it has ended, also while nobody has asked for its exit status.
+    assert!(!process.join("exe").exists(), "{:?} lives on", fs::read_to_string(process.join("cmdline")));
 }
 
 async fn hold() -> anyhow::Result<()> {
