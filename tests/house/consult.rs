@@ -362,3 +362,17 @@ async fn a_consultation_that_the_agents_phone_hands_over_to_a_third_one_before_k
     rig.usher().unwrap().start_again().await.unwrap();
     is_the_colleagues(&rig, &caller, &other, &last).await;
 }
+
+/// The colleague who is asked presses their phone's own transfer key: the caller is not theirs to send on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_colleague_who_is_asked_and_sends_on_by_phone_is_out_and_the_agent_is_back_with_the_caller() {
+    let rig = floor("consultsent").start().await.unwrap();
+    let third = rig.phones.phone("3000").unwrap();
+    let (caller, leg, other) = consulting(&rig).await;
+    other.transfer("3000", None).await.unwrap();
+    is_back(&rig, &caller, &leg).await;
+    // Until then the phone waits to hear what has become of its transfer.
+    drop(other.hang_up().await);
+    ends(&rig, &caller, &leg).await;
+    assert_eq!((third.rings_so_far(), story(&rig, "5550001").await.outcome.as_str()), (0, "completed"));
+}

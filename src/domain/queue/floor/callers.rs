@@ -202,6 +202,7 @@ impl Floor {
         let is_on_record =
             self.left.contains_key(&call) || self.callers.contains_key(&call) || self.doors == Doors::Closed;
         self.is_found(call);
+        let told_of_recording = self.callers.get(&call).is_some_and(|known| known.told_of_recording);
         match self.callers.get(&call).map(|known| (known.stage, known.has_out(offer))) {
             // An earlier run could not write any more when they came.
             None if !is_on_record => {
@@ -225,6 +226,7 @@ impl Floor {
         caller.is_answered = true;
         caller.stage = Stage::Talking;
         caller.hold = None;
+        caller.told_of_recording = told_of_recording;
         out.extend(caller.pop(&extension, PopState::Answered, now).map(|pop| Effect::Update { pop }));
         self.callers.insert(call, caller);
         self.engage(&extension, call, offer);

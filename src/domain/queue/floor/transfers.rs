@@ -47,6 +47,11 @@ impl Floor {
         now: Now,
         out: &mut Vec<Effect>,
     ) {
+        let consulted = self.callers.get(&call).and_then(|caller| caller.consulted());
+        if consulted.is_some_and(|consulted| consulted.number == number) {
+            // Who is only asked has nobody to send on; their phone is out of the talk.
+            return self.back_to_caller(call, now, out);
+        }
         let target = self.target(to);
         let leg = Leg::ToBeDropped(Farewell::None);
         if self.talk((call, number)).is_some() {

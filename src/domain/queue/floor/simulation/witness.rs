@@ -36,6 +36,10 @@ impl Tally {
         *self.0.entry(what).or_default() += 1;
     }
 
+    pub(super) fn of(&self, what: &str) -> u64 {
+        self.0.get(what).copied().unwrap_or_default()
+    }
+
     pub(super) fn add(&mut self, other: &Self) {
         for (what, times) in &other.0 {
             *self.0.entry(what).or_default() += times;
@@ -60,6 +64,12 @@ enum Directed {
     On,
     /// To the agent who sent them on, since then.
     Back(Instant),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    Goes,
+    Remembered,
 }
 
 #[derive(Debug, Default)]
@@ -99,6 +109,9 @@ pub(super) struct Witness {
     sent_on: BTreeMap<CallId, Extension>,
     /// The call that was handed over in this step.
     handed_over: Option<CallId>,
+    /// A talk that Asterisk tells of in this step: one that goes on, of a caller who is not on the floor, or one of a callback that it
+    /// only remembers. It may be on no record.
+    told_of: Option<(CallId, Told)>,
     /// Offers to one party.
     directed: BTreeMap<(CallId, OfferNo), Directed>,
     /// Until when callers whose transfer failed are for the agent alone.
@@ -178,6 +191,11 @@ impl Witness {
         self.tally.count("callbacks taken up after a restart");
     }
 
+    /// Asterisk remembers a talk with somebody who was called back. No word of it is said before the floor has looked at all.
+    pub(super) fn talk_remembered(&mut self, call: CallId) {
+        self.told_of = Some((call, Told::Remembered));
+    }
+
     /// A leg of a callback was found ringing, and the member who waits for it.
     pub(super) fn back_found(&mut self, call: CallId, offer: OfferNo, extension: &Extension) {
         self.tally.count("calls back found ringing");
@@ -240,6 +258,10 @@ impl Witness {
         extension: &Extension,
     ) {
         let call = arrival.call;
+        self.told_of = (!self.on_the_floor.contains(&call)).then_some((call, Told::Goes));
+        if self.told_of.is_some() {
+            self.talks.is_not_known(call);
+        }
         self.entered.extend(entered.map(|entered| (call, entered)));
         self.customers.insert(call, arrival.customer.id);
         self.queue_of.insert(call, arrival.queue.clone());

@@ -14,6 +14,7 @@ use crate::domain::{
         event::Event,
         floor::{Doors, fixture},
         member::Work,
+        tries::TryEnd,
     },
 };
 
@@ -65,6 +66,11 @@ impl Shift {
                     }
                 }
             }
+            Event::BackRemembered { tried, .. } => {
+                if let TryEnd::Talked(..) = tried.end {
+                    self.witness.talk_remembered(tried.call);
+                }
+            }
             Event::RecordingBegun { call, .. } => self.witness.recording_begun(*call),
             Event::CallerEntered(arrival) => self.witness.comes(arrival.call, now.steady),
             Event::Kept(kept) => {
@@ -89,7 +95,6 @@ impl Shift {
             | Event::BackAnswered { .. }
             | Event::BackGone { .. }
             | Event::BackFound { .. }
-            | Event::BackRemembered { .. }
             | Event::CallerGone { .. }
             | Event::LegGone { .. }
             | Event::Joined { .. }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Directed, Offered, Witness};
+use super::{Directed, Offered, Told, Witness};
 use crate::domain::{
     fact::{CallOutcome, Fact, OfferEnd},
     id::{CallId, Extension, QueueName, ServerId},
@@ -23,6 +23,9 @@ const AT_ONCE: Duration = Duration::from_secs(1);
 
 impl Witness {
     pub(in super::super) fn recorded(&mut self, fact: &Fact, now: Now) {
+        if self.is_of_a_talk_told_of(fact) {
+            return;
+        }
         self.told.recorded(fact, now.steady);
         self.talks.recorded(fact);
         match fact {
@@ -213,6 +216,27 @@ impl Witness {
                 assert!(*outcome != CallOutcome::Completed || talks || self.talked.contains(call), "no talk");
             }
         }
+    }
+
+    /// What is recorded of a talk of which Asterisk tells, in the step in which it does: nothing begins then.
+    fn is_of_a_talk_told_of(&mut self, fact: &Fact) -> bool {
+        let Some((of, told)) = self.told_of else { return false };
+        if let Fact::CallAnswered { call, offer, extension } = fact
+            && *call == of
+        {
+            match told {
+                Told::Goes => {
+                    assert_eq!(self.open.get(&(of, *offer)), Some(extension), "a talk with somebody else");
+                    self.tally.count("talks found on no record");
+                }
+                Told::Remembered => {
+                    self.tally.count("talks remembered on no record");
+                    self.talked.insert(of);
+                }
+            }
+            return true;
+        }
+        matches!(fact, Fact::CallEntered { call, .. } if *call == of && told == Told::Goes)
     }
 
     /// Nobody is held to have let it ring whom the floor could not hear.

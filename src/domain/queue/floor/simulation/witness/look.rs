@@ -28,6 +28,7 @@ impl Witness {
             self.on_the_floor.retain(|call| floor.callers.contains_key(call) || !self.asked.contains_key(call));
         }
         self.found_now.clear();
+        self.told_of = None;
         assert_eq!(self.on_the_floor, floor.callers.keys().copied().collect(), "facts and floor differ");
         self.callers_stand_in_one_place(floor);
         self.callbacks_are_one_each(floor);

@@ -96,6 +96,11 @@ impl Talks {
         }
     }
 
+    /// A talk was found of which this run knows nothing: what the caller was told is not known either.
+    pub(super) fn is_not_known(&mut self, call: CallId) {
+        self.told.remove(&call);
+    }
+
     /// A caller comes into a queue, and hears whether it records.
     pub(super) fn enters(&mut self, call: CallId, queue: &QueueName) {
         self.queue_of.insert(call, queue.clone());
