@@ -32,6 +32,8 @@ impl Witness {
             Fact::CallEntered { call, queue, customer, .. } => {
                 self.customers.insert(*call, customer.id);
                 assert!(self.on_the_floor.insert(*call), "entered twice");
+                // Found on their leg after their callback was cancelled, they wait like anybody.
+                self.asked.remove(call);
                 self.queue_of.insert(*call, queue.clone());
             }
             Fact::CallOverflowed { call, queue, to, .. } => self.overflowed(*call, queue, to),
