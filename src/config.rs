@@ -224,6 +224,9 @@ pub struct Xmpp {
     /// How long a phone waits for its pop to be confirmed before it rings all the same.
     #[serde(default = "default_publish_bound", deserialize_with = "duration")]
     pub publish_bound: Duration,
+    /// Whether the message about a caller is corrected (XEP-0308) when a phone rings for them, and when they are taken or gone.
+    #[serde(default = "yes")]
+    pub corrections: bool,
     /// Filled by [`Config::load`].
     #[serde(skip)]
     pub password: Option<SecretString>,
@@ -361,6 +364,9 @@ fn default_outbox() -> usize {
 }
 fn default_node_prefix() -> String {
     "extension".into()
+}
+fn yes() -> bool {
+    true
 }
 fn default_publish_bound() -> Duration {
     Duration::from_millis(500)

@@ -69,6 +69,7 @@ pub enum NodeError {
 enum Request {
     Show { pop: Box<Pop>, answer: Option<oneshot::Sender<PopOutcome>> },
     Say { to: Vec<String>, body: String, responses: Vec<QuickResponse>, life: Life },
+    Correct { call: CallId, body: String, responses: Vec<QuickResponse>, last: bool },
     Forget(CallId),
     Roster(Arc<Roster>),
     RosterChanged(Arc<RosterChange>),
@@ -105,6 +106,12 @@ impl Handle {
     /// Sends one message to each of these bare addresses; kept while the link is down, until the call is forgotten.
     pub fn announce(&self, call: CallId, to: Vec<String>, body: String, responses: Vec<QuickResponse>) {
         let _dropped = self.send(Request::Say { to, body, responses, life: Life::Call(call) });
+    }
+
+    /// What was announced of a call reads like this now (XEP-0308); `last`: nothing more will be said of it. Changes within a second are
+    /// sent as one. Nothing is sent where the house has switched corrections off.
+    pub fn correct(&self, call: CallId, body: String, responses: Vec<QuickResponse>, last: bool) {
+        let _dropped = self.send(Request::Correct { call, body, responses, last });
     }
 
     /// The caller does not wait any more: what was not sent yet about the call is dropped.

@@ -1,9 +1,11 @@
 //! Messages that still have to go out, and which of them nobody needs any more.
 
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::{HashMap, HashSet, VecDeque, hash_map::Entry},
     time::{Duration, Instant},
 };
+
+use uuid::Uuid;
 
 use xmpp_parsers::jid::BareJid;
 use xso::{AsXml, FromXml};
@@ -17,6 +19,10 @@ pub const UNDER_WAY: usize = 4;
 pub const KEPT: usize = 10_000;
 /// How old a notice may get that belongs to no call.
 pub const NOTICE_LIFE: Duration = Duration::from_secs(30);
+/// How long a correction waits for the next one: who answers at once is not first said to be rung.
+pub const REST: Duration = Duration::from_secs(1);
+/// How old a correction may get: whoever reads it then has the message that it corrects in sight no more.
+pub const CORRECTION_LIFE: Duration = Duration::from_secs(600);
 /// How often a message is sent that gets lost on the way.
 const TRIES: u8 = 3;
 
@@ -33,6 +39,8 @@ pub struct Note {
     pub responses: Vec<QuickResponse>,
     /// How long it means something.
     pub life: Life,
+    /// The id of the message that it corrects (XEP-0308).
+    pub replaces: Option<String>,
     tries: u8,
 }
 
@@ -60,7 +68,7 @@ pub enum Life {
 impl Note {
     /// A message that was never sent.
     pub fn new(to: BareJid, body: String, id: String, life: Life) -> Self {
-        Self { to, body, id, responses: Vec::new(), life, tries: 0 }
+        Self { to, body, id, responses: Vec::new(), life, replaces: None, tries: 0 }
     }
 
     /// The same with answers to choose from.
@@ -75,16 +83,35 @@ pub struct Outbox {
     waiting: VecDeque<Note>,
     calls: HashSet<CallId>,
     under_way: usize,
+    /// Who was sent a message about a call, under which id: there may be more to say.
+    told: HashMap<CallId, Vec<(BareJid, String)>>,
+    /// Corrections by the id of what they correct, and in which order they are sent, each from then on.
+    corrections: HashMap<String, Note>,
+    due: VecDeque<(Instant, String)>,
+    is_last_hour: bool,
+    says_once: bool,
 }
 
 impl Outbox {
+    /// One for those whose clients know no corrections: what was said is not said again.
+    pub fn without_corrections() -> Self {
+        Self { says_once: true, ..Self::default() }
+    }
+
+    /// The service stops: no correction waits for the next one any more.
+    pub fn hurry(&mut self, now: Instant) {
+        self.is_last_hour = true;
+        self.due.iter_mut().for_each(|(at, _)| *at = now);
+    }
+
     /// Adds a message at the end.
     pub fn push(&mut self, note: Note) {
         if let Life::Call(call) = note.life {
             self.calls.insert(call);
         }
         if self.waiting.len() >= KEPT {
-            self.waiting.pop_front();
+            let oldest = self.waiting.pop_front();
+            self.drop_corrections(oldest);
             tracing::warn!(kept = KEPT, "too many messages wait for the XMPP link: the oldest is dropped");
         }
         self.waiting.push_back(note);
@@ -93,7 +120,46 @@ impl Outbox {
     /// The caller does not wait any more.
     pub fn forget(&mut self, call: CallId) {
         if self.calls.remove(&call) {
-            self.waiting.retain(|note| note.life != Life::Call(call));
+            let (stale, waiting): (VecDeque<Note>, _) =
+                self.waiting.drain(..).partition(|note| note.life == Life::Call(call));
+            self.waiting = waiting;
+            self.drop_corrections(stale);
+        }
+    }
+
+    /// What was never sent is not corrected. One that was sent and is to be sent again may have been read.
+    fn drop_corrections(&mut self, of: impl IntoIterator<Item = Note>) {
+        for note in of.into_iter().filter(|note| note.tries == 0) {
+            self.corrections.remove(&note.id);
+        }
+    }
+
+    /// What was said about a call reads like this now. Of the `last` word nobody hears who was not told before.
+    pub fn correct(&mut self, call: CallId, body: &str, responses: &[QuickResponse], last: bool, now: Instant) {
+        if self.says_once {
+            return;
+        }
+        let at = if self.is_last_hour { now } else { now + REST };
+        if last {
+            self.forget(call);
+        }
+        let told = if last { self.told.remove(&call) } else { self.told.get(&call).cloned() };
+        let mut told = told.unwrap_or_default();
+        // What it corrects goes out before it.
+        let unsent = self.waiting.iter().filter(|note| note.life == Life::Call(call));
+        told.extend(unsent.map(|note| (note.to.clone(), note.id.clone())));
+        for (to, id) in told {
+            let life = Life::Until(now + CORRECTION_LIFE);
+            let note = Note::new(to, body.to_owned(), Uuid::new_v4().to_string(), life).with(responses.to_vec());
+            let note = Note { replaces: Some(id.clone()), ..note };
+            if self.corrections.insert(id.clone(), note).is_none() {
+                self.due.push_back((at, id));
+            }
+        }
+        while self.due.len() > KEPT {
+            if let Some((_, id)) = self.due.pop_front() {
+                self.corrections.remove(&id);
+            }
         }
     }
 
@@ -102,23 +168,42 @@ impl Outbox {
         if self.under_way >= UNDER_WAY {
             return None;
         }
-        while let Some(mut note) = self.waiting.pop_front() {
+        while let Some(note) = self.waiting.pop_front() {
             if self.is_wanted(&note, now) {
-                note.tries += 1;
-                self.under_way += 1;
-                return Some(note);
+                return Some(self.goes(note));
+            }
+        }
+        while self.due.front().is_some_and(|(at, _)| *at <= now) {
+            let Some((_, id)) = self.due.pop_front() else { break };
+            if let Some(note) = self.corrections.remove(&id).filter(|note| self.is_wanted(note, now)) {
+                return Some(self.goes(note));
             }
         }
         None
     }
 
+    /// When the next correction is due, if one waits and may be sent then.
+    pub fn next_due(&self) -> Option<Instant> {
+        self.due.front().map(|(at, _)| *at).filter(|_| self.under_way < UNDER_WAY)
+    }
+
+    fn goes(&mut self, mut note: Note) -> Note {
+        if let Life::Call(call) = note.life
+            && note.tries == 0
+            && !self.says_once
+        {
+            self.told.entry(call).or_default().push((note.to.clone(), note.id.clone()));
+        }
+        note.tries += 1;
+        self.under_way += 1;
+        note
+    }
+
     /// The message about this call to this person, out of turn, if it was not sent yet.
     pub fn pick(&mut self, call: CallId, to: &BareJid) -> Option<Note> {
         let place = self.waiting.iter().position(|note| note.life == Life::Call(call) && note.to == *to)?;
-        let mut note = self.waiting.remove(place)?;
-        note.tries += 1;
-        self.under_way += 1;
-        Some(note)
+        let note = self.waiting.remove(place)?;
+        Some(self.goes(note))
     }
 
     /// The server has a message that [`Outbox::next`] or [`Outbox::pick`] gave.
@@ -129,8 +214,18 @@ impl Outbox {
     /// A message that [`Outbox::next`] or [`Outbox::pick`] gave got lost: it goes to the front again if it still means something.
     pub fn lost(&mut self, note: Note, now: Instant) {
         self.under_way -= 1;
-        if note.tries < TRIES && self.is_wanted(&note, now) {
-            self.waiting.push_front(note);
+        if note.tries >= TRIES || !self.is_wanted(&note, now) {
+            return;
+        }
+        match note.replaces.clone() {
+            None => self.waiting.push_front(note),
+            // Unless there is a later one.
+            Some(id) => {
+                if let Entry::Vacant(place) = self.corrections.entry(id.clone()) {
+                    place.insert(note);
+                    self.due.push_front((now, id));
+                }
+            }
         }
     }
 
@@ -141,7 +236,7 @@ impl Outbox {
 
     /// Whether nothing waits and nothing is under way.
     pub fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && self.under_way == 0
+        self.waiting.is_empty() && self.due.is_empty() && self.under_way == 0
     }
 
     fn is_wanted(&self, note: &Note, now: Instant) -> bool {
@@ -155,7 +250,6 @@ impl Outbox {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use uuid::Uuid;
 
     fn call(n: u128) -> CallId {
         CallId(Uuid::from_u128(n))
@@ -225,5 +319,87 @@ mod tests {
         assert_eq!(std::iter::from_fn(|| outbox.next(now)).count(), UNDER_WAY);
         outbox.sent();
         assert!(outbox.next(now).is_some());
+    }
+
+    fn correct(outbox: &mut Outbox, text: &str, last: bool, now: Instant) {
+        outbox.correct(call(1), text, &[], last, now);
+    }
+
+    #[test]
+    fn what_was_sent_is_corrected_once_for_all_that_happened_within_the_rest() {
+        let mut outbox = Outbox::default();
+        let now = Instant::now();
+        outbox.push(note("one", Life::Call(call(1))));
+        outbox.next(now).unwrap();
+        outbox.sent();
+        correct(&mut outbox, "one rings", false, now);
+        correct(&mut outbox, "one is taken", true, now + REST / 2);
+        assert_eq!((outbox.next(now + REST / 2), outbox.next_due()), (None, Some(now + REST)));
+        let sent = outbox.next(now + REST).unwrap();
+        assert_eq!((sent.body.as_str(), sent.replaces.as_deref()), ("one is taken", Some("one")));
+        assert_ne!(sent.id, "one");
+        outbox.sent();
+        correct(&mut outbox, "one is over", true, now + REST);
+        assert_eq!((outbox.next(now + 9 * REST), outbox.is_idle()), (None, true), "after the last word");
+    }
+
+    #[test]
+    fn who_was_not_told_yet_is_told_first_and_nothing_of_one_who_is_gone() {
+        let mut outbox = Outbox::default();
+        let now = Instant::now();
+        outbox.push(note("one", Life::Call(call(1))));
+        correct(&mut outbox, "one rings", false, now);
+        let sent = outbox.next(now + REST).unwrap();
+        assert_eq!((sent.body.as_str(), sent.replaces), ("one", None));
+        outbox.push(note("two", Life::Call(call(1))));
+        correct(&mut outbox, "one waits", false, now);
+        outbox.forget(call(1));
+        correct(&mut outbox, "one hung up", true, now);
+        let sent = outbox.next(now + REST).unwrap();
+        assert_eq!((sent.body.as_str(), sent.replaces.as_deref()), ("one hung up", Some("one")));
+        assert_eq!(outbox.next(now + REST), None);
+    }
+
+    #[test]
+    fn a_correction_that_got_lost_is_sent_again_unless_there_is_a_later_one() {
+        let mut outbox = Outbox::default();
+        let now = Instant::now();
+        outbox.push(note("one", Life::Call(call(1))));
+        outbox.next(now).unwrap();
+        outbox.sent();
+        correct(&mut outbox, "one rings", false, now);
+        let sent = outbox.next(now + REST).unwrap();
+        outbox.lost(sent.clone(), now + REST);
+        let again = outbox.next(now + REST).unwrap();
+        assert_eq!(again.id, sent.id);
+        correct(&mut outbox, "one is taken", true, now + REST);
+        outbox.lost(again, now + REST);
+        assert_eq!(outbox.next(now + REST), None);
+        assert_eq!(outbox.next(now + 2 * REST).unwrap().body, "one is taken");
+        assert_eq!(outbox.next(now + 2 * REST), None);
+    }
+
+    #[test]
+    fn at_the_end_no_correction_waits_and_without_corrections_there_is_none() {
+        let now = Instant::now();
+        for (mut outbox, said) in [(Outbox::default(), true), (Outbox::without_corrections(), false)] {
+            outbox.push(note("one", Life::Call(call(1))));
+            outbox.next(now).unwrap();
+            correct(&mut outbox, "one rings", false, now);
+            outbox.hurry(now);
+            assert_eq!(outbox.next(now).is_some(), said);
+            correct(&mut outbox, "one hung up", true, now);
+            assert_eq!(outbox.next(now).is_some(), said);
+        }
+    }
+
+    #[test]
+    fn a_correction_that_nobody_could_be_sent_for_long_is_dropped() {
+        let mut outbox = Outbox::default();
+        let now = Instant::now();
+        outbox.push(note("one", Life::Call(call(1))));
+        outbox.next(now).unwrap();
+        correct(&mut outbox, "one rings", false, now);
+        assert_eq!(outbox.next(now + CORRECTION_LIFE), None);
     }
 }

@@ -16,6 +16,7 @@ use uuid::Uuid;
 use xmpp_parsers::{
     jid::{BareJid, Jid},
     message::{Id, Message},
+    message_correct::Replace,
     minidom::Element,
 };
 
@@ -93,7 +94,7 @@ impl Desk {
     ) -> Self {
         Self {
             board: Board::default(),
-            outbox: Outbox::default(),
+            outbox: if config.corrections { Outbox::default() } else { Outbox::without_corrections() },
             pubsub,
             session,
             prefix: config.node_prefix.clone().into(),
@@ -126,6 +127,8 @@ impl Desk {
         loop {
             let bound = self.bounds.front().map(|(at, _)| tokio::time::Instant::from_std(*at));
             let quiet = self.quiet_until.map(tokio::time::Instant::from_std);
+            let due = self.outbox.next_due().filter(|_| quiet.is_none() && self.link.borrow().is_up());
+            let due = due.map(tokio::time::Instant::from_std);
             // In order: what the link does first, so that nothing is sent into a gap that is already known.
             tokio::select! {
                 biased;
@@ -136,9 +139,11 @@ impl Desk {
                 },
                 () = until(bound) => self.expire(),
                 () = until(quiet) => self.quiet_until = None,
+                () = until(due) => {}
                 Some(report) = self.reports.next() => self.report(report),
                 () = stop.cancelled(), if last.is_none() => {
                     last = Some(tokio::time::Instant::now() + LAST_WORDS);
+                    self.outbox.hurry(Instant::now());
                 }
                 request = inbox.recv() => match request {
                     Some(request) => {
@@ -199,6 +204,9 @@ impl Desk {
                     let id = Uuid::new_v4().to_string();
                     self.outbox.push(Note::new(to, body.clone(), id, life).with(responses.clone()));
                 }
+            }
+            Request::Correct { call, body, responses, last } => {
+                self.outbox.correct(call, &body, &responses, last, Instant::now());
             }
             Request::Forget(call) => self.outbox.forget(call),
             Request::Roster(roster) => {
@@ -387,5 +395,6 @@ fn message(note: &Note) -> Message {
     message.id = Some(Id(note.id.clone()));
     message.bodies.insert(Default::default(), payload::sendable(&note.body));
     let hints = ["no-store", "no-permanent-store"].map(|hint| Element::bare(hint, HINTS));
-    message.with_payloads(note.responses.iter().cloned().map(Element::from).chain(hints).collect())
+    let replaces = note.replaces.clone().map(|id| Element::from(Replace { id: Id(id) }));
+    message.with_payloads(note.responses.iter().cloned().map(Element::from).chain(replaces).chain(hints).collect())
 }

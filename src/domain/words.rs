@@ -6,7 +6,7 @@ use std::fmt;
 
 use serde::Deserialize;
 
-use crate::domain::queue::transfer::TransferFailure;
+use crate::domain::queue::{standing::Standing, transfer::TransferFailure};
 
 /// A language, by the name that Asterisk's folders of sounds have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
@@ -51,6 +51,13 @@ pub enum Words<'a> {
     Claim {
         /// Code of the customer.
         code: &'a str,
+    },
+    /// What has become of a caller who was announced.
+    Standing {
+        /// How it stands,
+        standing: &'a Standing,
+        /// with whom: the phones that ring, who talks with them, the other queue; as people read it.
+        with: &'a str,
     },
     /// The transfer that they asked for came to nothing.
     TransferFailed {
@@ -120,6 +127,7 @@ impl Language {
                 "Responda \"tomar {code}\" o \"rechazar {code}\".",
                 "Responda \"pegar {code}\" ou \"recusar {code}\".",
             ),
+            Words::Standing { standing, with } => self.stands(standing, with),
             Words::TransferFailed { why } => said!(
                 self,
                 "Your transfer did not work: {why}. The caller comes back to you.",
@@ -127,6 +135,35 @@ impl Language {
                 "Não foi possível transferir a ligação: {why}. Quem ligou volta para você.",
                 why = self.pick(failed(why)),
             ),
+        }
+    }
+
+    fn stands(self, standing: &Standing, with: &str) -> String {
+        match standing {
+            Standing::Waits => said!(self, "waits", "espera", "espera"),
+            Standing::CallsBack => said!(
+                self,
+                "waits to be called back",
+                "espera que se le devuelva la llamada",
+                "espera que liguem de volta",
+            ),
+            Standing::Rings(_) => said!(self, "rings at {with}", "suena en {with}", "tocando em {with}"),
+            Standing::Taken(_) => said!(self, "taken by {with}", "atiende {with}", "atendida por {with}"),
+            Standing::WentOn(_) | Standing::SentTo(_) => {
+                said!(self, "went on to {with}", "pasó a {with}", "passou para {with}")
+            }
+            Standing::HungUp => said!(self, "hung up", "colgó", "desligou"),
+            Standing::Cancelled => said!(
+                self,
+                "need not be called back",
+                "ya no hay que devolver la llamada",
+                "não é mais preciso ligar de volta",
+            ),
+            Standing::NotReached => {
+                said!(self, "could not be reached", "no se le pudo localizar", "não foi possível falar com a pessoa")
+            }
+            Standing::CalledAgain => said!(self, "has called again", "volvió a llamar", "ligou outra vez"),
+            Standing::Left => said!(self, "left the queue", "salió de la cola", "saiu da fila"),
         }
     }
 
@@ -196,7 +233,7 @@ mod tests {
                 let number = match words {
                     Words::LoggedOn { extension, .. } | Words::LoggedOff { extension, .. } => extension.to_owned(),
                     Words::AutoPaused { unanswered, .. } => unanswered.to_string(),
-                    Words::Claim { .. } | Words::TransferFailed { .. } => String::new(),
+                    Words::Claim { .. } | Words::Standing { .. } | Words::TransferFailed { .. } => String::new(),
                 };
                 assert!(said.contains(queue) && said.contains(&number), "{said}");
                 assert!(!all.contains(&said), "{said}");

@@ -8,6 +8,7 @@
 //!                                                         deadline()
 //! ```
 
+mod announce;
 mod back;
 mod bounds;
 mod consultations;
@@ -53,6 +54,7 @@ use crate::{
             member::Device,
             roster::Agent,
             roster::{Register, Roster},
+            standing::Standings,
             tries::Tries,
         },
         words::Language,
@@ -166,6 +168,8 @@ pub fn spawn(outlets: Outlets) -> Handle {
         regretting: HashSet::new(),
         saying: HashMap::new(),
         unsure: HashSet::new(),
+        standings: Standings::default(),
+        announced: HashMap::new(),
         bounds: HashMap::new(),
         leg_names: HashMap::new(),
         keys_told: HashMap::new(),
@@ -210,6 +214,9 @@ struct Service {
     saying: HashMap<CallId, say::Saying>,
     /// Legs that were there after a gap and not in the application: whoever answered in the gap was hung up by Asterisk.
     unsure: HashSet<(CallId, OfferNo)>,
+    /// The callers of whom members were told, and what they were told.
+    standings: Standings,
+    announced: HashMap<CallId, announce::Announced>,
     /// For each server whose dialplan sets one: the bound of those who wait, in seconds.
     bounds: HashMap<ServerId, u64>,
     /// Asterisk's names of the legs that were answered.

@@ -6,13 +6,10 @@ use jiff::Timestamp;
 
 use crate::{
     ari::{self, Error, Request},
-    desk::QuickResponse,
     domain::{
-        command::{Verb, labels::Label},
         fact::{Fact, Stamped},
         id::{CallId, Extension, OfferNo, ServerId},
         queue::{
-            announce::{Filling, Template},
             callback::parse_back_channel,
             caller::{call_bridge, leg_channel},
             effect::{Effect, Farewell, Notice, Ring},
@@ -151,38 +148,12 @@ impl Service {
             Effect::Record(fact) => {
                 tracing::info!(call.id = %fact.call(), "call {}", fact.summary());
                 tracing::debug!(?fact);
+                self.correct(&fact);
                 // Who is found by a later run is recorded once more, and has entered once.
                 let id = if let Fact::CallEntered { call, .. } = &fact { call.0 } else { uuid::Uuid::now_v7() };
                 self.ledger.record(Stamped { id, at: Timestamp::now(), fact });
             }
         }
-    }
-
-    fn announce(&self, call: CallId, position: usize, to: &[Extension]) {
-        let Some(caller) = self.floor.callers().get(&call) else { return };
-        let Some(queue) = self.floor.queue(&caller.arrival.queue) else { return };
-        if queue.announcement.is_empty() {
-            return;
-        }
-        let template: Template = queue.announcement.parse().unwrap_or_else(|error| {
-            tracing::warn!(queue.name = %queue.name, %error, "the queue's announcement is not valid: using the default");
-            self.language.announcement().parse().unwrap_or_default()
-        });
-        let arrival = &caller.arrival;
-        let (customer, caller) = (&arrival.customer, &arrival.caller);
-        let mut body = template.fill(Filling { queue: &queue.label, customer, caller, position });
-        let mut responses = Vec::new();
-        if !queue.policy.claim.is_zero() {
-            let language = self.language;
-            let code = &customer.code;
-            body = format!("{body}\n{}", language.say(Words::Claim { code: code.as_str() }));
-            responses.extend([(Verb::Take, Label::Take), (Verb::Decline, Label::Decline)].map(|(verb, label)| {
-                let value = format!("{} {code}", verb.word(language));
-                QuickResponse { value, label: label.say(language).to_owned() }
-            }));
-        }
-        let jids = to.iter().filter_map(|e| self.floor.agents().get(e)).map(|agent| agent.row.jid.clone()).collect();
-        self.desk.announce(call, jids, body, responses);
     }
 
     fn greet(&mut self, call: CallId, number: u32) {

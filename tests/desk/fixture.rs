@@ -60,6 +60,7 @@ pub fn config(prosody: &Prosody, address: String) -> Xmpp {
         supervisors: vec![],
         // How fast a server is on this machine is not what is tested.
         publish_bound: PATIENCE,
+        corrections: true,
         password: Some("usher".into()),
     }
 }

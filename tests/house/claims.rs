@@ -1,8 +1,11 @@
 //! Calls that agents take, or leave to others, from their clients.
 
+use std::time::Duration;
+
 use usher_rig::{
     phones::{Behaviour, Ears, Phone},
     rig::Rig,
+    xmpp::Received,
 };
 use xmpp_parsers::minidom::Element;
 
@@ -13,6 +16,7 @@ use crate::{
 };
 
 const QUICK_RESPONSE: &str = "urn:xmpp:tmp:quick-response";
+const MESSAGE_CORRECT: &str = "urn:xmpp:message-correct:0";
 
 /// Two members; callers are kept for claims for a minute.
 async fn kept_for_claims(name: &str) -> Rig {
@@ -93,4 +97,79 @@ async fn a_call_that_is_declined_while_it_rings_goes_to_the_next_with_the_reason
     let call = value(&rig, "SELECT id FROM calls").await.unwrap();
     let why = String::from_utf8(command(&rig, &["why", &call]).await.stdout).unwrap();
     assert!(why.contains("1000 declined it: café & <té>"), "{why}");
+}
+
+/// What an agent's client shows of a caller: the first message, and in its place what corrects it.
+async fn shows(agent: &Person, last: &str) -> Vec<String> {
+    let about = |message: &Received| message.body.as_ref().is_some_and(|body| body.starts_with("Support: Customer"));
+    agent
+        .client
+        .wait_for_message(SOON, |message| about(message) && message.body.as_ref().unwrap().ends_with(last))
+        .await
+        .unwrap();
+    let all: Vec<Received> = agent.client.messages().into_iter().filter(about).collect();
+    let first = all[0].message.id.clone().unwrap().0;
+    for message in &all[1..] {
+        let replaces = message.message.payloads.iter().find(|payload| payload.is("replace", MESSAGE_CORRECT));
+        assert_eq!(replaces.and_then(|replace| replace.attr("id")), Some(first.as_str()), "{message:?}");
+        let has_buttons = message.message.payloads.iter().any(|payload| payload.is("response", QUICK_RESPONSE));
+        assert_eq!(has_buttons, message.body.as_ref().unwrap().contains("Answer"), "{message:?}");
+    }
+    all.into_iter().map(|message| message.body.unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_message_about_a_caller_says_where_it_rings_and_then_who_has_taken_them() {
+    let names = "UPDATE extensions SET name = 'Ana, \"<&> ñ' WHERE number = '2000'";
+    let rig = house("corrected").logged_on(&["1000", "2000"]).sql(&times(3, 300)).sql(names).start().await.unwrap();
+    let (one, two) = phones(&rig);
+    one.behave(Behaviour::Ignore);
+    two.behave(Behaviour::AnswerAfter(Duration::from_secs(2)));
+    let (first, second) = (Person::connect(&rig, "user1").await, Person::connect(&rig, "user2").await);
+    let caller = enter_with(&rig, "5550001", Ears::Open).await;
+    talk(&caller, &two.rung(1, SOON).await.unwrap()).await;
+    for agent in [&first, &second] {
+        assert_eq!(
+            shows(agent, "taken by 2000 (Ana, \"<&> ñ)").await,
+            [
+                "Support: Customer Company 1",
+                "Support: Customer Company 1\n→ rings at 1000 (Agent One)",
+                "Support: Customer Company 1\n→ rings at 2000 (Ana, \"<&> ñ)",
+                "Support: Customer Company 1\n→ taken by 2000 (Ana, \"<&> ñ)",
+            ]
+        );
+    }
+    caller.hang_up().await.unwrap();
+    rig.pbx.wait_until_empty(SOON).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_message_about_a_caller_who_hangs_up_says_so_and_can_be_answered_no_more() {
+    let rig = kept_for_claims("correctedgone").await;
+    phones(&rig);
+    let agent = Person::connect(&rig, "user1").await;
+    let caller = enter_with(&rig, "5550001", Ears::Closed).await;
+    agent.client.wait_for_message(SOON, |message| message.body.is_some()).await.unwrap();
+    caller.hang_up().await.unwrap();
+    assert_eq!(
+        shows(&agent, "→ hung up").await,
+        [
+            "Support: Customer Company 1\nAnswer \"take 1111\" or \"decline 1111\".",
+            "Support: Customer Company 1\n→ hung up"
+        ]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_corrections_are_off_the_first_message_is_the_only_one() {
+    let rig = house("uncorrected").config("xmpp", "corrections = false").logged_on(&["1000"]).start().await.unwrap();
+    let (one, _) = phones(&rig);
+    let mut agent = Person::connect(&rig, "user1").await;
+    let caller = enter_with(&rig, "5550001", Ears::Open).await;
+    talk(&caller, &one.rung(1, SOON).await.unwrap()).await;
+    caller.hang_up().await.unwrap();
+    rig.pbx.wait_until_empty(SOON).await.unwrap();
+    // What was due before is there before this.
+    agent.is_told("take", "Nobody waits for you to take.").await;
+    assert_eq!(shows(&agent, "").await, ["Support: Customer Company 1"]);
 }

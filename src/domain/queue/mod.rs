@@ -15,6 +15,7 @@ pub mod member;
 pub mod mirror;
 pub mod policy;
 pub mod roster;
+pub mod standing;
 pub mod strategy;
 pub mod talk;
 pub mod transfer;
