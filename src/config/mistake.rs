@@ -32,6 +32,7 @@ const EXPECTED: &[(&str, &str)] = &[
     ("xmpp.crm", "a list of bare JIDs, such as [\"crm@example.org\"]"),
     ("xmpp.supervisors", "a list of bare JIDs, such as [\"boss@example.org\"]"),
     ("xmpp.publish_bound", DURATION),
+    ("xmpp.corrections", SWITCH),
     ("pops.json", SWITCH),
     ("pops.private", SWITCH),
     ("pops.link_secret_file", "a file's name, such as \"link.secret\""),

@@ -53,6 +53,7 @@ fn node(verb: Verb) -> String {
         Verb::Waiting => "waiting",
         Verb::Take => "take",
         Verb::Decline => "decline",
+        Verb::Transfer => "transfer",
         Verb::Calls => "calls",
         Verb::Why => "why",
         Verb::Help => "help",
@@ -305,6 +306,7 @@ fn refused(refusal: &Refusal, language: Language) -> StanzaError {
         | Refusal::WhichQueue(_)
         | Refusal::BadReason
         | Refusal::Leftover(_)
+        | Refusal::NoTarget(_)
         | Refusal::NoCall(_)
         | Refusal::NoLanguage(_) => Fault::BadPayload.error(&text),
     }

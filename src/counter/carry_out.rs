@@ -16,6 +16,7 @@ use crate::{
         id::{CallId, Extension, QueueName},
         queue::{
             roster::{Pause, Register},
+            transfer::TransferTarget,
             view::WorkView,
         },
         words::Language,
@@ -90,6 +91,14 @@ impl Desks {
             Command::Decline { who, which, reason } => match self.floor.decline(who, which, reason).await {
                 Ok(Ok(claim)) => Answer::Declined { code: claim.code.to_string(), name: claim.name },
                 Ok(Err(why)) => Answer::NotDeclined(why),
+                Err(floor::NoAnswer) => Answer::Trouble(Trouble::FloorAway),
+            },
+            Command::Transfer { who, to } => match self.floor.transfer(who, to.clone()).await {
+                Ok(Ok(claim)) => {
+                    let to = self.place(&to);
+                    Answer::Transferred { code: claim.code.to_string(), name: claim.name, to }
+                }
+                Ok(Err(why)) => Answer::NotTransferred(why),
                 Err(floor::NoAnswer) => Answer::Trouble(Trouble::FloorAway),
             },
             Command::Calls { who } => self.calls(who).await,
@@ -179,6 +188,19 @@ impl Desks {
             since: Duration::try_from(now.duration_since(pause.since)).unwrap_or_default(),
         };
         pauses.iter().map(line).collect()
+    }
+
+    /// Where somebody is sent, as people read it.
+    fn place(&self, to: &TransferTarget) -> String {
+        match to {
+            TransferTarget::Extension(extension) => {
+                let books = self.roster.borrow();
+                let name = books.agent(extension).map(|agent| agent.name.as_str()).filter(|name| !name.is_empty());
+                name.map_or_else(|| extension.to_string(), |name| format!("{extension} ({name})"))
+            }
+            TransferTarget::Queue(queue) => self.label(queue),
+            TransferTarget::Outside(number) => number.clone(),
+        }
     }
 
     async fn status(&self, who: Extension) -> Answer {

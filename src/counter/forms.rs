@@ -13,7 +13,7 @@ use crate::{
             answer::{Answer, Shape, clock, hour},
             decline, label,
             labels::{Label, usual_reasons},
-            logged_on, on_behalf, pause, resume, take, visible, waiting, why,
+            logged_on, on_behalf, pause, resume, take, transfer, visible, waiting, why,
         },
         id::{CallId, Extension, QueueName},
         queue::roster::Register,
@@ -83,6 +83,11 @@ pub(super) fn what(verb: Verb, who: Option<&Extension>, books: &Register, langua
             labelled(Field::new("code", FieldType::TextSingle), Label::WhichCustomer, language),
             labelled(Field::new("reason", FieldType::TextSingle), Label::Reason, language),
         ],
+        (Verb::Transfer, _) => {
+            let mut to = Field::new("to", FieldType::TextSingle);
+            to.required = true;
+            vec![labelled(to, Label::Target, language)]
+        }
         (Verb::Why, _) => vec![labelled(Field::new("call", FieldType::TextSingle), Label::Call, language)],
         (Verb::LogOn | Verb::LogOff | Verb::Pause | Verb::Resume, None)
         | (Verb::Status | Verb::Waiting | Verb::Calls | Verb::Help | Verb::Language, _) => return None,
@@ -135,6 +140,7 @@ pub(super) fn command(
         Verb::Decline => {
             decline(one(form, "code").unwrap_or_default(), one(form, "reason").unwrap_or_default(), person)
         }
+        Verb::Transfer => transfer(one(form, "to").unwrap_or_default(), person, books),
         Verb::Why => {
             let id = |text: &str| text.parse().map(CallId).map_err(|_| Refusal::NoCall(text.to_owned()));
             why(one(form, "call").map(id).transpose()?, person)
@@ -195,7 +201,7 @@ pub(super) fn offered(person: &Person, books: &Register) -> Vec<Verb> {
     let may = |verb: &Verb| match verb {
         Verb::Help | Verb::Language => false,
         Verb::Why => person.extension.is_some() || person.role == Role::Supervisor,
-        Verb::Take | Verb::Decline => {
+        Verb::Take | Verb::Decline | Verb::Transfer => {
             person.extension.as_ref().is_some_and(|own| books.queues_of(own).next().is_some())
         }
         Verb::Waiting => person.role == Role::Supervisor || !visible(person, books).is_empty(),

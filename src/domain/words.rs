@@ -195,7 +195,8 @@ impl fmt::Display for Language {
     }
 }
 
-fn failed(why: TransferFailure) -> [&'static str; 3] {
+/// Why a transfer came to nothing, in English, Spanish and Portuguese.
+pub fn failed(why: TransferFailure) -> [&'static str; 3] {
     match why {
         TransferFailure::Busy => {
             ["the other phone is busy", "el otro teléfono está ocupado", "o outro telefone está ocupado"]

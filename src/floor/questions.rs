@@ -11,8 +11,9 @@ use crate::{
     domain::{
         id::{Extension, QueueName},
         queue::{
-            claim::{Claim, NoClaim, NoDecline, Which},
+            claim::{Claim, NoClaim, NoDecline, NoTransfer, Which},
             event::Event,
+            transfer::TransferTarget,
             view::{QueueView, WorkView},
         },
     },
@@ -33,6 +34,8 @@ pub(super) enum Question {
     Take { extension: Extension, which: Which, answer: oneshot::Sender<Result<Claim, NoClaim>> },
     /// Somebody leaves a call to others.
     Decline { extension: Extension, which: Which, reason: String, answer: oneshot::Sender<Result<Claim, NoDecline>> },
+    /// Somebody who talks sends the caller on.
+    Transfer { extension: Extension, to: TransferTarget, answer: oneshot::Sender<Result<Claim, NoTransfer>> },
 }
 
 /// The floor does not answer: it is stopping, or busy.
@@ -82,6 +85,18 @@ impl Questions {
         self.ask(|answer| Question::Decline { extension, which, reason, answer }).await
     }
 
+    /// Sends the caller on with whom somebody talks; their phone is out of the call then.
+    ///
+    /// # Errors
+    /// [`NoAnswer`] after a second: then it is not known whether it was done.
+    pub async fn transfer(
+        &self,
+        extension: Extension,
+        to: TransferTarget,
+    ) -> Result<Result<Claim, NoTransfer>, NoAnswer> {
+        self.ask(|answer| Question::Transfer { extension, to, answer }).await
+    }
+
     async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Question) -> Result<T, NoAnswer> {
         let (answer, told) = oneshot::channel();
         let asked = async {
@@ -120,7 +135,18 @@ impl Service {
                 }
                 let _ = answer.send(claim);
             }
-            Question::Queues { .. } | Question::Work { .. } | Question::Take { .. } | Question::Decline { .. } => {}
+            Question::Transfer { extension, to, answer } if !answer.is_closed() => {
+                let claim = self.floor.transferable(&extension, &to);
+                if claim.is_ok() {
+                    self.step(Event::SentOn { extension, to });
+                }
+                let _ = answer.send(claim);
+            }
+            Question::Queues { .. }
+            | Question::Work { .. }
+            | Question::Take { .. }
+            | Question::Decline { .. }
+            | Question::Transfer { .. } => {}
         }
     }
 }

@@ -50,6 +50,19 @@ impl Person {
         assert_eq!(self.ask(text).await, expected, "{text:?}");
     }
 
+    /// The same, of something that follows from what happened just now.
+    pub async fn is_told_at_last(&mut self, text: &str, expected: &str) {
+        // Below the thirty in a row that the service hears.
+        let mut asks = tokio::time::interval(SOON / 25);
+        for _ in 0..25 {
+            asks.tick().await;
+            if self.ask(text).await.contains(expected) {
+                return;
+            }
+        }
+        panic!("{text:?} is never answered {expected:?}");
+    }
+
     pub async fn send(&self, message: Message) {
         self.client.send(message.into()).await.unwrap();
     }

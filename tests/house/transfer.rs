@@ -10,9 +10,10 @@ use usher_rig::{
 
 use crate::{
     aid::{
-        RECONNECTED, SOON, answers, app_queue_has, enter, enter_with, hands_over, house, log_says, log_says_times,
-        ready_says, story, talk, times,
+        RECONNECTED, SOON, answers, app_queue_has, ends, enter, enter_with, hands_over, house, log_says,
+        log_says_times, ready_says, story, talk, times,
     },
+    counter::Person,
     policies::{json, line},
     steps::{Crm, sql, wait_for_value},
 };
@@ -460,4 +461,36 @@ async fn a_caller_who_is_sent_on_while_the_link_is_cut_is_left_to_whom_they_talk
 #[tokio::test(flavor = "multi_thread")]
 async fn a_caller_who_is_handed_over_while_the_link_is_cut_is_the_colleagues() {
     in_a_gap("gapattended", true).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_whom_the_agent_sends_on_by_chat_goes_with_the_pop_and_stays_where_that_cannot_be_done() {
+    let rig =
+        floor("bychat").sql("UPDATE extensions SET name = 'Ñandú & <Co>' WHERE number = '2000'").start().await.unwrap();
+    let to = Crm::watch(&rig, "2000").await;
+    let (colleague, third) = (rig.phones.phone("2000").unwrap(), rig.phones.phone("3000").unwrap());
+    answers(colleague);
+    answers(third);
+    let mut agent = Person::connect(&rig, "user1").await;
+    agent.is_told("transfer 2000", "Not done: you talk with no caller.").await;
+    let (caller, leg) = talking(&rig, "5550001").await;
+    agent.is_told("transfer 1000", "Not done: that is you.").await;
+    agent.is_told("transfer Ana, \"x\"", "Not done: \"Ana, \"x\"\" is no extension, no queue and no number.").await;
+    // 2000 is in a call of their own.
+    let second = colleague.dial("3000").await.unwrap();
+    second.answered(SOON).await.unwrap();
+    let mut other = Person::connect(&rig, "user2").await;
+    other.is_told_at_last("status", "phone is in use").await;
+    agent.is_told("transfer 2000", "Not done: the other phone is busy. You keep the caller.").await;
+    talk(&caller, &leg).await;
+    second.hang_up().await.unwrap();
+    other.is_told_at_last("status", "phone is free").await;
+    agent.is_told("transfer 2000", "Company 1 (1111) goes to 2000 (Ñandú & <Co>).").await;
+    leg.hung_up(SOON).await.unwrap();
+    let leg = colleague.rung(1, SOON).await.unwrap();
+    talk(&caller, &leg).await;
+    to.pop("answered").await;
+    ends(&rig, &caller, &leg).await;
+    let how = "SELECT detail ->> 'how' || ' ' || (detail ->> 'to') FROM call_events WHERE kind = 'transferred'";
+    wait_for_value(&rig, how, "command extension/2000").await;
 }

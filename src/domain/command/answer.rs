@@ -12,7 +12,7 @@ use crate::domain::{
     command::{Refusal, Verb},
     id::{CallId, Extension},
     queue::{
-        claim::{NoClaim, NoDecline},
+        claim::{NoClaim, NoDecline, NoTransfer},
         roster::PauseKind,
         view::WorkView,
     },
@@ -86,6 +86,17 @@ pub enum Answer {
     },
     /// Nothing is declined.
     NotDeclined(NoDecline),
+    /// A caller is sent on.
+    Transferred {
+        /// Code of the customer.
+        code: String,
+        /// Name of the customer.
+        name: String,
+        /// Where, as people read it.
+        to: String,
+    },
+    /// Nobody is sent on.
+    NotTransferred(NoTransfer),
     /// Today's calls of somebody.
     Calls {
         /// Who.
@@ -272,7 +283,7 @@ impl Answer {
             Self::Refused(refusal) => Shape::Refused(refusal),
             Self::Trouble(trouble) => Shape::Trouble(*trouble),
             Self::NoStory => Shape::NoStory,
-            Self::NotTaken(_) | Self::NotDeclined(_) => Shape::NotNow,
+            Self::NotTaken(_) | Self::NotDeclined(_) | Self::NotTransferred(_) => Shape::NotNow,
             Self::Waiting(lines) => Shape::Waiting(lines),
             Self::Calls { calls, .. } => Shape::Calls(calls),
             Self::Several(answers) => Shape::Several(answers),
@@ -286,6 +297,7 @@ impl Answer {
             | Self::Resumed { .. }
             | Self::Taken { .. }
             | Self::Declined { .. }
+            | Self::Transferred { .. }
             | Self::Status(_)
             | Self::Story(_)
             | Self::AlreadyDone => Shape::Text,

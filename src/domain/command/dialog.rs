@@ -69,7 +69,14 @@ pub enum Turn {
 /// Whether a form is shown before this is done, once it is known for whom.
 pub fn asks_more(verb: Verb) -> bool {
     match verb {
-        Verb::LogOn | Verb::LogOff | Verb::Pause | Verb::Resume | Verb::Take | Verb::Decline | Verb::Why => true,
+        Verb::LogOn
+        | Verb::LogOff
+        | Verb::Pause
+        | Verb::Resume
+        | Verb::Take
+        | Verb::Decline
+        | Verb::Transfer
+        | Verb::Why => true,
         Verb::Status | Verb::Waiting | Verb::Calls | Verb::Help | Verb::Language => false,
     }
 }
@@ -78,7 +85,7 @@ pub fn asks_more(verb: Verb) -> bool {
 pub fn is_for_somebody(verb: Verb) -> bool {
     match verb {
         Verb::LogOn | Verb::LogOff | Verb::Pause | Verb::Resume | Verb::Status | Verb::Calls => true,
-        Verb::Waiting | Verb::Take | Verb::Decline | Verb::Why | Verb::Help | Verb::Language => false,
+        Verb::Waiting | Verb::Take | Verb::Decline | Verb::Transfer | Verb::Why | Verb::Help | Verb::Language => false,
     }
 }
 

@@ -25,6 +25,8 @@ pub enum Label {
     Call,
     /// The code of a customer, or nothing.
     WhichCustomer,
+    /// Where a caller is sent.
+    Target,
     /// A button: have this caller.
     Take,
     /// A button: leave this call to others.
@@ -67,6 +69,7 @@ impl Label {
                 "Código del cliente; vacío: el primero de la cola",
                 "Código do cliente; vazio: o primeiro da fila",
             ],
+            Self::Target => ["Extension, queue or number", "Extensión, cola o número", "Ramal, fila ou número"],
             Self::Take => ["Take", "Tomar", "Pegar"],
             Self::Decline => ["Decline", "Rechazar", "Recusar"],
             Self::Place => ["Place", "Lugar", "Lugar"],
@@ -90,6 +93,7 @@ fn title(verb: Verb, language: Language) -> &'static str {
         Verb::Waiting => ["Who is waiting", "Quién espera", "Quem espera"],
         Verb::Take => ["Take a call", "Tomar una llamada", "Pegar uma ligação"],
         Verb::Decline => ["Decline a call", "Rechazar una llamada", "Recusar uma ligação"],
+        Verb::Transfer => ["Transfer my caller", "Transferir a quien llama", "Transferir quem ligou"],
         Verb::Calls => ["My calls today", "Mis llamadas de hoy", "Minhas ligações de hoje"],
         Verb::Why => {
             ["Why a call went where it went", "Por qué una llamada fue adonde fue", "Por que uma ligação foi aonde foi"]

@@ -19,6 +19,7 @@ use crate::domain::{
     queue::{
         claim::Which,
         roster::{Queue, Register},
+        transfer::{TransferTarget, is_number},
     },
     words::Language,
 };
@@ -100,6 +101,13 @@ pub enum Command {
         /// Why; may be empty.
         reason: String,
     },
+    /// Send on the caller with whom they talk.
+    Transfer {
+        /// Who.
+        who: Extension,
+        /// Where.
+        to: TransferTarget,
+    },
     /// List their calls of today.
     Calls {
         /// Who.
@@ -130,6 +138,7 @@ impl Command {
             Self::Waiting { .. } => Verb::Waiting,
             Self::Take { .. } => Verb::Take,
             Self::Decline { .. } => Verb::Decline,
+            Self::Transfer { .. } => Verb::Transfer,
             Self::Calls { .. } => Verb::Calls,
             Self::Why { .. } => Verb::Why,
             Self::Help => Verb::Help,
@@ -169,6 +178,8 @@ pub enum Refusal {
     BadReason,
     /// Not understood: what follows the word.
     Leftover(String),
+    /// No extension, no queue and no number.
+    NoTarget(String),
     /// No call's id.
     NoCall(String),
     /// Not spoken here.
@@ -209,6 +220,7 @@ pub fn understand(said: Spoken<'_>, person: &Person, books: &Register) -> Result
             let (code, reason) = code_and_rest(rest);
             decline(code, reason, person)
         }
+        Verb::Transfer => transfer(rest, person, books),
         Verb::Waiting => waiting(one_queue(rest, books)?, person, books),
         Verb::Why => {
             let call = match rest.trim_end_matches(['?', '!', '.']) {
@@ -262,6 +274,29 @@ pub fn decline(code: &str, reason: &str, person: &Person) -> Result<Command, Ref
     let who = person.extension.clone().ok_or(Refusal::NoPhone)?;
     let reason = name::reason(reason.trim()).map_err(|_| Refusal::BadReason)?;
     Ok(Command::Decline { who, which: which(code)?, reason })
+}
+
+/// The caller with whom this person talks is sent on: to an extension, to a queue by its name or number, or to a number outside.
+///
+/// # Errors
+/// [`Refusal::NoPhone`], [`Refusal::NoTarget`].
+pub fn transfer(text: &str, person: &Person, books: &Register) -> Result<Command, Refusal> {
+    let who = person.extension.clone().ok_or(Refusal::NoPhone)?;
+    let to = target(text, books).or_else(|| target(after_small_word(text), books));
+    Ok(Command::Transfer { who, to: to.ok_or_else(|| Refusal::NoTarget(text.to_owned()))? })
+}
+
+/// As in a transfer by code: extensions come first, then queues, and what is left are numbers outside, as people write them.
+fn target(text: &str, books: &Register) -> Option<TransferTarget> {
+    if let Some(agent) = Extension::parse(text).ok().and_then(|extension| books.agent(&extension)) {
+        return Some(TransferTarget::Extension(agent.extension.clone()));
+    }
+    let by_number = || books.queues().find(|queue| queue.number.as_deref() == Some(text));
+    if let Some(queue) = queue_named(text, books).or_else(by_number) {
+        return Some(TransferTarget::Queue(queue.name.clone()));
+    }
+    let number: String = text.chars().filter(|c| !c.is_whitespace() && !"-./()".contains(*c)).collect();
+    is_number(&number).then_some(TransferTarget::Outside(number))
 }
 
 fn which(code: &str) -> Result<Which, Refusal> {

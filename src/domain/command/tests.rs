@@ -52,6 +52,7 @@ fn said(text: &str, person: &Person) -> String {
         Ok(Command::Waiting { queues }) => format!("waiting {}", names(&queues)),
         Ok(Command::Take { who, which }) => format!("take {who} {}", meant(&which)),
         Ok(Command::Decline { who, which, reason }) => format!("decline {who} {} [{reason}]", meant(&which)),
+        Ok(Command::Transfer { who, to }) => format!("transfer {who} {to}"),
         Ok(Command::Calls { who }) => format!("calls {who}"),
         Ok(Command::Why { call, who }) => {
             let who = who.map_or("anybody".into(), |who| who.to_string());
@@ -68,9 +69,31 @@ fn said(text: &str, person: &Person) -> String {
         Err(Refusal::NoPhone) => "no phone".into(),
         Err(Refusal::BadReason) => "bad reason".into(),
         Err(Refusal::Leftover(rest)) => format!("leftover {rest}"),
+        Err(Refusal::NoTarget(named)) => format!("no target {named}"),
         Err(Refusal::NoCall(named)) => format!("no call {named}"),
         Err(Refusal::NoLanguage(named)) => format!("no language {named}"),
     }
+}
+
+#[test]
+fn a_caller_goes_to_an_extension_a_queue_or_a_number_as_people_write_it() {
+    for (text, expected) in [
+        ("transfer 2000", "transfer 1000 extension/2000"),
+        ("Transferir a 2000", "transfer 1000 extension/2000"),
+        ("passar para vendas sao paulo", "no target para vendas sao paulo"),
+        ("passar a vendas sao paulo", "transfer 1000 queue/sales"),
+        ("transfer to Back office", "transfer 1000 queue/back"),
+        ("transfer +34 (91) 123-45.67", "transfer 1000 outside/+34911234567"),
+        ("transfer 3000", "transfer 1000 outside/3000"),
+        ("transfer", "no target "),
+        ("transfer Ana", "no target Ana"),
+        ("transfer 2000 please", "no target 2000 please"),
+        ("transfer 2000;hangup", "no target 2000;hangup"),
+        ("transfer 2000,s,1", "no target 2000,s,1"),
+    ] {
+        assert_eq!(said(text, &agent("1000")), expected, "{text:?}");
+    }
+    assert_eq!(said("transfer 2000", &supervisor()), "no phone");
 }
 
 #[test]
@@ -232,6 +255,7 @@ proptest! {
                 Command::Waiting { queues } => {
                     prop_assert!(queues.iter().all(|queue| queue.as_str() != "back"));
                 }
+                Command::Transfer { who, .. } => prop_assert_eq!(who.as_str(), "1000"),
                 Command::Take { who, .. } => prop_assert_eq!(who.as_str(), "1000"),
                 Command::Decline { who, reason, .. } => {
                     prop_assert_eq!(who.as_str(), "1000");

@@ -29,6 +29,8 @@ pub enum Verb {
     Take,
     /// Leave a call to others.
     Decline,
+    /// Send the caller on.
+    Transfer,
     /// Today's calls.
     Calls,
     /// Why a call went where it went.
@@ -41,7 +43,7 @@ pub enum Verb {
 
 impl Verb {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::LogOn,
         Self::LogOff,
         Self::Pause,
@@ -50,16 +52,19 @@ impl Verb {
         Self::Waiting,
         Self::Take,
         Self::Decline,
+        Self::Transfer,
         Self::Calls,
         Self::Why,
         Self::Help,
         Self::Language,
     ];
 
-    /// Whether somebody gets calls, or none, after it who did not before.
+    /// Whether something is otherwise after it: calls go to somebody to whom they did not before, or do not any more.
     pub fn has_consequences(self) -> bool {
         match self {
-            Self::LogOn | Self::LogOff | Self::Pause | Self::Resume | Self::Take | Self::Decline => true,
+            Self::LogOn | Self::LogOff | Self::Pause | Self::Resume | Self::Take | Self::Decline | Self::Transfer => {
+                true
+            }
             Self::Status | Self::Waiting | Self::Calls | Self::Why | Self::Help | Self::Language => false,
         }
     }
@@ -75,6 +80,7 @@ impl Verb {
             Self::Waiting => ["waiting", "espera", "espera"],
             Self::Take => ["take", "tomar", "pegar"],
             Self::Decline => ["decline", "rechazar", "recusar"],
+            Self::Transfer => ["transfer", "transferir", "transferir"],
             Self::Calls => ["calls", "llamadas", "ligações"],
             Self::Why => ["why", "por qué", "por quê"],
             Self::Help => ["help", "ayuda", "ajuda"],
@@ -139,6 +145,7 @@ impl Verb {
                 ("recusar", &[Pt]),
                 ("rejeitar", &[Pt]),
             ],
+            Self::Transfer => &[("transfer", &[En]), ("transferir", &[Es, Pt]), ("pasar", &[Es]), ("passar", &[Pt])],
             Self::Calls => &[
                 ("calls", &[En]),
                 ("my calls", &[En]),

@@ -1,6 +1,9 @@
 //! What members want, or do not want, by their own word.
 
-use crate::domain::id::{CallId, CustomerCode, Extension};
+use crate::domain::{
+    id::{CallId, CustomerCode, Extension},
+    queue::transfer::TransferFailure,
+};
 
 /// Which caller somebody means.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +51,17 @@ pub enum NoClaim {
     PhoneUnavailable,
     /// The callers who wait are not for them: their penalty, or the caller cannot be reached now.
     NotForYou,
+}
+
+/// Why nobody is sent on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoTransfer {
+    /// They talk with no caller.
+    NotTalking,
+    /// To themselves.
+    Yourself,
+    /// It would come to nothing: they keep the caller.
+    Failed(TransferFailure),
 }
 
 /// Why nothing is declined.

@@ -12,7 +12,7 @@ use crate::domain::{
         left::LeftOpen,
         member::Device,
         roster::{PastTalk, Roster, RosterChange},
-        transfer::{HandedTo, TransferMeans},
+        transfer::{HandedTo, TransferMeans, TransferTarget},
         tries::Try,
     },
 };
@@ -187,6 +187,13 @@ pub enum Event {
         call: CallId,
         /// by this [`Effect::Greet`](super::effect::Effect::Greet) or [`Effect::Say`](super::effect::Effect::Say).
         number: u32,
+    },
+    /// A member who talks sends the caller on, see [`Floor::transferable`](super::floor::Floor::transferable).
+    SentOn {
+        /// This one
+        extension: Extension,
+        /// by their own word, there.
+        to: TransferTarget,
     },
     /// A member who talks sends the caller on.
     TransferAsked {

@@ -9,6 +9,14 @@ use crate::domain::{
     id::{Extension, QueueName},
 };
 
+/// Longest number that is dialled (E.164 allows 15 digits, with what stands before them).
+const LONGEST_NUMBER: usize = 40;
+
+/// Whether this can be dialled: nothing in it means anything else to Asterisk.
+pub fn is_number(text: &str) -> bool {
+    (1..=LONGEST_NUMBER).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit() || b"+*#".contains(&b))
+}
+
 /// Where a caller is sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -64,6 +72,8 @@ pub enum TransferMeans {
     Code,
     /// By the phone's own transfer key, after they spoke to the new party.
     Attended,
+    /// By chat or ad-hoc command.
+    Command,
 }
 
 impl TransferMeans {
@@ -73,6 +83,7 @@ impl TransferMeans {
             Self::Phone => "phone",
             Self::Code => "code",
             Self::Attended => "attended",
+            Self::Command => "command",
         }
     }
 }

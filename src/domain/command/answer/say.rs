@@ -13,7 +13,7 @@ use crate::domain::{
     words::{Language, said},
 };
 
-const HELP: [[&str; 3]; 12] = [
+const HELP: [[&str; 3]; 13] = [
     [
         "login [queue]: take calls, of all your queues if you name none",
         "entrar [cola]: recibir llamadas, de todas sus colas si no nombra ninguna",
@@ -37,6 +37,11 @@ const HELP: [[&str; 3]; 12] = [
         "decline [code] [reason]: leave a call that is offered to you to the others",
         "rechazar [código] [motivo]: dejar a los demás una llamada que se le ofrece",
         "recusar [código] [motivo]: deixar aos outros uma ligação que lhe é oferecida",
+    ],
+    [
+        "transfer extension, queue or number: send the caller on with whom you talk",
+        "transferir extensión, cola o número: pasar la llamada que usted atiende",
+        "transferir ramal, fila ou número: passar a ligação que você atende",
     ],
     ["calls: your calls of today", "llamadas: sus llamadas de hoy", "ligações: suas ligações de hoje"],
     [
@@ -125,6 +130,8 @@ impl Answer {
             Self::NotTaken(why) => claims::not_taken(why, language),
             Self::Declined { code, name } => claims::declined(code, name, language),
             Self::NotDeclined(why) => claims::not_declined(*why, language).into(),
+            Self::Transferred { code, name, to } => claims::transferred(code, name, to, language),
+            Self::NotTransferred(why) => claims::not_transferred(*why, language),
             Self::Calls { extension, calls, .. } if calls.is_empty() => said!(
                 language,
                 "Extension {extension} has answered no call today.",

@@ -1,7 +1,11 @@
 use uuid::Uuid;
 
 use super::*;
-use crate::domain::{id::QueueName, queue::view::CallView, words::Language};
+use crate::domain::{
+    id::QueueName,
+    queue::{transfer::TransferFailure, view::CallView},
+    words::Language,
+};
 
 const ALL: [Language; 3] = [Language::English, Language::Spanish, Language::Portuguese];
 
@@ -115,6 +119,15 @@ fn answers() -> Vec<(Answer, &'static [&'static str])> {
         ),
         (Answer::Taken { code: "1111".into(), name: "Company 1".into() }, &["Company 1 (1111)"]),
         (Answer::Declined { code: "1111".into(), name: "Company 1".into() }, &["Company 1 (1111)"]),
+        (
+            Answer::Transferred { code: "1111".into(), name: "Company 1".into(), to: "2000".into() },
+            &["Company 1 (1111)", "2000"],
+        ),
+        (Answer::NotTransferred(NoTransfer::NotTalking), &[]),
+        (Answer::NotTransferred(NoTransfer::Yourself), &[]),
+        (Answer::NotTransferred(NoTransfer::Failed(TransferFailure::Busy)), &[]),
+        (Answer::NotTransferred(NoTransfer::Failed(TransferFailure::QueueClosed)), &[]),
+        (refused(Refusal::NoTarget("Ana".into())), &["\"Ana\""]),
         (Answer::NotTaken(NoClaim::Taken { by: Extension::new("2000") }), &["2000"]),
         (Answer::NotTaken(NoClaim::Taken { by: Extension::outside("5550001") }), &[]),
         (Answer::NoStory, &[]),

@@ -12,10 +12,11 @@ use crate::domain::{
     queue::{
         caller::{Caller, OfferState, Stage},
         choice::Choice,
-        claim::{Claim, NoClaim, NoDecline, Which},
+        claim::{Claim, NoClaim, NoDecline, NoTransfer, Which},
         effect::{Effect, Farewell},
         floor::{Floor, Leg, dispatch::Chosen},
         member::{Agent, Device, Work},
+        transfer::{TransferFailure, TransferMeans, TransferTarget},
     },
 };
 
@@ -120,6 +121,43 @@ impl Floor {
         let chosen = Chosen { rule: "claimed", members: vec![agent.row.extension.clone()], round: None };
         let choices: Vec<Choice> = self.explain(caller, line, row, &chosen);
         self.offer_to_chosen(call, chosen, choices, now, out);
+    }
+
+    /// Whom a member who talks would send on now: nothing is changed. Unlike one who dials, they have the caller still when it cannot be done.
+    ///
+    /// # Errors
+    /// Why nobody.
+    pub fn transferable(&self, extension: &Extension, to: &TransferTarget) -> Result<Claim, NoTransfer> {
+        let agent = self.agents.get(extension).ok_or(NoTransfer::NotTalking)?;
+        let Work::Busy { call, offer } = agent.work else { return Err(NoTransfer::NotTalking) };
+        let talks = self.callers.get(&call).filter(|caller| caller.stage == Stage::Talking);
+        let caller = talks.filter(|caller| caller.offers.contains_key(&offer)).ok_or(NoTransfer::NotTalking)?;
+        let party = match to {
+            TransferTarget::Extension(party) if party == extension => return Err(NoTransfer::Yourself),
+            TransferTarget::Extension(party) => Some(party.clone()),
+            TransferTarget::Outside(number) => Some(Extension::outside(number)),
+            TransferTarget::Queue(_) => None,
+        };
+        let is_consulted = caller.consulted().is_some_and(|consulted| Some(&consulted.extension) == party.as_ref());
+        let ready = match (&party, to) {
+            _ if is_consulted => Ok(()),
+            (None, TransferTarget::Queue(queue)) if !self.is_open_to(call, queue) => Err(TransferFailure::QueueClosed),
+            (None, _) if !self.up.contains(&caller.arrival.server) => Err(TransferFailure::Unavailable),
+            (None, _) => Ok(()),
+            (Some(party), _) => self.is_ready(call, party),
+        };
+        ready.map_err(NoTransfer::Failed)?;
+        let customer = &caller.arrival.customer;
+        Ok(Claim { call, code: customer.code.clone(), name: customer.name.clone() })
+    }
+
+    /// A member who talks sends the caller on.
+    pub(super) fn sent_on(&mut self, extension: &Extension, to: TransferTarget, now: Now, out: &mut Vec<Effect>) {
+        if self.transferable(extension, &to).is_err() {
+            return;
+        }
+        let Some(Work::Busy { call, offer }) = self.agents.get(extension).map(|agent| agent.work) else { return };
+        self.transfer_to((call, offer), to, TransferMeans::Command, now, out);
     }
 
     /// The call that a member would leave to others now: nothing is changed.

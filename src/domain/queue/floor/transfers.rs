@@ -22,7 +22,7 @@ use crate::domain::{
         keys::{Feature, Keys, PAUSE},
         member::{Device, Work},
         roster::Queue,
-        transfer::{HandedTo, TransferFailure, TransferMeans, TransferTarget},
+        transfer::{HandedTo, TransferFailure, TransferMeans, TransferTarget, is_number},
     },
 };
 
@@ -34,8 +34,6 @@ const HANGS_UP: Duration = Duration::from_secs(1);
 const AT_ONCE: Duration = Duration::from_secs(1);
 /// How long a party outside is rung: it takes some seconds until a call through carriers rings at all.
 pub(super) const RING_OUTSIDE: Duration = Duration::from_secs(40);
-/// Longest number that is dialled (E.164 allows 15 digits, with what stands before them).
-const LONGEST_NUMBER: usize = 40;
 
 impl Floor {
     /// A member sends the caller on with whom they talk. Their talk is over, whatever becomes of the caller.
@@ -52,7 +50,18 @@ impl Floor {
             // Who is only asked has nobody to send on; their phone is out of the talk.
             return self.back_to_caller(call, now, out);
         }
-        let target = self.target(to);
+        self.transfer_to((call, number), self.target(to), how, now, out);
+    }
+
+    /// The same, when it is known what was meant.
+    pub(super) fn transfer_to(
+        &mut self,
+        (call, number): (CallId, OfferNo),
+        target: TransferTarget,
+        how: TransferMeans,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) {
         let leg = Leg::ToBeDropped(Farewell::None);
         if self.talk((call, number)).is_some() {
             let asked = self.callers.get(&call).and_then(|caller| caller.consulted());
@@ -186,7 +195,7 @@ impl Floor {
         let pop = caller.pop(&from, PopState::Ended, now);
         // The caller first: they hear music while the other leg is still being taken down.
         match how {
-            TransferMeans::Phone | TransferMeans::Code => out.push(Effect::Music { call }),
+            TransferMeans::Phone | TransferMeans::Code | TransferMeans::Command => out.push(Effect::Music { call }),
             TransferMeans::Attended => {}
         }
         if how == TransferMeans::Phone {
@@ -289,7 +298,7 @@ impl Floor {
     }
 
     /// Whether a queue takes this caller now.
-    fn is_open_to(&self, call: CallId, queue: &QueueName) -> bool {
+    pub(super) fn is_open_to(&self, call: CallId, queue: &QueueName) -> bool {
         let penalties = self.callers.get(&call).map_or(Penalties::ALL, |caller| caller.arrival.penalties);
         self.reason_to_refuse(queue, penalties, 0).or_else(|| self.reason_to_empty(queue, penalties)).is_none()
     }
@@ -472,9 +481,4 @@ impl Floor {
         self.line_up(call);
         self.begin_to_wait(call, now);
     }
-}
-
-/// Whether this can be dialled: nothing in it means anything else to Asterisk.
-fn is_number(text: &str) -> bool {
-    (1..=LONGEST_NUMBER).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit() || b"+*#".contains(&b))
 }

@@ -2,8 +2,8 @@
 
 use super::customer;
 use crate::domain::{
-    queue::claim::{NoClaim, NoDecline},
-    words::{Language, said},
+    queue::claim::{NoClaim, NoDecline, NoTransfer},
+    words::{Language, failed, said},
 };
 
 pub(super) fn taken(code: &str, name: &str, language: Language) -> String {
@@ -81,6 +81,37 @@ pub(super) fn not_taken(why: &NoClaim, language: Language) -> String {
             ],
         })
         .into()
+}
+
+pub(super) fn transferred(code: &str, name: &str, to: &str, language: Language) -> String {
+    said!(
+        language,
+        "{customer} goes to {to}.",
+        "{customer} pasa a {to}.",
+        "{customer} passa para {to}.",
+        customer = customer(code, name),
+    )
+}
+
+pub(super) fn not_transferred(why: NoTransfer, language: Language) -> String {
+    match why {
+        NoTransfer::NotTalking => said!(
+            language,
+            "Not done: you talk with no caller.",
+            "No se hizo: no está hablando con nadie que haya llamado.",
+            "Não foi feito: você não está falando com ninguém que ligou.",
+        ),
+        NoTransfer::Yourself => {
+            said!(language, "Not done: that is you.", "No se hizo: es usted mismo.", "Não foi feito: é você mesmo.",)
+        }
+        NoTransfer::Failed(why) => said!(
+            language,
+            "Not done: {why}. You keep the caller.",
+            "No se hizo: {why}. La llamada sigue con usted.",
+            "Não foi feito: {why}. A ligação continua com você.",
+            why = language.pick(failed(why)),
+        ),
+    }
 }
 
 pub(super) fn not_declined(why: NoDecline, language: Language) -> &'static str {

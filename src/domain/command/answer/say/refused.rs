@@ -69,6 +69,12 @@ pub(super) fn refused(refusal: &Refusal, language: Language) -> String {
             "No se hizo: \"{rest}\" no significa nada aquí. \"ayuda\" dice qué se puede decir.",
             "Não foi feito: \"{rest}\" não significa nada aqui. \"ajuda\" diz o que se pode dizer.",
         ),
+        Refusal::NoTarget(named) => said!(
+            language,
+            "Not done: \"{named}\" is no extension, no queue and no number.",
+            "No se hizo: \"{named}\" no es extensión, cola ni número.",
+            "Não foi feito: \"{named}\" não é ramal, fila nem número.",
+        ),
         Refusal::NoCall(named) => said!(
             language,
             "\"{named}\" is not the id of a call.",
@@ -135,6 +141,7 @@ fn not_done(verb: Verb, language: Language) -> &'static str {
         Verb::Resume => ["your pause was not ended", "su pausa no terminó", "sua pausa não terminou"],
         Verb::Take => ["the call was not given to you", "no se le dio la llamada", "a ligação não foi dada a você"],
         Verb::Decline => ["the call was not declined", "la llamada no se rechazó", "a ligação não foi recusada"],
+        Verb::Transfer => ["nobody was transferred", "no se transfirió a nadie", "ninguém foi transferido"],
         Verb::Status | Verb::Waiting | Verb::Calls | Verb::Why | Verb::Help | Verb::Language => {
             ["it cannot be looked up", "no se puede consultar", "não é possível consultar"]
         }

@@ -7,11 +7,15 @@ use crate::domain::{
         caller::{Caller, Stage},
         claim::{NoClaim, Which},
         event::Event,
+        transfer::TransferTarget,
     },
 };
 
 impl Shift {
     pub(super) fn speaks(&mut self, extension: &Extension) {
+        if self.chance.percent(20) {
+            return self.sends_on_by_word(extension);
+        }
         let which = match self.chance.percent(70) {
             true => Which::First,
             false => {
@@ -23,6 +27,21 @@ impl Shift {
             }
         };
         if self.chance.percent(60) { self.takes(extension, &which) } else { self.declines(extension, &which) }
+    }
+
+    fn sends_on_by_word(&mut self, extension: &Extension) {
+        let to = match self.chance.between(0, 3) {
+            0 | 1 => TransferTarget::Extension(Extension::new(format!("{}000", self.chance.between(1, 5)))),
+            2 => TransferTarget::Outside("00123".into()),
+            _ => TransferTarget::Queue(self.queues[self.chance.place(self.queues.len())].0.name.clone()),
+        };
+        let Ok(claim) = self.floor.transferable(extension, &to) else {
+            return self.witness.tally.count("callers not sent on by word");
+        };
+        self.witness.tally.count("callers sent on by word");
+        self.step(Event::SentOn { extension: extension.clone(), to });
+        let caller = self.floor.callers().get(&claim.call);
+        assert!(caller.is_none_or(|caller| !caller.has_offer_to(extension)), "sent on and kept: {caller:?}");
     }
 
     fn takes(&mut self, extension: &Extension, which: &Which) {

@@ -82,7 +82,7 @@ impl Shift {
             Event::MemberGreeted { call, offer } => self.witness.greeted(*call, *offer),
             Event::Stop => self.witness.no_greeting_is_waited_for(),
             Event::Roster(_) | Event::RosterChanged(_) => self.witness.rules(&self.told),
-            Event::TransferAsked { .. } => self.witness.tally.count("transfers asked for"),
+            Event::TransferAsked { .. } | Event::SentOn { .. } => self.witness.tally.count("transfers asked for"),
             Event::HandedOver { .. } => self.witness.tally.count("callers handed over"),
             Event::PastTalks(_)
             | Event::TalkOver { .. }

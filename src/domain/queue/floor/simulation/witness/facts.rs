@@ -42,7 +42,9 @@ impl Witness {
                 if self.rings_on.get(call).is_some_and(|asked| *to == TransferTarget::of(asked)) {
                     self.tally.count(match how {
                         TransferMeans::Attended => "consultations completed",
-                        TransferMeans::Code | TransferMeans::Phone => "consultations left while it rings",
+                        TransferMeans::Code | TransferMeans::Phone | TransferMeans::Command => {
+                            "consultations left while it rings"
+                        }
                     });
                 }
                 self.handed_over = (*how == TransferMeans::Attended).then_some(*call);
