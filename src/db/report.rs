@@ -102,10 +102,11 @@ pub async fn calls(
     let kinds = filter.steps.kinds();
     let values: [&(dyn ToSql + Sync); 5] = [&filter.from, &filter.to, &queue, &talked, &kinds];
     let rows = client.query_raw(&statement, values).await?;
-    Ok(rows.map(|row| call(&row?)))
+    let now = Timestamp::now();
+    Ok(rows.map(move |row| call(&row?, now)))
 }
 
-fn call(row: &Row) -> Result<Call, Unread> {
+fn call(row: &Row, now: Timestamp) -> Result<Call, Unread> {
     let id = CallId(row.try_get::<_, Uuid>("id")?);
     let outcome: Option<&str> = row.try_get("outcome")?;
     let mut times = [None; 3];
@@ -127,7 +128,7 @@ fn call(row: &Row) -> Result<Call, Unread> {
         ended_at,
         outcome: outcome.map(str::parse).transpose().map_err(|source| Unread::Outcome { call: id, source })?,
         service_level: Duration::from_secs(u64::try_from(level).unwrap_or(0)),
-        steps: steps(row)?,
+        steps: steps(row, now)?,
     };
     Ok(Call {
         history,
@@ -138,23 +139,31 @@ fn call(row: &Row) -> Result<Call, Unread> {
     })
 }
 
-fn steps(row: &Row) -> Result<Vec<Step>, tokio_postgres::Error> {
+fn steps(row: &Row, now: Timestamp) -> Result<Vec<Step>, tokio_postgres::Error> {
     // NULL when there are none.
     let Some(extensions) = row.try_get::<_, Option<Vec<&str>>>("extensions")? else { return Ok(Vec::new()) };
     let kinds: Vec<&str> = row.try_get("kinds")?;
     let whys: Vec<Option<&str>> = row.try_get("whys")?;
     let moments: Vec<Moment> = row.try_get("moments")?;
     let ends: Vec<Option<&str>> = row.try_get("ends")?;
-    let columns = extensions.into_iter().zip(kinds).zip(whys).zip(moments).zip(ends);
+    let nexts: Vec<Option<Moment>> = row.try_get("nexts")?;
+    let columns = extensions.into_iter().zip(kinds).zip(whys).zip(moments).zip(ends).zip(nexts);
     Ok(columns
-        .filter_map(|((((extension, kind), why), at), until)| {
-            Some(Step { extension: Extension::new(extension), kind: step(kind, why, at.known(), until)? })
+        .filter_map(|(((((extension, kind), why), at), until), next)| {
+            let next = next.and_then(|next| next.known());
+            Some(Step { extension: Extension::new(extension), kind: step(kind, why, at.known(), (until, next), now)? })
         })
         .collect())
 }
 
 /// `None`: when it was is not known, and matters.
-fn step(kind: &str, why: Option<&str>, at: Option<Timestamp>, until: Option<&str>) -> Option<StepKind> {
+fn step(
+    kind: &str,
+    why: Option<&str>,
+    at: Option<Timestamp>,
+    (until, next): (Option<&str>, Option<Timestamp>),
+    now: Timestamp,
+) -> Option<StepKind> {
     Some(match (kind, why) {
         ("offered", _) => StepKind::Offered,
         ("answered", _) => StepKind::Answered(at?),
@@ -162,6 +171,8 @@ fn step(kind: &str, why: Option<&str>, at: Option<Timestamp>, until: Option<&str
         ("wrap_up", _) => {
             // Without a readable beginning or end it is one of no length.
             let until: Option<Timestamp> = until.and_then(|text| text.parse().ok());
+            // As far as it has come, and not beyond what they did next.
+            let until = until.map(|until| until.min(now).min(next.unwrap_or(until)));
             let milliseconds = at.zip(until).map_or(0, |(at, until)| until.duration_since(at).as_millis());
             StepKind::WrappedUp(Duration::from_millis(u64::try_from(milliseconds).unwrap_or(0)))
         }

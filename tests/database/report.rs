@@ -34,7 +34,7 @@ use crate::{
 };
 
 /// 1 November 2026, 0:00 UTC, in milliseconds.
-const START: i64 = 1_793_491_200_000;
+const START: i64 = 1_761_955_200_000;
 
 fn at(milliseconds: i64) -> Timestamp {
     Timestamp::from_millisecond(START + milliseconds).unwrap()
@@ -145,8 +145,20 @@ impl Script {
         self.answered.and(self.seen_to_end())
     }
 
-    fn wrap_up(&self) -> i64 {
-        self.talk().map_or(0, |_| self.wrap_up)
+    /// When it was answered, and when its wrap-up began.
+    fn works(&self) -> impl Iterator<Item = i64> {
+        let answered = self.answered.map(|(_, after)| self.entered + self.waits() + after);
+        answered.into_iter().chain(answered.zip(self.talk()).map(|(at, talk)| at + talk))
+    }
+
+    /// As planned, and not beyond what they did next.
+    fn wrap_up(&self, all: &[Self]) -> i64 {
+        let (Some((who, _)), Some(_), Some(began)) = (self.answered, self.talk(), self.works().last()) else {
+            return 0;
+        };
+        let theirs = all.iter().filter(|script| script.answered.is_some_and(|(by, _)| by == who));
+        let next = theirs.flat_map(Self::works).filter(|at| *at > began).min();
+        next.map_or(self.wrap_up, |next| self.wrap_up.min(next - began))
     }
 
     fn is_in_time(&self, level: i64) -> bool {
@@ -206,8 +218,8 @@ const MEMBERS: [(&str, &str); 6] = [
     ("support", "2000"),
     ("support", "3000"),
 ];
-const FROM: &str = "2026-11-01T00:00Z";
-const TO: &str = "2026-11-01T04:00Z";
+const FROM: &str = "2025-11-01T00:00Z";
+const TO: &str = "2025-11-01T04:00Z";
 
 fn report(admin: &Admin, what: &str, more: &[&str]) -> Vec<Value> {
     let arguments = [&["report", what, "--from", FROM, "--to", TO, "--format", "json"], more].concat();
@@ -226,7 +238,7 @@ fn check(admin: &Admin, scripts: &[Script], levels: &BTreeMap<&str, i64>) {
         assert_eq!(row["answered_by"].as_str(), script.answered.map(|(extension, _)| extension));
         assert_eq!(time(row, "wait_seconds"), script.wait());
         assert_eq!(time(row, "talk_seconds"), script.talk());
-        assert_eq!(time(row, "wrap_up_seconds"), Some(script.wrap_up()));
+        assert_eq!(time(row, "wrap_up_seconds"), Some(script.wrap_up(scripts)));
         let offers = script.lost_offers.len() + usize::from(script.answered.is_some());
         assert_eq!(number(row, "offers"), i64::try_from(offers).unwrap());
         assert_eq!(row["in_time"], script.is_in_time(levels[script.queue]));
@@ -259,7 +271,7 @@ fn check(admin: &Admin, scripts: &[Script], levels: &BTreeMap<&str, i64>) {
         let average = waits.iter().sum::<i64>().checked_div(i64::try_from(waits.len()).unwrap());
         assert_eq!(time(row, "average_wait_seconds"), average);
         assert_eq!(time(row, "talk_seconds"), Some(mine.iter().filter_map(|s| s.talk()).sum()));
-        assert_eq!(time(row, "wrap_up_seconds"), Some(mine.iter().map(|s| s.wrap_up()).sum()));
+        assert_eq!(time(row, "wrap_up_seconds"), Some(mine.iter().map(|s| s.wrap_up(scripts)).sum()));
         let alone = report(admin, "queue", &["--queue", name]);
         assert_eq!(alone, std::slice::from_ref(row));
     }
@@ -360,16 +372,16 @@ async fn a_report_in_csv_can_be_read_back_and_holds_no_formula() {
         };
         records::write(&mut lease, &[stamp(at(i64::try_from(second).unwrap() * 1000), fact)]).await.unwrap();
     }
-    let text = admin.done(&["report", "calls", "--from", "2026-11-01T01:00", "--format", "csv"]);
+    let text = admin.done(&["report", "calls", "--from", "2025-11-01T01:00", "--format", "csv"]);
     assert!(text.ends_with("\r\n"), "{text:?}");
     let mut reader = csv::Reader::from_reader(text.as_bytes());
     let rows: Vec<BTreeMap<String, String>> = reader.deserialize().map(Result::unwrap).collect();
     let read: Vec<&str> = rows.iter().map(|row| row["customer_name"].as_str()).collect();
     assert_eq!(read, ["'=cmd|'/C calc'!A0", "A, \"B\"\r\nC", "'+49 30", "株式会社"]);
     assert_eq!((rows[0]["customer_code"].as_str(), rows[0]["caller_number"].as_str()), ("0071", "'+4930"));
-    assert_eq!(rows[1]["entered_at"], "2026-11-01T01:00:01+01:00");
-    let table = admin.done(&["report", "calls", "--from", "2026-11-01T01:00"]);
-    assert!(table.contains("2026-11-01 01:00:01") && table.contains("株式会社"), "{table}");
+    assert_eq!(rows[1]["entered_at"], "2025-11-01T01:00:01+01:00");
+    let table = admin.done(&["report", "calls", "--from", "2025-11-01T01:00"]);
+    assert!(table.contains("2025-11-01 01:00:01") && table.contains("株式会社"), "{table}");
     assert_eq!(table.lines().count(), 5, "a line break in a name breaks no line: {table}");
 }
 
@@ -381,7 +393,7 @@ async fn a_report_that_cannot_be_made_says_why_and_an_empty_one_is_empty() {
     for (status, arguments, expected) in [
         (1, &["queue", "--queue", "nowhere"][..], "there is no queue nowhere"),
         (1, &["calls", "--extension", "7777"], "there is no extension 7777"),
-        (1, &["calls", "--from", "2026-11-02", "--to", "2026-11-01"], "--to is not after --from"),
+        (1, &["calls", "--from", "2025-11-02", "--to", "2025-11-01"], "--to is not after --from"),
         (2, &["calls", "--from", "yesterday"], "2026-11-01T08:00"),
         (2, &["calls", "--by", "hour"], "--by"),
         (2, &["queue", "--by", "week"], "hour"),
@@ -394,6 +406,31 @@ async fn a_report_that_cannot_be_made_says_why_and_an_empty_one_is_empty() {
     for expected in ["ServicelevelPerf", "time zone", "apostrophe"] {
         assert!(help.contains(expected), "{expected}: {help}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrap_up_counts_as_far_as_it_has_come_and_no_further_than_the_next_talk() {
+    let admin = Admin::new().await;
+    let call = |entered, ended, wrap_up| Script {
+        id: Uuid::new_v4(),
+        queue: "support",
+        entered,
+        lost_offers: vec![],
+        answered: Some(("1000", 1_000)),
+        ended: Some((CallOutcome::Completed, ended)),
+        wrap_up,
+    };
+    // The second is answered two seconds after the first has ended: it had come back, or had been given to them by a colleague.
+    let calls = [call(0, 10_000, 60_000), call(12_000, 5_000, 7_000)];
+    write(&admin.database, &calls).await;
+    let agents = report(&admin, "agent", &[]);
+    assert_eq!(time(&agents[0], "wrap_up_seconds"), Some(2_000 + 7_000));
+    // One that has only begun.
+    let sql = "UPDATE call_events SET at = now() - interval '3 s', detail = jsonb_build_object('until', (now() + interval '1 hour')::text) \
+        WHERE kind = 'wrap_up' AND call_id = $1";
+    connect(&admin.database).await.client.execute(sql, &[&calls[1].id]).await.unwrap();
+    let so_far = time(&report(&admin, "agent", &[])[0], "wrap_up_seconds").unwrap();
+    assert!((5_000..120_000).contains(&so_far), "{so_far}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -423,7 +460,7 @@ async fn why_tells_the_story_of_a_call_and_what_decided_each_offer() {
     let mut rest = story.as_str();
     for expected in [
         "queue support, customer 1111 Company 1, from 2000, on pbx: answered by 2000, completed",
-        "2026-11-01 01:00:00.000    +0.000 s  entered support",
+        "2025-11-01 01:00:00.000    +0.000 s  entered support",
         "offer 1 goes to 1000: least recent",
         "▶ 1000",
         "calls taken: 3",

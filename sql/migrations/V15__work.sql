@@ -1,0 +1,3 @@
+-- What an extension did next, for its reports: its wrap-up ends where that begins.
+CREATE INDEX call_events_work_idx ON call_events (extension, at) WHERE kind IN ('answered', 'wrap_up');
+COMMENT ON COLUMN call_events.detail IS 'Further words by kind. entered: server, channel, queue. offered: why (how the member was chosen). ringing: pop (what became of the publish). offer_ended: why. declined: reason. wrap_up: until (as planned). ended: outcome. transferred: to (extension/NUMBER, queue/NAME or outside/NUMBER), how (phone, code, attended, command). transfer_failed: why (busy, rejected, no_answer, unavailable, queue_closed).';
