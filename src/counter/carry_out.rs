@@ -15,6 +15,7 @@ use crate::{
         },
         id::{CallId, Extension, QueueName},
         queue::{
+            claim::{NoCallBack, NoClaim},
             roster::{Pause, Register},
             transfer::TransferTarget,
             view::WorkView,
@@ -93,6 +94,7 @@ impl Desks {
                 Ok(Err(why)) => Answer::NotDeclined(why),
                 Err(floor::NoAnswer) => Answer::Trouble(Trouble::FloorAway),
             },
+            Command::CallBack { who, whom, queues } => self.call_back(who, whom.as_deref(), &queues).await,
             Command::Transfer { who, to } => match self.floor.transfer(who, to.clone()).await {
                 Ok(Ok(claim)) => {
                     let to = self.place(&to);
@@ -188,6 +190,27 @@ impl Desks {
             since: Duration::try_from(now.duration_since(pause.since)).unwrap_or_default(),
         };
         pauses.iter().map(line).collect()
+    }
+
+    async fn call_back(&self, who: Extension, whom: Option<&str>, queues: &[QueueName]) -> Answer {
+        if queues.is_empty() {
+            return Answer::NotCalledBack(Some(NoCallBack::NotNow(NoClaim::NotLoggedOn)));
+        }
+        let lost = match self.ledger.lost(queues, whom).await {
+            Ok(Some(lost)) => lost,
+            Ok(None) => return Answer::NotCalledBack(None),
+            // Nothing is done by looking.
+            Err(error) => {
+                tracing::warn!(%error, "who has called in vain cannot be looked up");
+                return Answer::Trouble(Trouble::DatabaseAway(Verb::CallBack));
+            }
+        };
+        let (customer, number) = (lost.customer.clone(), lost.caller.number.clone());
+        match self.floor.call_back(who, lost).await {
+            Ok(Ok(())) => Answer::CallsBack { code: customer.code.to_string(), name: customer.name, number },
+            Ok(Err(why)) => Answer::NotCalledBack(Some(why)),
+            Err(floor::NoAnswer) => Answer::Trouble(Trouble::FloorAway),
+        }
     }
 
     /// Where somebody is sent, as people read it.

@@ -11,7 +11,7 @@ use crate::{
         command::{
             Command, Person, Refusal, Role, Verb,
             answer::{Answer, Shape, clock, hour},
-            decline, label,
+            call_back, decline, label,
             labels::{Label, usual_reasons},
             logged_on, on_behalf, pause, resume, take, transfer, visible, waiting, why,
         },
@@ -83,6 +83,9 @@ pub(super) fn what(verb: Verb, who: Option<&Extension>, books: &Register, langua
             labelled(Field::new("code", FieldType::TextSingle), Label::WhichCustomer, language),
             labelled(Field::new("reason", FieldType::TextSingle), Label::Reason, language),
         ],
+        (Verb::CallBack, _) => {
+            vec![labelled(Field::new("whom", FieldType::TextSingle), Label::WhoWasLost, language)]
+        }
         (Verb::Transfer, _) => {
             let mut to = Field::new("to", FieldType::TextSingle);
             to.required = true;
@@ -140,6 +143,7 @@ pub(super) fn command(
         Verb::Decline => {
             decline(one(form, "code").unwrap_or_default(), one(form, "reason").unwrap_or_default(), person)
         }
+        Verb::CallBack => call_back(one(form, "whom").unwrap_or_default(), person, books),
         Verb::Transfer => transfer(one(form, "to").unwrap_or_default(), person, books),
         Verb::Why => {
             let id = |text: &str| text.parse().map(CallId).map_err(|_| Refusal::NoCall(text.to_owned()));
@@ -201,7 +205,7 @@ pub(super) fn offered(person: &Person, books: &Register) -> Vec<Verb> {
     let may = |verb: &Verb| match verb {
         Verb::Help | Verb::Language => false,
         Verb::Why => person.extension.is_some() || person.role == Role::Supervisor,
-        Verb::Take | Verb::Decline | Verb::Transfer => {
+        Verb::Take | Verb::Decline | Verb::CallBack | Verb::Transfer => {
             person.extension.as_ref().is_some_and(|own| books.queues_of(own).next().is_some())
         }
         Verb::Waiting => person.role == Role::Supervisor || !visible(person, books).is_empty(),

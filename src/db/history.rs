@@ -15,7 +15,13 @@ use crate::{
         report::{self, Call, Filter, Steps, Unread},
         statements,
     },
-    domain::id::{CallId, Extension},
+    domain::{
+        id::{CallId, CustomerCode, Extension, QueueName, ServerId},
+        queue::{
+            callback::Lost,
+            roster::{CallerId, Customer},
+        },
+    },
 };
 
 /// What is known of a call.
@@ -84,6 +90,29 @@ pub async fn last_offered(client: &Object, extension: &Extension) -> Result<Opti
     let statement = client.prepare_cached(statements::WHY_LAST).await?;
     let row = client.query_opt(&statement, &[&extension.as_str()]).await?;
     Ok(row.map(|row| row.try_get(0)).transpose()?.map(CallId))
+}
+
+/// The last call of the last day for one of these queues that came to nothing, of this customer's code or from this number if one is given.
+///
+/// # Errors
+/// What the server said.
+pub async fn lost(client: &Object, queues: &[QueueName], whom: Option<&str>) -> Result<Option<Lost>, Error> {
+    let statement = client.prepare_cached(statements::LOST_CALL).await?;
+    let queues: Vec<&str> = queues.iter().map(QueueName::as_str).collect();
+    let row = client.query_opt(&statement, &[&queues, &whom]).await?;
+    let lost = |row: tokio_postgres::Row| {
+        Ok::<_, tokio_postgres::Error>(Lost {
+            server: ServerId::new(row.try_get::<_, &str>("server")?),
+            queue: QueueName::new(row.try_get::<_, &str>("queue")?),
+            customer: Customer {
+                id: row.try_get("customer_id")?,
+                code: CustomerCode::new(row.try_get::<_, &str>("customer_code")?),
+                name: row.try_get("customer_name")?,
+            },
+            caller: CallerId { number: row.try_get("caller_number")?, name: row.try_get("caller_name")? },
+        })
+    };
+    Ok(row.map(lost).transpose()?)
 }
 
 /// What is known of a call; `None`: nothing.

@@ -223,6 +223,8 @@ statements! {
 
     /// The calls of a report.
     REPORT_CALLS = include_str!("../../sql/queries/report_calls.sql");
+    /// Who has called in vain.
+    LOST_CALL = include_str!("../../sql/queries/lost_call.sql");
     /// Whether there is such a queue, or was when a call entered it.
     REPORT_QUEUE = "-- cli::report::known()\n\
         (SELECT name FROM queues WHERE name = $1) UNION ALL (SELECT queue FROM calls WHERE queue = $1 LIMIT 1)";

@@ -9,9 +9,10 @@ use tokio::{
 
 use crate::{
     domain::{
-        id::{Extension, QueueName},
+        id::{CallId, Extension, QueueName},
         queue::{
-            claim::{Claim, NoClaim, NoDecline, NoTransfer, Which},
+            callback::Lost,
+            claim::{Claim, NoCallBack, NoClaim, NoDecline, NoTransfer, Which},
             event::Event,
             transfer::TransferTarget,
             view::{QueueView, WorkView},
@@ -34,6 +35,8 @@ pub(super) enum Question {
     Take { extension: Extension, which: Which, answer: oneshot::Sender<Result<Claim, NoClaim>> },
     /// Somebody leaves a call to others.
     Decline { extension: Extension, which: Which, reason: String, answer: oneshot::Sender<Result<Claim, NoDecline>> },
+    /// Somebody wants to call back who has called in vain.
+    CallBack { extension: Extension, lost: Box<Lost>, answer: oneshot::Sender<Result<(), NoCallBack>> },
     /// Somebody who talks sends the caller on.
     Transfer { extension: Extension, to: TransferTarget, answer: oneshot::Sender<Result<Claim, NoTransfer>> },
 }
@@ -83,6 +86,14 @@ impl Questions {
         reason: String,
     ) -> Result<Result<Claim, NoDecline>, NoAnswer> {
         self.ask(|answer| Question::Decline { extension, which, reason, answer }).await
+    }
+
+    /// Has somebody called back who has called in vain: the phone of who asks for it rings first, after the pop.
+    ///
+    /// # Errors
+    /// [`NoAnswer`] after a second: then it is not known whether it was done.
+    pub async fn call_back(&self, extension: Extension, lost: Lost) -> Result<Result<(), NoCallBack>, NoAnswer> {
+        self.ask(|answer| Question::CallBack { extension, lost: Box::new(lost), answer }).await
     }
 
     /// Sends the caller on with whom somebody talks; their phone is out of the call then.
@@ -142,7 +153,16 @@ impl Service {
                 }
                 let _ = answer.send(claim);
             }
-            Question::Queues { .. }
+            Question::CallBack { extension, lost, answer } if !answer.is_closed() => {
+                let arrival = lost.arrival(CallId(uuid::Uuid::now_v7()));
+                let callable = self.floor.callable_back(&extension, &arrival);
+                if callable.is_ok() {
+                    self.step(Event::CalledInVain { arrival, extension });
+                }
+                let _ = answer.send(callable.map(drop));
+            }
+            Question::CallBack { .. }
+            | Question::Queues { .. }
             | Question::Work { .. }
             | Question::Take { .. }
             | Question::Decline { .. }

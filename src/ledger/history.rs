@@ -4,7 +4,10 @@ use jiff::Timestamp;
 
 use crate::{
     db::{Error, history},
-    domain::id::{CallId, Extension},
+    domain::{
+        id::{CallId, Extension, QueueName},
+        queue::callback::Lost,
+    },
     ledger::{Handle, Past, PastCall, Unavailable},
 };
 
@@ -41,6 +44,14 @@ impl Handle {
             }
         };
         self.look(find).await
+    }
+
+    /// The last call of the last day for one of these queues that came to nothing, see [`history::lost`].
+    ///
+    /// # Errors
+    /// As [`Handle::calls_of`].
+    pub async fn lost(&self, queues: &[QueueName], whom: Option<&str>) -> Result<Option<Lost>, Unavailable> {
+        self.look(async |client| history::lost(client, queues, whom).await).await
     }
 
     async fn look<T>(

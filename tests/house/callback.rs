@@ -2,6 +2,7 @@
 
 mod again;
 mod cut_off;
+mod in_vain;
 mod killed;
 mod sent_on;
 

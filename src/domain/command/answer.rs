@@ -12,7 +12,7 @@ use crate::domain::{
     command::{Refusal, Verb},
     id::{CallId, Extension},
     queue::{
-        claim::{NoClaim, NoDecline, NoTransfer},
+        claim::{NoCallBack, NoClaim, NoDecline, NoTransfer},
         roster::PauseKind,
         view::WorkView,
     },
@@ -86,6 +86,17 @@ pub enum Answer {
     },
     /// Nothing is declined.
     NotDeclined(NoDecline),
+    /// Somebody is called back, when who asked has picked up.
+    CallsBack {
+        /// Code of the customer.
+        code: String,
+        /// Name of the customer.
+        name: String,
+        /// Their number.
+        number: String,
+    },
+    /// Nobody is called back; `None`: there is nobody who has called in vain.
+    NotCalledBack(Option<NoCallBack>),
     /// A caller is sent on.
     Transferred {
         /// Code of the customer.
@@ -283,7 +294,9 @@ impl Answer {
             Self::Refused(refusal) => Shape::Refused(refusal),
             Self::Trouble(trouble) => Shape::Trouble(*trouble),
             Self::NoStory => Shape::NoStory,
-            Self::NotTaken(_) | Self::NotDeclined(_) | Self::NotTransferred(_) => Shape::NotNow,
+            Self::NotTaken(_) | Self::NotDeclined(_) | Self::NotCalledBack(_) | Self::NotTransferred(_) => {
+                Shape::NotNow
+            }
             Self::Waiting(lines) => Shape::Waiting(lines),
             Self::Calls { calls, .. } => Shape::Calls(calls),
             Self::Several(answers) => Shape::Several(answers),
@@ -297,6 +310,7 @@ impl Answer {
             | Self::Resumed { .. }
             | Self::Taken { .. }
             | Self::Declined { .. }
+            | Self::CallsBack { .. }
             | Self::Transferred { .. }
             | Self::Status(_)
             | Self::Story(_)

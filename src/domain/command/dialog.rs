@@ -75,6 +75,7 @@ pub fn asks_more(verb: Verb) -> bool {
         | Verb::Resume
         | Verb::Take
         | Verb::Decline
+        | Verb::CallBack
         | Verb::Transfer
         | Verb::Why => true,
         Verb::Status | Verb::Waiting | Verb::Calls | Verb::Help | Verb::Language => false,
@@ -85,7 +86,14 @@ pub fn asks_more(verb: Verb) -> bool {
 pub fn is_for_somebody(verb: Verb) -> bool {
     match verb {
         Verb::LogOn | Verb::LogOff | Verb::Pause | Verb::Resume | Verb::Status | Verb::Calls => true,
-        Verb::Waiting | Verb::Take | Verb::Decline | Verb::Transfer | Verb::Why | Verb::Help | Verb::Language => false,
+        Verb::Waiting
+        | Verb::Take
+        | Verb::Decline
+        | Verb::CallBack
+        | Verb::Transfer
+        | Verb::Why
+        | Verb::Help
+        | Verb::Language => false,
     }
 }
 

@@ -25,6 +25,8 @@ pub enum Label {
     Call,
     /// The code of a customer, or nothing.
     WhichCustomer,
+    /// Code of a customer, or their number, or nothing.
+    WhoWasLost,
     /// Where a caller is sent.
     Target,
     /// A button: have this caller.
@@ -69,6 +71,11 @@ impl Label {
                 "Código del cliente; vacío: el primero de la cola",
                 "Código do cliente; vazio: o primeiro da fila",
             ],
+            Self::WhoWasLost => [
+                "Code or number of the customer; empty: the last who called in vain",
+                "Código o número del cliente; vacío: el último que llamó en vano",
+                "Código ou número do cliente; vazio: o último que ligou em vão",
+            ],
             Self::Target => ["Extension, queue or number", "Extensión, cola o número", "Ramal, fila ou número"],
             Self::Take => ["Take", "Tomar", "Pegar"],
             Self::Decline => ["Decline", "Rechazar", "Recusar"],
@@ -93,6 +100,7 @@ fn title(verb: Verb, language: Language) -> &'static str {
         Verb::Waiting => ["Who is waiting", "Quién espera", "Quem espera"],
         Verb::Take => ["Take a call", "Tomar una llamada", "Pegar uma ligação"],
         Verb::Decline => ["Decline a call", "Rechazar una llamada", "Recusar uma ligação"],
+        Verb::CallBack => ["Call back", "Devolver una llamada", "Retornar uma ligação"],
         Verb::Transfer => ["Transfer my caller", "Transferir a quien llama", "Transferir quem ligou"],
         Verb::Calls => ["My calls today", "Mis llamadas de hoy", "Minhas ligações de hoje"],
         Verb::Why => {

@@ -101,6 +101,15 @@ pub enum Command {
         /// Why; may be empty.
         reason: String,
     },
+    /// Call back somebody who has called in vain.
+    CallBack {
+        /// For whom.
+        who: Extension,
+        /// Code of the customer, or their number; `None`: the last one.
+        whom: Option<String>,
+        /// Who called one of these.
+        queues: Vec<QueueName>,
+    },
     /// Send on the caller with whom they talk.
     Transfer {
         /// Who.
@@ -138,6 +147,7 @@ impl Command {
             Self::Waiting { .. } => Verb::Waiting,
             Self::Take { .. } => Verb::Take,
             Self::Decline { .. } => Verb::Decline,
+            Self::CallBack { .. } => Verb::CallBack,
             Self::Transfer { .. } => Verb::Transfer,
             Self::Calls { .. } => Verb::Calls,
             Self::Why { .. } => Verb::Why,
@@ -220,6 +230,7 @@ pub fn understand(said: Spoken<'_>, person: &Person, books: &Register) -> Result
             let (code, reason) = code_and_rest(rest);
             decline(code, reason, person)
         }
+        Verb::CallBack => call_back(rest, person, books),
         Verb::Transfer => transfer(rest, person, books),
         Verb::Waiting => waiting(one_queue(rest, books)?, person, books),
         Verb::Why => {
@@ -276,6 +287,29 @@ pub fn decline(code: &str, reason: &str, person: &Person) -> Result<Command, Ref
     Ok(Command::Decline { who, which: which(code)?, reason })
 }
 
+/// Somebody who has called one of this person's queues in vain is called back: of this code or number, or the last one.
+///
+/// # Errors
+/// [`Refusal::NoPhone`], [`Refusal::Leftover`] of what is neither code nor number.
+pub fn call_back(whom: &str, person: &Person, books: &Register) -> Result<Command, Refusal> {
+    let who = person.extension.clone().ok_or(Refusal::NoPhone)?;
+    let whom = match whom.trim() {
+        "" => None,
+        code if CustomerCode::parse(code).is_ok() => Some(code.to_owned()),
+        number => match as_number(number) {
+            number if is_number(&number) => Some(number),
+            _ => return Err(Refusal::Leftover(number.to_owned())),
+        },
+    };
+    let queues = logged_on(&who, books);
+    Ok(Command::CallBack { who, whom, queues })
+}
+
+/// A number as it is dialled, of one as people write it.
+fn as_number(text: &str) -> String {
+    text.chars().filter(|c| !c.is_whitespace() && !"-./()".contains(*c)).collect()
+}
+
 /// The caller with whom this person talks is sent on: to an extension, to a queue by its name or number, or to a number outside.
 ///
 /// # Errors
@@ -295,7 +329,7 @@ fn target(text: &str, books: &Register) -> Option<TransferTarget> {
     if let Some(queue) = queue_named(text, books).or_else(by_number) {
         return Some(TransferTarget::Queue(queue.name.clone()));
     }
-    let number: String = text.chars().filter(|c| !c.is_whitespace() && !"-./()".contains(*c)).collect();
+    let number = as_number(text);
     is_number(&number).then_some(TransferTarget::Outside(number))
 }
 

@@ -52,6 +52,9 @@ fn said(text: &str, person: &Person) -> String {
         Ok(Command::Waiting { queues }) => format!("waiting {}", names(&queues)),
         Ok(Command::Take { who, which }) => format!("take {who} {}", meant(&which)),
         Ok(Command::Decline { who, which, reason }) => format!("decline {who} {} [{reason}]", meant(&which)),
+        Ok(Command::CallBack { who, whom, queues }) => {
+            format!("callback {who} {} {}", whom.unwrap_or("last".into()), names(&queues))
+        }
         Ok(Command::Transfer { who, to }) => format!("transfer {who} {to}"),
         Ok(Command::Calls { who }) => format!("calls {who}"),
         Ok(Command::Why { call, who }) => {
@@ -73,6 +76,20 @@ fn said(text: &str, person: &Person) -> String {
         Err(Refusal::NoCall(named)) => format!("no call {named}"),
         Err(Refusal::NoLanguage(named)) => format!("no language {named}"),
     }
+}
+
+#[test]
+fn who_called_in_vain_is_named_by_code_or_by_number_as_people_write_it_or_is_the_last() {
+    for (text, expected) in [
+        ("callback", "callback 1000 last support"),
+        ("Call back 1111", "callback 1000 1111 support"),
+        ("devolver llamada (555) 00-01", "callback 1000 5550001 support"),
+        ("retornar +34 91 1", "callback 1000 +34911 support"),
+        ("callback Ana, now", "leftover Ana, now"),
+    ] {
+        assert_eq!(said(text, &agent("1000")), expected, "{text:?}");
+    }
+    assert_eq!(said("callback", &supervisor()), "no phone");
 }
 
 #[test]
@@ -254,6 +271,10 @@ proptest! {
                 Command::Status { who } | Command::Calls { who } => prop_assert_eq!(who.as_str(), "1000"),
                 Command::Waiting { queues } => {
                     prop_assert!(queues.iter().all(|queue| queue.as_str() != "back"));
+                }
+                Command::CallBack { who, queues, .. } => {
+                    prop_assert_eq!(who.as_str(), "1000");
+                    prop_assert!(queues.iter().all(|queue| queue.as_str() == "support"));
                 }
                 Command::Transfer { who, .. } => prop_assert_eq!(who.as_str(), "1000"),
                 Command::Take { who, .. } => prop_assert_eq!(who.as_str(), "1000"),

@@ -29,6 +29,8 @@ pub enum Verb {
     Take,
     /// Leave a call to others.
     Decline,
+    /// Call back who has called in vain.
+    CallBack,
     /// Send the caller on.
     Transfer,
     /// Today's calls.
@@ -43,7 +45,7 @@ pub enum Verb {
 
 impl Verb {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::LogOn,
         Self::LogOff,
         Self::Pause,
@@ -52,6 +54,7 @@ impl Verb {
         Self::Waiting,
         Self::Take,
         Self::Decline,
+        Self::CallBack,
         Self::Transfer,
         Self::Calls,
         Self::Why,
@@ -62,9 +65,14 @@ impl Verb {
     /// Whether something is otherwise after it: calls go to somebody to whom they did not before, or do not any more.
     pub fn has_consequences(self) -> bool {
         match self {
-            Self::LogOn | Self::LogOff | Self::Pause | Self::Resume | Self::Take | Self::Decline | Self::Transfer => {
-                true
-            }
+            Self::LogOn
+            | Self::LogOff
+            | Self::Pause
+            | Self::Resume
+            | Self::Take
+            | Self::Decline
+            | Self::CallBack
+            | Self::Transfer => true,
             Self::Status | Self::Waiting | Self::Calls | Self::Why | Self::Help | Self::Language => false,
         }
     }
@@ -80,6 +88,7 @@ impl Verb {
             Self::Waiting => ["waiting", "espera", "espera"],
             Self::Take => ["take", "tomar", "pegar"],
             Self::Decline => ["decline", "rechazar", "recusar"],
+            Self::CallBack => ["callback", "devolver", "retornar"],
             Self::Transfer => ["transfer", "transferir", "transferir"],
             Self::Calls => ["calls", "llamadas", "ligações"],
             Self::Why => ["why", "por qué", "por quê"],
@@ -144,6 +153,14 @@ impl Verb {
                 ("declinar", &[Es, Pt]),
                 ("recusar", &[Pt]),
                 ("rejeitar", &[Pt]),
+            ],
+            Self::CallBack => &[
+                ("callback", &[En]),
+                ("call back", &[En]),
+                ("devolver", &[Es]),
+                ("devolver llamada", &[Es]),
+                ("retornar", &[Pt]),
+                ("ligar de volta", &[Pt]),
             ],
             Self::Transfer => &[("transfer", &[En]), ("transferir", &[Es, Pt]), ("pasar", &[Es]), ("passar", &[Pt])],
             Self::Calls => &[

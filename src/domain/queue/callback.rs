@@ -9,9 +9,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
+    fact::Fact,
     id::{CallId, ChannelId, Extension, QueueName, ServerId},
     queue::{
-        caller::{PREFIX, Penalties},
+        caller::{Arrival, PREFIX, Penalties},
         roster::{CallerId, Customer},
     },
 };
@@ -104,6 +105,37 @@ impl Callback {
     }
 }
 
+/// A call that nobody has answered, and after which nobody has talked with that customer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lost {
+    /// On this Asterisk,
+    pub server: ServerId,
+    /// for this queue.
+    pub queue: QueueName,
+    /// Who it was.
+    pub customer: Customer,
+    /// Their number.
+    pub caller: CallerId,
+}
+
+impl Lost {
+    /// The same person in a new call: without a leg as yet.
+    pub fn arrival(&self, call: CallId) -> Arrival {
+        Arrival {
+            call,
+            server: self.server.clone(),
+            channel: back_channel(call, 0),
+            queue: self.queue.clone(),
+            customer: self.customer.clone(),
+            caller: self.caller.clone(),
+            priority: 0,
+            penalties: Penalties::ALL,
+            returns_to: None,
+            since: None,
+        }
+    }
+}
+
 /// A callback that is open in the database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kept {
@@ -137,6 +169,25 @@ pub struct Kept {
     pub again_at: Option<Timestamp>,
     /// How it stood when it was last written.
     pub state: KeptState,
+}
+
+impl Kept {
+    /// What is recorded of it when it begins.
+    pub fn asked(&self) -> Fact {
+        Fact::CallbackAsked {
+            call: self.call,
+            server: self.server.clone(),
+            queue: self.queue.clone(),
+            customer: self.customer.clone(),
+            caller: self.caller.clone(),
+            priority: self.priority,
+            since: self.since,
+            entered: self.entered,
+            penalties: self.penalties,
+            keep_until: self.keep_until,
+            told_of_recording: self.told_of_recording,
+        }
+    }
 }
 
 /// How a callback in the database stands.

@@ -53,6 +53,19 @@ pub enum NoClaim {
     NotForYou,
 }
 
+/// Why nobody is called back for who asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoCallBack {
+    /// Their number was withheld, or is none that can be called.
+    NoNumber,
+    /// They are on the floor again, with this one or offered to them; `None`: nobody yet.
+    There(Option<Extension>),
+    /// Their Asterisk is away.
+    ServerAway,
+    /// Who asks can have no call now.
+    NotNow(NoClaim),
+}
+
 /// Why nobody is sent on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoTransfer {

@@ -89,6 +89,13 @@ pub enum Event {
         /// by their own word.
         extension: Extension,
     },
+    /// A member wants to call back somebody who has called in vain, see [`Floor::callable_back`](super::floor::Floor::callable_back).
+    CalledInVain {
+        /// Who, with the number of the new call, where and for which queue they had called;
+        arrival: Arrival,
+        /// for this member.
+        extension: Extension,
+    },
     /// A member leaves a call to others, see [`Floor::declinable`](super::floor::Floor::declinable).
     Declined {
         /// This one

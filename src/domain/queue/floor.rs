@@ -172,6 +172,7 @@ impl Floor {
             Event::LegGone { call, offer, end } => self.leg_gone(call, offer, end, now, &mut out),
             Event::Claimed { call, extension } => self.claimed(call, &extension, now, &mut out),
             Event::Declined { call, extension, reason } => self.declined(call, &extension, reason, now, &mut out),
+            Event::CalledInVain { arrival, extension } => self.called_in_vain(arrival, &extension, now, &mut out),
             Event::SentOn { extension, to } => self.sent_on(&extension, to, now, &mut out),
             Event::CallerPressed { call, key } => self.caller_pressed(call, key, now, &mut out),
             Event::Promised { call } => self.promised(call, &mut out),

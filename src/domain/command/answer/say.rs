@@ -13,7 +13,7 @@ use crate::domain::{
     words::{Language, said},
 };
 
-const HELP: [[&str; 3]; 13] = [
+const HELP: [[&str; 3]; 14] = [
     [
         "login [queue]: take calls, of all your queues if you name none",
         "entrar [cola]: recibir llamadas, de todas sus colas si no nombra ninguna",
@@ -37,6 +37,11 @@ const HELP: [[&str; 3]; 13] = [
         "decline [code] [reason]: leave a call that is offered to you to the others",
         "rechazar [código] [motivo]: dejar a los demás una llamada que se le ofrece",
         "recusar [código] [motivo]: deixar aos outros uma ligação que lhe é oferecida",
+    ],
+    [
+        "callback [code or number]: call back the last who called in vain, or this customer",
+        "devolver [código o número]: devolver la llamada al último que llamó en vano, o a este cliente",
+        "retornar [código ou número]: ligar de volta para o último que ligou em vão, ou para este cliente",
     ],
     [
         "transfer extension, queue or number: send the caller on with whom you talk",
@@ -130,6 +135,8 @@ impl Answer {
             Self::NotTaken(why) => claims::not_taken(why, language),
             Self::Declined { code, name } => claims::declined(code, name, language),
             Self::NotDeclined(why) => claims::not_declined(*why, language).into(),
+            Self::CallsBack { code, name, number } => claims::calls_back(code, name, number, language),
+            Self::NotCalledBack(why) => claims::not_called_back(why.as_ref(), language),
             Self::Transferred { code, name, to } => claims::transferred(code, name, to, language),
             Self::NotTransferred(why) => claims::not_transferred(*why, language),
             Self::Calls { extension, calls, .. } if calls.is_empty() => said!(

@@ -482,7 +482,7 @@ impl Floor {
     }
 }
 
-fn has_entered(arrival: &Arrival) -> Fact {
+pub(super) fn has_entered(arrival: &Arrival) -> Fact {
     Fact::CallEntered {
         call: arrival.call,
         server: arrival.server.clone(),

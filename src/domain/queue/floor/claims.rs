@@ -10,11 +10,12 @@ use crate::domain::{
     id::{CallId, Extension},
     now::Now,
     queue::{
-        caller::{Caller, OfferState, Stage},
+        callback::{Kept, KeptState, is_callable},
+        caller::{Arrival, Caller, OfferState, Stage},
         choice::Choice,
-        claim::{Claim, NoClaim, NoDecline, NoTransfer, Which},
+        claim::{Claim, NoCallBack, NoClaim, NoDecline, NoTransfer, Which},
         effect::{Effect, Farewell},
-        floor::{Floor, Leg, dispatch::Chosen},
+        floor::{Doors, Floor, Leg, callers::has_entered, dispatch::Chosen},
         member::{Agent, Device, Work},
         transfer::{TransferFailure, TransferMeans, TransferTarget},
     },
@@ -54,7 +55,7 @@ impl Floor {
                 false => NoClaim::Taken { by: offer.extension.clone() },
             });
         }
-        self.is_ready_for(first, agent)?;
+        self.is_ready_for(&first.arrival, agent)?;
         // Of those who wait, the first who may be given to them.
         let free =
             meant.iter().filter(|caller| caller.stage == Stage::Waiting).find(|caller| self.may_claim(caller, agent));
@@ -84,17 +85,17 @@ impl Floor {
     }
 
     /// What keeps a member from any call of this caller's queue.
-    fn is_ready_for(&self, caller: &Caller, agent: &Agent) -> Result<(), NoClaim> {
+    fn is_ready_for(&self, arrival: &Arrival, agent: &Agent) -> Result<(), NoClaim> {
         if !matches!(agent.work, Work::Free) {
             return Err(NoClaim::Busy);
         }
-        if agent.pause(&caller.arrival.queue).is_some() {
+        if agent.pause(&arrival.queue).is_some() {
             return Err(NoClaim::Paused);
         }
         if agent.wrap_up.is_some() {
             return Err(NoClaim::WrapUp);
         }
-        if !self.is_idle(&caller.arrival.server, &agent.row.interface) {
+        if !self.is_idle(&arrival.server, &agent.row.interface) {
             return Err(match self.device(&agent.row.interface) {
                 Device::Busy => NoClaim::PhoneInUse,
                 Device::Idle | Device::Unavailable => NoClaim::PhoneUnavailable,
@@ -109,7 +110,7 @@ impl Floor {
         caller.is_servable()
             && self.up.contains(&caller.arrival.server)
             && seat.is_some_and(|seat| caller.arrival.penalties.contains(seat.penalty))
-            && self.is_ready_for(caller, agent).is_ok()
+            && self.is_ready_for(&caller.arrival, agent).is_ok()
     }
 
     /// A member takes a caller who waits.
@@ -121,6 +122,70 @@ impl Floor {
         let chosen = Chosen { rule: "claimed", members: vec![agent.row.extension.clone()], round: None };
         let choices: Vec<Choice> = self.explain(caller, line, row, &chosen);
         self.offer_to_chosen(call, chosen, choices, now, out);
+    }
+
+    /// Whom a member would call back now: nothing is changed. If they wait to be called back anyway, it is that call that is meant.
+    ///
+    /// # Errors
+    /// Why nobody.
+    pub fn callable_back(&self, extension: &Extension, arrival: &Arrival) -> Result<CallId, NoCallBack> {
+        if !is_callable(&arrival.caller.number) {
+            return Err(NoCallBack::NoNumber);
+        }
+        let not_now = |why: NoClaim| NoCallBack::NotNow(why);
+        let agent = self.agents.get(extension).filter(|agent| agent.seats.contains_key(&arrival.queue));
+        let agent = agent.ok_or(NoCallBack::NotNow(NoClaim::NotLoggedOn))?;
+        if !self.up.contains(&arrival.server) || self.doors == Doors::Closed {
+            return Err(NoCallBack::ServerAway);
+        }
+        let same = |caller: &&Caller| {
+            let there = &caller.arrival;
+            there.customer.id == arrival.customer.id && there.caller.number == arrival.caller.number
+        };
+        let there: Vec<&Caller> = self.callers.values().filter(same).collect();
+        if let Some(caller) = there.first() {
+            let waits = there.iter().find(|there| there.callback.is_some() && there.stage == Stage::Waiting);
+            let by = caller.offers.values().next().map(|offer| offer.extension.clone());
+            let waits = waits.ok_or(NoCallBack::There(by))?;
+            self.is_ready_for(&waits.arrival, agent).map_err(not_now)?;
+            return if self.may_claim(waits, agent) {
+                Ok(waits.arrival.call)
+            } else {
+                Err(not_now(NoClaim::NotForYou))
+            };
+        }
+        self.is_ready_for(arrival, agent).map_err(not_now)?;
+        Ok(arrival.call)
+    }
+
+    /// A member wants to call back somebody who has called in vain: it is as if they had asked for it, and this member is the first to whom
+    /// it is offered.
+    pub(super) fn called_in_vain(&mut self, arrival: Arrival, extension: &Extension, now: Now, out: &mut Vec<Effect>) {
+        let Ok(call) = self.callable_back(extension, &arrival) else { return };
+        if call == arrival.call {
+            let Some(keep) = self.queue(&arrival.queue).map(|queue| queue.callback.keep) else { return };
+            out.push(Effect::Record(has_entered(&arrival)));
+            let kept = Kept {
+                call,
+                server: arrival.server,
+                queue: arrival.queue,
+                customer: arrival.customer,
+                caller: arrival.caller,
+                priority: arrival.priority,
+                since: now.utc,
+                penalties: arrival.penalties,
+                entered: now.utc,
+                keep_until: now.plus(keep).utc,
+                told_of_recording: false,
+                attempt: 0,
+                tries: 0,
+                again_at: None,
+                state: KeptState::Waiting,
+            };
+            out.push(Effect::Record(kept.asked()));
+            self.keep(kept, now, out);
+        }
+        self.claimed(call, extension, now, out);
     }
 
     /// Whom a member who talks would send on now: nothing is changed. Unlike one who dials, they have the caller still when it cannot be done.

@@ -35,7 +35,7 @@ impl Floor {
         }
     }
 
-    fn keep(&mut self, kept: Kept, now: Now, out: &mut Vec<Effect>) {
+    pub(super) fn keep(&mut self, kept: Kept, now: Now, out: &mut Vec<Effect>) {
         let call = kept.call;
         let moment = |at: Timestamp| at_steady(now, at);
         let reach = match &kept.state {

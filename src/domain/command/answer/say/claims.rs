@@ -2,7 +2,7 @@
 
 use super::customer;
 use crate::domain::{
-    queue::claim::{NoClaim, NoDecline, NoTransfer},
+    queue::claim::{NoCallBack, NoClaim, NoDecline, NoTransfer},
     words::{Language, failed, said},
 };
 
@@ -81,6 +81,49 @@ pub(super) fn not_taken(why: &NoClaim, language: Language) -> String {
             ],
         })
         .into()
+}
+
+pub(super) fn calls_back(code: &str, name: &str, number: &str, language: Language) -> String {
+    said!(
+        language,
+        "Your phone rings, and then {customer} is called at {number}.",
+        "Su teléfono suena, y después se llama a {customer} al {number}.",
+        "Seu telefone toca, e depois se liga para {customer} no {number}.",
+        customer = customer(code, name),
+    )
+}
+
+pub(super) fn not_called_back(why: Option<&NoCallBack>, language: Language) -> String {
+    match why {
+        None => said!(
+            language,
+            "In your queues nobody has called in vain since yesterday whom nobody has talked with after that.",
+            "En sus colas nadie llamó en vano desde ayer sin que se hablara con él después.",
+            "Nas suas filas ninguém ligou em vão desde ontem sem que se falasse com ele depois.",
+        ),
+        Some(NoCallBack::NoNumber) => said!(
+            language,
+            "Not done: their number was withheld or cannot be called.",
+            "No se hizo: su número estaba oculto o no se le puede llamar.",
+            "Não foi feito: o número não foi mostrado ou não se pode ligar para ele.",
+        ),
+        Some(NoCallBack::There(Some(by))) if by.number_outside().is_none() => {
+            said!(language, "Too late: {by} has it.", "Tarde: la tiene {by}.", "Tarde: está com {by}.")
+        }
+        Some(NoCallBack::There(_)) => said!(
+            language,
+            "Not done: they have called again, and wait or talk.",
+            "No se hizo: volvieron a llamar, y esperan o hablan.",
+            "Não foi feito: ligaram outra vez, e esperam ou falam.",
+        ),
+        Some(NoCallBack::ServerAway) => said!(
+            language,
+            "Not done: the switchboard that they had called cannot be reached now.",
+            "No se hizo: la central a la que llamaron no está disponible ahora.",
+            "Não foi feito: a central para a qual ligaram não está disponível agora.",
+        ),
+        Some(NoCallBack::NotNow(why)) => not_taken(why, language),
+    }
 }
 
 pub(super) fn transferred(code: &str, name: &str, to: &str, language: Language) -> String {

@@ -141,6 +141,7 @@ fn not_done(verb: Verb, language: Language) -> &'static str {
         Verb::Resume => ["your pause was not ended", "su pausa no terminó", "sua pausa não terminou"],
         Verb::Take => ["the call was not given to you", "no se le dio la llamada", "a ligação não foi dada a você"],
         Verb::Decline => ["the call was not declined", "la llamada no se rechazó", "a ligação não foi recusada"],
+        Verb::CallBack => ["nobody was called back", "no se devolvió ninguna llamada", "ninguém recebeu retorno"],
         Verb::Transfer => ["nobody was transferred", "no se transfirió a nadie", "ninguém foi transferido"],
         Verb::Status | Verb::Waiting | Verb::Calls | Verb::Why | Verb::Help | Verb::Language => {
             ["it cannot be looked up", "no se puede consultar", "não é possível consultar"]

@@ -1,20 +1,24 @@
 //! Members who take calls, or leave them to others, by their own word: as the service does it, which looks first.
 
-use super::Shift;
+use super::{super::rules, Shift};
 use crate::domain::{
     id::Extension,
     queue::{
+        callback::Lost,
         caller::{Caller, Stage},
         claim::{NoClaim, Which},
         event::Event,
+        floor::fixture,
         transfer::TransferTarget,
     },
 };
 
 impl Shift {
     pub(super) fn speaks(&mut self, extension: &Extension) {
-        if self.chance.percent(20) {
-            return self.sends_on_by_word(extension);
+        match self.chance.between(0, 9) {
+            0 | 1 => return self.sends_on_by_word(extension),
+            2 => return self.calls_back_by_word(extension),
+            _ => {}
         }
         let which = match self.chance.percent(70) {
             true => Which::First,
@@ -27,6 +31,34 @@ impl Shift {
             }
         };
         if self.chance.percent(60) { self.takes(extension, &which) } else { self.declines(extension, &which) }
+    }
+
+    fn calls_back_by_word(&mut self, extension: &Extension) {
+        self.came += 1;
+        let server = self.chance.place(self.world.servers.len());
+        let queue = self.queues[self.chance.place(self.queues.len())].0.name.clone();
+        let number = self.came;
+        let mut arrival = fixture::arrival(number, &self.world.servers[server].id, &queue);
+        rules::any_claim(&mut self.chance, &mut arrival);
+        let lost = Lost {
+            server: arrival.server.clone(),
+            queue,
+            customer: arrival.customer.clone(),
+            caller: arrival.caller.clone(),
+        };
+        let arrival = lost.arrival(arrival.call);
+        match self.floor.callable_back(extension, &arrival) {
+            Ok(call) => {
+                let what =
+                    if call == arrival.call { "callbacks by word" } else { "callbacks by word that were asked for" };
+                self.witness.tally.count(what);
+                self.world.server_of.insert(arrival.call, server);
+                self.step(Event::CalledInVain { arrival, extension: extension.clone() });
+                let caller = &self.floor.callers()[&call];
+                assert!(caller.stage == Stage::Offered && caller.has_offer_to(extension), "promised: {caller:?}");
+            }
+            Err(_) => self.witness.tally.count("callbacks by word in vain"),
+        }
     }
 
     fn sends_on_by_word(&mut self, extension: &Extension) {

@@ -72,6 +72,7 @@ impl Shift {
                 }
             }
             Event::RecordingBegun { call, .. } => self.witness.recording_begun(*call),
+            Event::CalledInVain { arrival, .. } => self.witness.comes(arrival.call, now.steady),
             Event::CallerEntered(arrival) => self.witness.comes(arrival.call, now.steady),
             Event::Kept(kept) => {
                 for kept in kept {
@@ -115,6 +116,8 @@ impl Shift {
                 is(call) && caller.offers.contains_key(offer)
             } else if let Event::KeyPressed { call, .. } | Event::TransferAsked { call, .. } = &event {
                 is(call)
+            } else if let Event::SentOn { extension, .. } = &event {
+                caller.has_offer_to(extension)
             } else {
                 matches!(event, Event::Tick)
             }
@@ -127,6 +130,7 @@ impl Shift {
         let pressed = if let Event::KeyPressed { call, .. } = event { Some(call) } else { None };
         let pressed = pressed.filter(|call| asks(self, *call));
         let gone = if let Event::LegGone { call, offer, .. } = event { Some((call, offer)) } else { None };
+        let in_vain = if let Event::CalledInVain { arrival, .. } = &event { Some(arrival.call) } else { None };
         let found = if let Event::BackFound { call, member: Some(member), .. } = &event {
             let known = self.floor.callers().get(call).is_some_and(|caller| caller.has_out(member.0));
             (!known).then(|| (*call, member.clone()))
@@ -145,6 +149,9 @@ impl Shift {
         for effect in effects {
             self.note(|| format!("      {}", fixture::words(&effect)));
             self.perform(effect);
+        }
+        if let Some(call) = in_vain {
+            self.witness.heard_nothing(call);
         }
         if pressed.is_some_and(|call| !asks(self, call)) {
             self.witness.tally.count("consultations ended by the agent");

@@ -128,6 +128,12 @@ impl Witness {
         self.talks.greeting.clear();
     }
 
+    /// A caller who has come to the queue without a leg: they were not told that it records.
+    pub(in super::super) fn heard_nothing(&mut self, call: CallId) {
+        self.talks.told.remove(&call);
+        self.talks.told_and_asked.remove(&call);
+    }
+
     pub(in super::super) fn records(&mut self, call: CallId) {
         assert!(self.talks.to_be_recorded.remove(&call), "recorded without being told, or twice: {call}");
         self.talks.recorded.insert(call);
