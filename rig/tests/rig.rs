@@ -167,30 +167,31 @@ async fn after_kill_9_nothing_of_a_rig_is_left_within_5_seconds() {
 
 #[tokio::test]
 async fn what_a_child_has_started_and_left_behind_ends_with_the_rig() {
-    ends_with_the_rig("exec sleep 600").await;
+    ends_with_the_rig("exec sleep 600").await.unwrap();
 }
 
 /// A process that becomes another program has no environment for a moment, and so no mark.
 #[tokio::test]
 async fn what_always_becomes_another_program_ends_with_the_rig() {
     let again = r#"again='[ $(($(date +%s) - $1)) -lt 60 ] && exec sh -c "$2" stray "$1" "$2"'; exec sh -c "$again" stray "$(date +%s)" "$again""#;
-    ends_with_the_rig(again).await;
+    ends_with_the_rig(again).await.unwrap();
 }
 
-async fn ends_with_the_rig(what: &str) {
-    let instance = Instance::new().unwrap();
+async fn ends_with_the_rig(what: &str) -> anyhow::Result<()> {
+    let instance = Instance::new()?;
     let (note, stray) = (instance.folder().join("note"), instance.folder().join("stray"));
-    fs::write(&stray, format!("echo $$ >{0}.new; mv {0}.new {0}; {what}", note.display())).unwrap();
+    fs::write(&stray, format!("echo $$ >{0}.new; mv {0}.new {0}; {what}", note.display()))?;
     // In a session of its own, as a browser is that its driver has started; and the one that started it has ended.
     let program = format!("setsid sh {} &", stray.display());
-    let parent = Program::new(&instance, "parent", "sh").args(["-c", &program]).start(&instance).unwrap();
-    parent.end(SOON).await.unwrap();
-    let pid = wait::until("it runs", SOON, || async { Ok(fs::read_to_string(&note)?) }).await.unwrap();
+    let parent = Program::new(&instance, "parent", "sh").args(["-c", &program]).start(&instance)?;
+    parent.end(SOON).await?;
+    let pid = wait::until("it runs", SOON, || async { Ok(fs::read_to_string(&note)?) }).await?;
     let process = Path::new("/proc").join(pid.trim());
-    assert!(process.join("exe").exists());
+    anyhow::ensure!(process.join("exe").exists(), "it has ended by itself");
     drop((parent, instance));
     // Nothing to be executed once it has ended, also while nobody has asked for its exit status.
-    assert!(!process.join("exe").exists(), "{:?} lives on", fs::read_to_string(process.join("cmdline")));
+    anyhow::ensure!(!process.join("exe").exists(), "{:?} lives on", fs::read_to_string(process.join("cmdline")));
+    Ok(())
 }
 
 async fn hold() -> anyhow::Result<()> {
