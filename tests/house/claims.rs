@@ -169,7 +169,13 @@ async fn where_corrections_are_off_the_first_message_is_the_only_one() {
     talk(&caller, &one.rung(1, SOON).await.unwrap()).await;
     caller.hang_up().await.unwrap();
     rig.pbx.wait_until_empty(SOON).await.unwrap();
-    // What was due before is there before this.
+    // A second call is announced long after a correction of the first would have come.
+    let caller = enter_with(&rig, "5550002", Ears::Open).await;
+    talk(&caller, &one.rung(2, SOON).await.unwrap()).await;
     agent.is_told("take", "Nobody waits for you to take.").await;
-    assert_eq!(shows(&agent, "").await, ["Support: Customer Company 1"]);
+    let bodies = agent.client.messages().into_iter().filter_map(|message| message.body);
+    let about: Vec<String> = bodies.filter(|body| body.starts_with("Support: Customer")).collect();
+    assert_eq!(about, ["Support: Customer Company 1", "Support: Customer Company 1"]);
+    caller.hang_up().await.unwrap();
+    rig.pbx.wait_until_empty(SOON).await.unwrap();
 }
