@@ -20,6 +20,9 @@ use crate::{
 /// After so many outages everybody is let go, and what is left is counted.
 const ROUND: u64 = 7;
 
+/// `USHER_SILENCE_SECONDS` less a third: the bound of who waits is put off that often.
+const SHORTEST_BOUND: Duration = Duration::from_secs(40);
+
 #[derive(Debug, Clone, Copy)]
 enum Outage {
     DatabaseFrozen,
@@ -46,6 +49,14 @@ const ALL: [Outage; 7] = [
 ];
 
 impl Outage {
+    /// Whether the service cannot tell Asterisk that it lives.
+    fn parts_from_asterisk(self) -> bool {
+        match self {
+            Self::LinkSilent | Self::LinkCut | Self::ServiceFrozen => true,
+            Self::DatabaseFrozen | Self::DatabaseKilled | Self::XmppSilent | Self::XmppCut => false,
+        }
+    }
+
     async fn begins(self, rig: &Rig) {
         let proxies = rig.proxies.as_ref().unwrap();
         match self {
@@ -100,6 +111,9 @@ async fn through_outages_at_random_moments_no_call_is_lost_nobody_rung_twice_and
         outage.begins(&rig).await;
         tokio::time::sleep(length).await;
         outage.ends(&rig).await;
+        if outage.parts_from_asterisk() && length >= SHORTEST_BOUND {
+            storm.may_be_taken_back();
+        }
         // A link that died in silence is not missed at once; then it is up again.
         ready_says(&rig, 200, RECONNECTED * 2).await;
         if round % ROUND == 0 || round == outages {

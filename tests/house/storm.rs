@@ -138,6 +138,14 @@ impl<'a> Storm<'a> {
         }
     }
 
+    /// The service has been out of Asterisk's reach for so long that the dialplan may have taken back who waits: they are served by
+    /// whoever is there, and not on record as talks of the service.
+    pub fn may_be_taken_back(&mut self) {
+        for (_, kind, _) in self.callers.iter_mut().filter(|(_, kind, _)| *kind == Caller::Patient) {
+            *kind = Caller::Early;
+        }
+    }
+
     /// One more, who may find the service gone.
     pub async fn comes_early(&mut self) {
         let number = self.next_number();
