@@ -146,7 +146,8 @@ async fn serve(
     let ivr = Arc::new(Ivr { ledger: ledger.clone(), desk: desk.clone(), roster, language });
     let limits = agi::Limits { deadline: config.agi.deadline, most: config.agi.most };
     let counters = Arc::new(agi::Counters::default());
-    let counted = Counted { agi: counters.clone(), ledger: ledger.clone(), asterisks: Arc::default() };
+    let counted =
+        Counted { agi: counters.clone(), ledger: ledger.clone(), desk: desk.clone(), asterisks: Arc::default() };
     let serving = agi::serve(agi_listener, limits, config.agi.allow.clone(), ivr, counters, door_stop.clone());
     let mut database = ledger.link();
     let agi_task = tokio::spawn(async move {
@@ -264,6 +265,7 @@ async fn first(news: &mut mpsc::Receiver<ledger::News>) -> Option<Arc<Roster>> {
 struct Counted {
     agi: Arc<agi::Counters>,
     ledger: ledger::Handle,
+    desk: desk::Handle,
     asterisks: Arc<OnceLock<Vec<ari::Ari>>>,
 }
 
@@ -295,6 +297,16 @@ impl Counted {
                 ]),
             ),
         ]);
+        let desk = self.desk.counts();
+        all.insert(
+            "xmpp".to_owned(),
+            BTreeMap::from([
+                ("messages", get(&desk.messages)),
+                ("corrections", get(&desk.corrections)),
+                ("returned", get(&desk.returned)),
+                ("lost", get(&desk.lost)),
+            ]),
+        );
         for ari in self.asterisks.get().into_iter().flatten() {
             let passed_over = BTreeMap::from([("events_passed_over", ari.events_passed_over())]);
             all.insert(format!("asterisk {}", ari.server()), passed_over);

@@ -20,7 +20,7 @@ use std::{
     str::FromStr,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Instant,
 };
@@ -76,9 +76,23 @@ enum Request {
     Need { extension: Extension, answer: oneshot::Sender<Result<(), NodeError>> },
 }
 
+/// What became of messages since the start.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// Taken by the server: announcements and notices,
+    pub messages: AtomicU64,
+    /// and corrections of them.
+    pub corrections: AtomicU64,
+    /// Came back: they did not reach whom they were for.
+    pub returned: AtomicU64,
+    /// Got lost with a connection; sent again where that still made sense.
+    pub lost: AtomicU64,
+}
+
 /// The way to the desk. Cheap to clone; no method waits.
 #[derive(Debug, Clone)]
 pub struct Handle {
+    counts: Arc<Counts>,
     requests: mpsc::Sender<Request>,
     link: watch::Receiver<Link>,
     /// Whether a roster, or a change of it, could not be handed over.
@@ -152,6 +166,11 @@ impl Handle {
         result
     }
 
+    /// What became of messages since the start.
+    pub fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
     /// How the link is, for readiness.
     pub fn link(&self) -> watch::Receiver<Link> {
         self.link.clone()
@@ -198,6 +217,8 @@ pub fn spawn_with(
     let (requests, inbox) = mpsc::channel(REQUESTS);
     let (link, seen) = watch::channel(Link::Down { since: Timestamp::now(), why: "not connected yet".into() });
     let (config, style) = (config.clone(), Style::new(pops));
+    let counts = Arc::new(Counts::default());
+    let counted = counts.clone();
     let task = tokio::spawn(async move {
         let account = Account::new(&config)?;
         let service = Jid::from_str(&config.pubsub_jid()).map_err(|_| Fatal::PubsubJid(config.pubsub_jid()))?;
@@ -205,8 +226,8 @@ pub fn spawn_with(
         let owner = account.jid.clone();
         let (session, events) = Session::start_for(account, fence, visitors, goodbye.clone())?;
         let pubsub = Pubsub::new(session.clone(), service, owner);
-        let desk = Desk::new(&config, session, pubsub, link, style, Quiet::new(spans));
+        let desk = Desk::new(&config, session, pubsub, link, style, Quiet::new(spans), counted);
         desk.run(inbox, events, stop, goodbye).await
     });
-    (Handle { requests, link: seen, behind: Arc::default() }, task)
+    (Handle { counts, requests, link: seen, behind: Arc::default() }, task)
 }

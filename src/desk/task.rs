@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     pin::Pin,
     str::FromStr,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -21,7 +21,7 @@ use xmpp_parsers::{
 };
 
 use super::{
-    NodeError, Request,
+    Counts, NodeError, Request,
     links::Links,
     nodes::{Work, carry_out},
     outbox::{Note, Outbox},
@@ -50,6 +50,8 @@ use crate::{
 const TICK: Duration = Duration::from_secs(30);
 /// How long what is under way may take to finish when the service stops.
 const LAST_WORDS: Duration = Duration::from_secs(2);
+/// How often the log says of the same address that messages do not reach it.
+const SAID_AGAIN: Duration = Duration::from_secs(3600);
 /// XEP-0334: a message that means nothing later is not to be kept for later.
 const HINTS: &str = "urn:xmpp:hints";
 
@@ -77,6 +79,9 @@ pub(super) struct Desk {
     links: Links,
     style: Style,
     quiet: Quiet,
+    counts: Arc<Counts>,
+    /// Whom messages did not reach, and when the log said so.
+    deaf: HashMap<BareJid, Instant>,
     /// When what stands back is looked at again.
     quiet_until: Option<Instant>,
     /// Offers whose phones ring, to be shown then.
@@ -91,6 +96,7 @@ impl Desk {
         link: watch::Sender<Link>,
         style: Style,
         quiet: Quiet,
+        counts: Arc<Counts>,
     ) -> Self {
         Self {
             board: Board::default(),
@@ -110,6 +116,8 @@ impl Desk {
             links: Links::default(),
             style,
             quiet,
+            counts,
+            deaf: HashMap::new(),
             quiet_until: None,
             ringing: BTreeMap::new(),
         }
@@ -257,9 +265,20 @@ impl Desk {
                 self.down("the connection to the XMPP server broke".into());
                 self.step(BoardEvent::Down);
             }
+            Event::Returned { to, why } => self.returned(to, &why),
             Event::Retrying { why } => self.down(why),
             // Ends the task before it gets here.
             Event::Fatal(fatal) => self.down(fatal.to_string()),
+        }
+    }
+
+    /// A message did not reach somebody, such as a member who is at no client. They are rung all the same; the log says so now and then.
+    fn returned(&mut self, to: BareJid, why: &str) {
+        self.counts.returned.fetch_add(1, Ordering::Relaxed);
+        let now = Instant::now();
+        if self.deaf.get(&to).is_none_or(|said| now.duration_since(*said) >= SAID_AGAIN) {
+            tracing::warn!(jid = %to, why, "messages do not reach this address: is anybody there at a client?");
+            self.deaf.insert(to, now);
         }
     }
 
@@ -279,8 +298,15 @@ impl Desk {
     fn report(&mut self, report: Report) {
         match report {
             Report::Node { extension, epoch, result } => self.step(BoardEvent::Done { extension, epoch, result }),
-            Report::Message { delivery: Delivery::Taken, .. } => self.outbox.sent(),
-            Report::Message { note, delivery: Delivery::Lost } => self.outbox.lost(note, Instant::now()),
+            Report::Message { note, delivery: Delivery::Taken } => {
+                let count = if note.replaces.is_some() { &self.counts.corrections } else { &self.counts.messages };
+                count.fetch_add(1, Ordering::Relaxed);
+                self.outbox.sent();
+            }
+            Report::Message { note, delivery: Delivery::Lost } => {
+                self.counts.lost.fetch_add(1, Ordering::Relaxed);
+                self.outbox.lost(note, Instant::now());
+            }
         }
     }
 

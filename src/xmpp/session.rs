@@ -25,7 +25,7 @@ use tokio_xmpp::{
 use xmpp_parsers::{
     iq::{Iq, IqHeader, IqPayload},
     jid::{BareJid, Jid},
-    message::Message,
+    message::{Message, MessageType},
     minidom::Element,
     stanza::Stanza,
     stanza_error::StanzaError,
@@ -74,6 +74,13 @@ pub enum Event {
     Suspended,
     /// The connection stands again, nothing was lost.
     Resumed,
+    /// A message that was sent comes back: it did not reach whom it was for.
+    Returned {
+        /// Whom.
+        to: BareJid,
+        /// What the server says, for a person to read.
+        why: String,
+    },
     /// An attempt to connect failed; the next follows.
     Retrying {
         /// For a person to read.
@@ -481,9 +488,21 @@ impl Actor {
             }
             stanzastream::Event::Stanza(stanza) => match self.hand_in(stanza) {
                 Some(Stanza::Iq(iq)) => self.iq(iq).await,
-                Some(Stanza::Message(_) | Stanza::Presence(_)) | None => {}
+                Some(Stanza::Message(message)) => self.returned(message),
+                Some(Stanza::Presence(_)) | None => {}
             },
         }
+    }
+
+    /// Tells of a message that did not reach whom it was for. Nobody waits for that: when there is no room it is not told.
+    fn returned(&self, message: Message) {
+        if message.type_ != MessageType::Error {
+            return;
+        }
+        let Some(to) = message.from.map(|from| from.to_bare()) else { return };
+        let error = message.payloads.into_iter().find_map(|payload| StanzaError::try_from(payload).ok());
+        let why = error.map_or_else(|| "the server does not say why".into(), |error| describe(&error));
+        let _full = self.events.try_send(Event::Returned { to, why });
     }
 
     fn answers(&self) -> Answers {

@@ -10,7 +10,7 @@ use usher_rig::{
 use xmpp_parsers::minidom::Element;
 
 use crate::{
-    aid::{SOON, answers, enter_with, house, story, talk, times},
+    aid::{SOON, answers, enter_with, house, log_says, story, talk, times},
     counter::Person,
     steps::{command, value, wait_for_value},
 };
@@ -176,6 +176,20 @@ async fn where_corrections_are_off_the_first_message_is_the_only_one() {
     let bodies = agent.client.messages().into_iter().filter_map(|message| message.body);
     let about: Vec<String> = bodies.filter(|body| body.starts_with("Support: Customer")).collect();
     assert_eq!(about, ["Support: Customer Company 1", "Support: Customer Company 1"]);
+    caller.hang_up().await.unwrap();
+    rig.pbx.wait_until_empty(SOON).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_who_is_at_no_client_is_rung_all_the_same_and_it_is_counted_that_messages_do_not_reach_them() {
+    let rig = house("atnoclient").logged_on(&["1000"]).start().await.unwrap();
+    let (one, _) = phones(&rig);
+    let caller = enter_with(&rig, "5550001", Ears::Open).await;
+    talk(&caller, &one.rung(1, SOON).await.unwrap()).await;
+    log_says(&rig, "messages do not reach this address", SOON).await;
+    let shown: serde_json::Value = rig.usher().unwrap().ready_body().await.unwrap();
+    let count = |name: &str| shown["counters"]["xmpp"][name].as_u64().unwrap();
+    assert!(count("messages") >= 1 && count("returned") >= 1 && count("lost") == 0, "{shown}");
     caller.hang_up().await.unwrap();
     rig.pbx.wait_until_empty(SOON).await.unwrap();
 }
