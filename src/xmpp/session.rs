@@ -122,7 +122,7 @@ enum Command {
     },
     Message {
         message: Box<Message>,
-        token: oneshot::Sender<(StanzaToken, StanzaStage)>,
+        token: oneshot::Sender<(StanzaToken, StanzaStage, CancellationToken)>,
     },
     /// Nobody waits to hear what became of it.
     Send(Box<Stanza>),
@@ -259,10 +259,14 @@ impl Session {
         if self.commands.send(Command::Message { message: Box::new(message), token }).await.is_err() {
             return Delivery::Lost;
         }
-        let Ok((mut token, enough)) = sent.await else { return Delivery::Lost };
-        match token.wait_for(enough).await {
-            Some(state) if state == StanzaStage::Sent || state == StanzaStage::Acked => Delivery::Taken,
-            Some(_) | None => Delivery::Lost,
+        let Ok((mut token, enough, abandoned)) = sent.await else { return Delivery::Lost };
+        tokio::select! {
+            state = token.wait_for(enough) => match state {
+                Some(state) if state == StanzaStage::Sent || state == StanzaStage::Acked => Delivery::Taken,
+                Some(_) | None => Delivery::Lost,
+            },
+            // The library tells nothing more of what was under way in a session that was given up.
+            () = abandoned.cancelled() => Delivery::Lost,
         }
     }
 }
@@ -549,7 +553,7 @@ impl Actor {
             }
             Command::Message { message, token } => {
                 let tracked = self.stream.send(Box::new(Stanza::Message(*message))).await;
-                let _gone = token.send((tracked, enough));
+                let _gone = token.send((tracked, enough, self.abandoned.clone()));
             }
             Command::Send(stanza) => drop(self.stream.send(stanza).await),
         }

@@ -70,3 +70,31 @@ async fn members_who_are_there_get_the_announcement_and_nobody_gets_it_when_it_m
     let first = timeout(PATIENCE, one.recv()).await.unwrap().unwrap();
     assert!(first == "waits" || first == "end", "{first}");
 }
+
+#[tokio::test]
+async fn messages_that_were_under_way_to_a_server_that_hung_and_died_hold_up_none_of_the_later_ones() {
+    let mut prosody = Prosody::start().await;
+    let desk = Desk::up(&prosody, prosody.address()).await;
+    let all = || ["user1", "user2", "user3"].map(|user| format!("{user}@{DOMAIN}")).to_vec();
+    let mut two = chat(&prosody, "user2").await;
+    // As many as are ever under way at once are known to have gone out: the next waits for them.
+    prosody.freeze();
+    desk.handle.announce(CallId(Uuid::from_u128(1)), all(), "first".into(), vec![]);
+    desk.handle.announce(CallId(Uuid::from_u128(2)), all(), "second".into(), vec![]);
+    desk.link_is(|link| matches!(link, Link::Down { .. })).await;
+    prosody.kill();
+    assert!(two.recv().await.is_none_or(|body| body == "first"));
+    prosody.run().await;
+    let mut one = chat(&prosody, "user1").await;
+    desk.link_is(|link| matches!(link, Link::Up { .. })).await;
+    desk.handle.forget(CallId(Uuid::from_u128(1)));
+    desk.handle.forget(CallId(Uuid::from_u128(2)));
+    desk.handle.announce(CallId(Uuid::from_u128(3)), all(), "third".into(), vec![]);
+    loop {
+        match timeout(PATIENCE, one.recv()).await.unwrap().unwrap().as_str() {
+            "third" => break,
+            "first" | "second" => {}
+            other => panic!("{other}"),
+        }
+    }
+}
