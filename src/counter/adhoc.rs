@@ -53,7 +53,7 @@ fn node(verb: Verb) -> String {
         Verb::Waiting => "waiting",
         Verb::Take => "take",
         Verb::Decline => "decline",
-        Verb::CallBack => "call-back",
+        Verb::CallBack => "callback",
         Verb::Transfer => "transfer",
         Verb::Calls => "calls",
         Verb::Why => "why",

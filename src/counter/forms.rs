@@ -112,6 +112,12 @@ pub(super) fn command(
     books: &Register,
 ) -> Result<Command, Refusal> {
     let who = who.ok_or(Refusal::WhichExtension);
+    if let (Verb::Take | Verb::Decline | Verb::CallBack | Verb::Transfer, Some(named)) = (verb, one(form, "extension"))
+        && person.extension.as_ref().is_none_or(|own| own.as_str() != named)
+    {
+        // These are for one's own phone, whoever one is.
+        return Err(Refusal::NotYours(Extension::new(named)));
+    }
     let queue = || one(form, "queue").map(|name| known(name, books)).transpose();
     match verb {
         Verb::LogOn => {

@@ -69,7 +69,7 @@ pub enum NodeError {
 enum Request {
     Show { pop: Box<Pop>, answer: Option<oneshot::Sender<PopOutcome>> },
     Say { to: Vec<String>, body: String, responses: Vec<QuickResponse>, life: Life },
-    Correct { call: CallId, body: String, responses: Vec<QuickResponse>, last: bool },
+    Correct { call: CallId, body: String, last: bool },
     Forget(CallId),
     Roster(Arc<Roster>),
     RosterChanged(Arc<RosterChange>),
@@ -124,8 +124,8 @@ impl Handle {
 
     /// What was announced of a call reads like this now (XEP-0308); `last`: nothing more will be said of it. Changes within a second are
     /// sent as one. Nothing is sent where the house has switched corrections off.
-    pub fn correct(&self, call: CallId, body: String, responses: Vec<QuickResponse>, last: bool) {
-        let _dropped = self.send(Request::Correct { call, body, responses, last });
+    pub fn correct(&self, call: CallId, body: String, last: bool) {
+        let _dropped = self.send(Request::Correct { call, body, last });
     }
 
     /// The caller does not wait any more: what was not sent yet about the call is dropped.

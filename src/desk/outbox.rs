@@ -135,7 +135,7 @@ impl Outbox {
     }
 
     /// What was said about a call reads like this now. Of the `last` word nobody hears who was not told before.
-    pub fn correct(&mut self, call: CallId, body: &str, responses: &[QuickResponse], last: bool, now: Instant) {
+    pub fn correct(&mut self, call: CallId, body: &str, last: bool, now: Instant) {
         if self.says_once {
             return;
         }
@@ -150,7 +150,7 @@ impl Outbox {
         told.extend(unsent.map(|note| (note.to.clone(), note.id.clone())));
         for (to, id) in told {
             let life = Life::Until(now + CORRECTION_LIFE);
-            let note = Note::new(to, body.to_owned(), Uuid::new_v4().to_string(), life).with(responses.to_vec());
+            let note = Note::new(to, body.to_owned(), Uuid::new_v4().to_string(), life);
             let note = Note { replaces: Some(id.clone()), ..note };
             if self.corrections.insert(id.clone(), note).is_none() {
                 self.due.push_back((at, id));
@@ -322,7 +322,7 @@ mod tests {
     }
 
     fn correct(outbox: &mut Outbox, text: &str, last: bool, now: Instant) {
-        outbox.correct(call(1), text, &[], last, now);
+        outbox.correct(call(1), text, last, now);
     }
 
     #[test]

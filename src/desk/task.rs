@@ -213,9 +213,7 @@ impl Desk {
                     self.outbox.push(Note::new(to, body.clone(), id, life).with(responses.clone()));
                 }
             }
-            Request::Correct { call, body, responses, last } => {
-                self.outbox.correct(call, &body, &responses, last, Instant::now());
-            }
+            Request::Correct { call, body, last } => self.outbox.correct(call, &body, last, Instant::now()),
             Request::Forget(call) => self.outbox.forget(call),
             Request::Roster(roster) => {
                 self.links.set(&roster);

@@ -15,13 +15,6 @@ use crate::{
     floor::Service,
 };
 
-/// What was said of a caller.
-pub(super) struct Announced {
-    text: String,
-    /// What may be answered as long as nobody has them: a line, and the same as buttons.
-    claim: Option<(String, Vec<QuickResponse>)>,
-}
-
 impl Service {
     pub(super) fn announce(&mut self, call: CallId, position: usize, to: &[Extension]) {
         let Some(caller) = self.floor.callers().get(&call) else { return };
@@ -37,20 +30,19 @@ impl Service {
         let (customer, caller) = (&arrival.customer, &arrival.caller);
         let text = template.fill(Filling { queue: &queue.label, customer, caller, position });
         let language = self.language;
-        let claim = (!queue.policy.claim.is_zero()).then(|| {
+        let (mut body, mut responses) = (text.clone(), Vec::new());
+        if !queue.policy.claim.is_zero() {
             let code = customer.code.as_str();
-            let buttons = [(Verb::Take, Label::Take), (Verb::Decline, Label::Decline)].map(|(verb, label)| {
+            body = format!("{body}\n{}", language.say(Words::Claim { code }));
+            responses.extend([(Verb::Take, Label::Take), (Verb::Decline, Label::Decline)].map(|(verb, label)| {
                 let value = format!("{} {code}", verb.word(language));
                 QuickResponse { value, label: label.say(language).to_owned() }
-            });
-            (language.say(Words::Claim { code }), buttons.into())
-        });
-        let announced = Announced { text, claim };
-        let (body, responses) = announced.open("");
+            }));
+        }
         let jids = to.iter().filter_map(|e| self.floor.agents().get(e)).map(|agent| agent.row.jid.clone()).collect();
         self.desk.announce(call, jids, body, responses);
         self.standings.announced(call);
-        self.announced.insert(call, announced);
+        self.announced.insert(call, text);
     }
 
     /// What has happened changes the message, if members were told of that caller.
@@ -59,19 +51,9 @@ impl Service {
         let Some(announced) = self.announced.get(&call) else { return };
         let with = self.with(&standing);
         let line = format!("\n→ {}", self.language.say(Words::Standing { standing: &standing, with: &with }));
-        let (body, responses) = match standing {
-            Standing::Waits | Standing::CallsBack => announced.open(&line),
-            Standing::Rings(_)
-            | Standing::Taken(_)
-            | Standing::WentOn(_)
-            | Standing::SentTo(_)
-            | Standing::HungUp
-            | Standing::Cancelled
-            | Standing::NotReached
-            | Standing::CalledAgain
-            | Standing::Left => (format!("{}{line}", announced.text), Vec::new()),
-        };
-        self.desk.correct(call, body, responses, is_last);
+        // Once a phone has rung, or they want to be called back, nothing is kept for those who answer.
+        let body = format!("{announced}{line}");
+        self.desk.correct(call, body, is_last);
         if is_last {
             self.announced.remove(&call);
         }
@@ -95,16 +77,6 @@ impl Service {
             | Standing::NotReached
             | Standing::CalledAgain
             | Standing::Left => String::new(),
-        }
-    }
-}
-
-impl Announced {
-    /// The message while nobody has the caller: with what may be answered.
-    fn open(&self, line: &str) -> (String, Vec<QuickResponse>) {
-        match &self.claim {
-            Some((how, buttons)) => (format!("{}{line}\n{how}", self.text), buttons.clone()),
-            None => (format!("{}{line}", self.text), Vec::new()),
         }
     }
 }

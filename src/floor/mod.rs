@@ -216,7 +216,7 @@ struct Service {
     unsure: HashSet<(CallId, OfferNo)>,
     /// The callers of whom members were told, and what they were told.
     standings: Standings,
-    announced: HashMap<CallId, announce::Announced>,
+    announced: HashMap<CallId, String>,
     /// For each server whose dialplan sets one: the bound of those who wait, in seconds.
     bounds: HashMap<ServerId, u64>,
     /// Asterisk's names of the legs that were answered.

@@ -322,15 +322,19 @@ pub fn transfer(text: &str, person: &Person, books: &Register) -> Result<Command
 
 /// As in a transfer by code: extensions come first, then queues, and what is left are numbers outside, as people write them.
 fn target(text: &str, books: &Register) -> Option<TransferTarget> {
-    if let Some(agent) = Extension::parse(text).ok().and_then(|extension| books.agent(&extension)) {
+    let number = as_number(text);
+    let agent = |text: &str| Extension::parse(text).ok().and_then(|extension| books.agent(&extension));
+    if let Some(agent) = agent(text).or_else(|| agent(&number)) {
         return Some(TransferTarget::Extension(agent.extension.clone()));
     }
-    let by_number = || books.queues().find(|queue| queue.number.as_deref() == Some(text));
+    let by_number = || books.queues().find(|queue| queue.number.as_ref() == Some(&number));
     if let Some(queue) = queue_named(text, books).or_else(by_number) {
         return Some(TransferTarget::Queue(queue.name.clone()));
     }
-    let number = as_number(text);
-    is_number(&number).then_some(TransferTarget::Outside(number))
+    // Feature codes are for phones.
+    let digits = number.strip_prefix('+').unwrap_or(&number);
+    let is_one = is_number(&number) && digits.len() > 1 && digits.bytes().all(|digit| digit.is_ascii_digit());
+    is_one.then_some(TransferTarget::Outside(number))
 }
 
 fn which(code: &str) -> Result<Which, Refusal> {

@@ -127,13 +127,13 @@ impl Standings {
 fn ended(extension: Option<&Extension>, outcome: CallOutcome) -> Standing {
     match (outcome, extension) {
         (CallOutcome::Completed, Some(extension)) => Standing::Taken(extension.clone()),
-        (CallOutcome::Abandoned, _) => Standing::HungUp,
+        // Whoever was sent on to a queue had talked before, and hung up there.
+        (CallOutcome::Abandoned, _) | (CallOutcome::Completed, None) => Standing::HungUp,
         (CallOutcome::Cancelled, _) => Standing::Cancelled,
         (CallOutcome::NotReached, _) => Standing::NotReached,
         (CallOutcome::CalledAgain, _) => Standing::CalledAgain,
         (
-            CallOutcome::Completed
-            | CallOutcome::TimedOut
+            CallOutcome::TimedOut
             | CallOutcome::NoMembers
             | CallOutcome::Full
             | CallOutcome::Empty
@@ -200,6 +200,7 @@ mod tests {
     fn how_a_caller_goes_is_said_once() {
         for (outcome, standing) in [
             (CallOutcome::Abandoned, Standing::HungUp),
+            (CallOutcome::Completed, Standing::HungUp),
             (CallOutcome::TimedOut, Standing::Left),
             (CallOutcome::Cancelled, Standing::Cancelled),
             (CallOutcome::NotReached, Standing::NotReached),

@@ -2,9 +2,9 @@
 
 use usher_rig::phones::{Behaviour, Ears};
 
-use super::{CUSTOMER, both_talk, customer_enters};
+use super::{CUSTOMER, both_talk, calls_back, customer_asks, customer_enters};
 use crate::{
-    aid::{SOON, answers, house, times},
+    aid::{SOON, answers, house, no_channel_is_left, times},
     counter::Person,
     steps::{Crm, value, wait_for_value},
 };
@@ -77,4 +77,67 @@ async fn a_callback_that_a_member_asked_for_outlives_the_service_and_calls_once(
     rig.pbx.wait_until_empty(SOON).await.unwrap();
     assert_eq!(customer.rings_so_far(), 1);
     wait_for_value(&rig, "SELECT count(*) FROM calls WHERE outcome = 'completed'", "1").await;
+}
+
+/// They asked for it themselves, were busy, and would be tried again in five minutes.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_to_be_called_back_is_called_at_once_when_a_member_says_so() {
+    let retry = "UPDATE queues SET callback_retry_seconds = 300";
+    let rig = calls_back("invainwaits", &["1000"]).sql(retry).start().await.unwrap();
+    let (one, customer) = (rig.phones.phone("1000").unwrap(), rig.phones.phone(CUSTOMER).unwrap());
+    let mut agent = Person::connect(&rig, "user1").await;
+    one.behave(Behaviour::Ignore);
+    customer_asks(&rig).await;
+    customer.behave(Behaviour::Busy);
+    one.set_ears(Ears::Open);
+    one.rung(2, SOON).await.unwrap().answer().await.unwrap();
+    wait_for_value(&rig, "SELECT count(*) FROM call_events WHERE kind = 'callback_missed'", "1").await;
+    no_channel_is_left(&rig).await;
+    for phone in [one, customer] {
+        answers(phone);
+        phone.set_ears(Ears::Open);
+    }
+    agent.is_told("callback 1111", "Your phone rings, and then Company 1 (1111) is called at 3000.").await;
+    let (called, leg) = both_talk((one, 3), (customer, 2)).await;
+    leg.hang_up().await.unwrap();
+    called.hung_up(SOON).await.unwrap();
+    rig.pbx.wait_until_empty(SOON).await.unwrap();
+    agent.is_told("callback", NOBODY).await;
+    wait_for_value(&rig, "SELECT outcome FROM calls", "completed").await;
+}
+
+/// Each of these is a call that nobody answered in the queue, and none is one that came to nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn whom_somebody_has_talked_with_in_another_way_is_not_called_back() {
+    let rig = house("invainserved").logged_on(&["1000"]).start().await.unwrap();
+    let mut agent = Person::connect(&rig, "user1").await;
+    let call = |id: u32, customer: u32, number: &str, minutes: u32, more: &str| {
+        format!(
+            "INSERT INTO calls (id, server, channel, queue, customer_id, customer_code, customer_name, caller_number, caller_name, entered_at, \
+             ended_at, answered_at, answered_by, outcome) SELECT lpad('{id}', 32, '0')::uuid, 'pbx', '1.1', 'support', {customer}, '{customer}', 'C', \
+             '{number}', '', now() - interval '{minutes} min', now(), {more}"
+        )
+    };
+    let none = "NULL, NULL, 'abandoned'";
+    for (sql, expected) in [
+        // Sent on to a phone; withheld; cancelled.
+        (call(1, 11, "5550001", 50, "NULL, NULL, 'overflowed'"), NOBODY),
+        (call(2, 12, "", 49, none), NOBODY),
+        (call(3, 13, "5550003", 48, "NULL, NULL, 'cancelled'"), NOBODY),
+        // Two lines at once, and it was the other that was answered; and one from elsewhere, later.
+        (call(4, 14, "5550004", 47, "now() - interval '20 min', '1000', 'completed'"), NOBODY),
+        (call(5, 14, "5550004", 46, none), NOBODY),
+        (call(6, 14, "5550005", 45, none), NOBODY),
+        // The fallback may have answered them: only by name.
+        (call(7, 15, "5550007", 44, "NULL, NULL, 'no_members'"), NOBODY),
+    ] {
+        crate::steps::sql(&rig, &sql).await;
+        agent.is_told("callback", expected).await;
+    }
+    crate::steps::sql(&rig, &call(8, 16, "5550008", 43, none)).await;
+    let moved = "INSERT INTO call_events (id, call_id, at, kind, detail) SELECT gen_random_uuid(), id, now(), 'overflowed', '{\"to\": \"queue/sales\"}' \
+        FROM calls WHERE customer_id = 16";
+    crate::steps::sql(&rig, moved).await;
+    agent.is_told("callback", NOBODY).await;
+    agent.is_told("callback 15", "Your phone rings, and then C (15) is called at 5550007.").await;
 }

@@ -138,9 +138,11 @@ impl Floor {
         if !self.up.contains(&arrival.server) || self.doors == Doors::Closed {
             return Err(NoCallBack::ServerAway);
         }
+        // Whom nobody knows is somebody by their number alone.
         let same = |caller: &&Caller| {
             let there = &caller.arrival;
-            there.customer.id == arrival.customer.id && there.caller.number == arrival.caller.number
+            let is_known = arrival.customer.id != 0 && there.customer.id == arrival.customer.id;
+            is_known || there.caller.number == arrival.caller.number
         };
         let there: Vec<&Caller> = self.callers.values().filter(same).collect();
         if let Some(caller) = there.first() {
@@ -148,11 +150,8 @@ impl Floor {
             let by = caller.offers.values().next().map(|offer| offer.extension.clone());
             let waits = waits.ok_or(NoCallBack::There(by))?;
             self.is_ready_for(&waits.arrival, agent).map_err(not_now)?;
-            return if self.may_claim(waits, agent) {
-                Ok(waits.arrival.call)
-            } else {
-                Err(not_now(NoClaim::NotForYou))
-            };
+            let may = self.may_claim(&without_pause(waits), agent);
+            return if may { Ok(waits.arrival.call) } else { Err(not_now(NoClaim::NotForYou)) };
         }
         self.is_ready_for(arrival, agent).map_err(not_now)?;
         Ok(arrival.call)
@@ -184,6 +183,10 @@ impl Floor {
             };
             out.push(Effect::Record(kept.asked()));
             self.keep(kept, now, out);
+        }
+        if let Some(caller) = self.callers.get_mut(&call) {
+            *caller = without_pause(caller);
+            self.reschedule(call);
         }
         self.claimed(call, extension, now, out);
     }
@@ -283,4 +286,13 @@ impl Floor {
             Some((_, OfferState::Answered)) | None => {}
         }
     }
+}
+
+/// The same caller without the pause between two tries to call them back: a member has asked for them.
+fn without_pause(caller: &Caller) -> Caller {
+    let mut caller = caller.clone();
+    if let Some(callback) = &mut caller.callback {
+        callback.pause = None;
+    }
+    caller
 }

@@ -69,6 +69,12 @@ pub(super) fn refused(refusal: &Refusal, language: Language) -> String {
             "No se hizo: \"{rest}\" no significa nada aquí. \"ayuda\" dice qué se puede decir.",
             "Não foi feito: \"{rest}\" não significa nada aqui. \"ajuda\" diz o que se pode dizer.",
         ),
+        Refusal::NoTarget(named) if named.is_empty() => said!(
+            language,
+            "Not done: say where the caller is to go, for example \"transfer 2000\".",
+            "No se hizo: diga adónde pasar la llamada, por ejemplo \"transferir 2000\".",
+            "Não foi feito: diga para onde passar a ligação, por exemplo \"transferir 2000\".",
+        ),
         Refusal::NoTarget(named) => said!(
             language,
             "Not done: \"{named}\" is no extension, no queue and no number.",
