@@ -23,6 +23,13 @@ const TAKEN_OVER: Duration = Duration::from_secs(15);
 pub async fn is_replaced(rig: &Rig, by: &Usher) {
     wait::until("the other one is active", TAKEN_OVER, || by.is("active")).await.unwrap();
     says(by, 200, TAKEN_OVER).await;
+    // The link is up a moment before it has looked: who hangs up in between is found by nobody.
+    wait::until("the other one has looked at Asterisk", TAKEN_OVER, || async {
+        anyhow::ensure!(by.log()?.contains("in step with Asterisk"), "not yet");
+        Ok(())
+    })
+    .await
+    .unwrap();
     wait::until("the first one stands by", TAKEN_OVER, || rig.usher().unwrap().is("standby")).await.unwrap();
 }
 
