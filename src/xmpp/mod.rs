@@ -12,6 +12,7 @@ pub mod disco;
 pub mod incoming;
 pub mod login;
 pub mod pubsub;
+mod reconnect;
 pub mod session;
 
 use std::{path::PathBuf, str::FromStr};
