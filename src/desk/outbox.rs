@@ -321,17 +321,23 @@ mod tests {
         assert!(outbox.next(now).is_some());
     }
 
+    /// One of whom somebody was told.
+    fn told(now: Instant) -> Outbox {
+        let mut outbox = Outbox::default();
+        outbox.push(note("one", Life::Call(call(1))));
+        outbox.next(now).unwrap();
+        outbox.sent();
+        outbox
+    }
+
     fn correct(outbox: &mut Outbox, text: &str, last: bool, now: Instant) {
         outbox.correct(call(1), text, last, now);
     }
 
     #[test]
     fn what_was_sent_is_corrected_once_for_all_that_happened_within_the_rest() {
-        let mut outbox = Outbox::default();
         let now = Instant::now();
-        outbox.push(note("one", Life::Call(call(1))));
-        outbox.next(now).unwrap();
-        outbox.sent();
+        let mut outbox = told(now);
         correct(&mut outbox, "one rings", false, now);
         correct(&mut outbox, "one is taken", true, now + REST / 2);
         assert_eq!((outbox.next(now + REST / 2), outbox.next_due()), (None, Some(now + REST)));
@@ -362,11 +368,8 @@ mod tests {
 
     #[test]
     fn a_correction_that_got_lost_is_sent_again_unless_there_is_a_later_one() {
-        let mut outbox = Outbox::default();
         let now = Instant::now();
-        outbox.push(note("one", Life::Call(call(1))));
-        outbox.next(now).unwrap();
-        outbox.sent();
+        let mut outbox = told(now);
         correct(&mut outbox, "one rings", false, now);
         let sent = outbox.next(now + REST).unwrap();
         outbox.lost(sent.clone(), now + REST);
@@ -395,10 +398,8 @@ mod tests {
 
     #[test]
     fn a_correction_that_nobody_could_be_sent_for_long_is_dropped() {
-        let mut outbox = Outbox::default();
         let now = Instant::now();
-        outbox.push(note("one", Life::Call(call(1))));
-        outbox.next(now).unwrap();
+        let mut outbox = told(now);
         correct(&mut outbox, "one rings", false, now);
         assert_eq!(outbox.next(now + CORRECTION_LIFE), None);
     }

@@ -270,8 +270,12 @@ impl Desk {
         }
     }
 
-    /// A message did not reach somebody, such as a member who is at no client. They are rung all the same; the log says so now and then.
+    /// A message did not reach a member, such as one who is at no client. They are rung all the same; the log says so now and then. What
+    /// others send back is none of ours.
     fn returned(&mut self, to: BareJid, why: &str) {
+        if !self.jids.values().any(|jid| *jid == to) {
+            return;
+        }
         self.counts.returned.fetch_add(1, Ordering::Relaxed);
         let now = Instant::now();
         if self.deaf.get(&to).is_none_or(|said| now.duration_since(*said) >= SAID_AGAIN) {
