@@ -2,7 +2,7 @@
 //!
 //! Announcements of callers are not here: each queue has a template of its own, for which there is only the one to begin with.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use serde::Deserialize;
 
@@ -78,6 +78,13 @@ macro_rules! said {
     };
 }
 pub(crate) use said;
+
+/// `1:05`, or `1:02:03` from an hour on.
+pub fn clock(span: Duration) -> String {
+    let seconds = span.as_secs();
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes}:{seconds:02}") }
+}
 
 impl Language {
     /// That of this language, of what is there in English, Spanish and Portuguese.

@@ -328,12 +328,5 @@ impl Answer {
     }
 }
 
-/// `1:05`, or `1:02:03` from an hour on.
-pub fn clock(span: Duration) -> String {
-    let seconds = span.as_secs();
-    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes}:{seconds:02}") }
-}
-
 #[cfg(test)]
 mod tests;

@@ -17,6 +17,7 @@ pub mod policy;
 pub mod roster;
 pub mod standing;
 pub mod strategy;
+pub mod summary;
 pub mod talk;
 pub mod transfer;
 pub mod tries;

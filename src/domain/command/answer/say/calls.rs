@@ -2,10 +2,10 @@
 
 use super::{because, customer, hour};
 use crate::domain::{
-    command::answer::{CallLine, QueueLine, Story, StoryStep, clock},
+    command::answer::{CallLine, QueueLine, Story, StoryStep},
     id::Extension,
     report::Outcome,
-    words::{Language, said},
+    words::{Language, clock, said},
 };
 
 pub(super) fn waiting(QueueLine { queue, waiting, more, members, ready }: &QueueLine, language: Language) -> String {

@@ -2,10 +2,10 @@
 
 use super::{because, customer};
 use crate::domain::{
-    command::answer::{PauseLine, Status, Work, clock},
+    command::answer::{PauseLine, Status, Work},
     id::Extension,
     queue::{roster::PauseKind, view::WorkView},
-    words::{Language, said},
+    words::{Language, clock, said},
 };
 
 /// Where a pause holds.
