@@ -15,6 +15,7 @@ use crate::{
     },
     config,
     db::{moment::Moment, statements},
+    domain::id::Extension,
 };
 
 #[derive(Debug, Args)]
@@ -142,6 +143,10 @@ impl Event {
         let who = self.extension.as_deref().map(|extension| cell(&extension.into())).unwrap_or_default();
         let offer = self.offer.unwrap_or_default();
         let of = |key: &str| words(&self.detail[key]);
+        // Parties outside are no extension; the offer to one names the number.
+        let number = self.detail["why"]["chosen"].as_str().map(Extension::new);
+        let number = number.as_ref().and_then(|party| party.number_outside()).unwrap_or("somebody");
+        let party = if who.is_empty() { format!("{} outside", cell(&number.into())) } else { who.clone() };
         match self.kind.as_str() {
             "entered" => format!("entered {}", of("queue")),
             "offered" => {
@@ -150,14 +155,14 @@ impl Event {
                     (Some(_), _) | (None, Value::Null) => String::new(),
                     (None, other) => format!(": {}", words(other)),
                 };
-                format!("offer {offer} goes to {who}{why}")
+                format!("offer {offer} goes to {party}{why}")
             }
-            "ringing" => format!("{who} rings, pop {}", of("pop")),
-            "offer_ended" => format!("offer {offer} to {who} ended: {}", of("why")),
+            "ringing" => format!("{party} rings, pop {}", of("pop")),
+            "offer_ended" => format!("offer {offer} to {party} ended: {}", of("why")),
             "declined" if of("reason").is_empty() => format!("{who} declined it"),
             // As it was written.
             "declined" => format!("{who} declined it: {}", cell(&self.detail["reason"])),
-            "answered" => format!("{who} answered"),
+            "answered" => format!("{party} answered"),
             "callback_asked" => format!("asked to be called back, and keeps the place in {}", of("queue")),
             "callback_called" => format!("{who} answered, the caller is called back: try {}", of("try")),
             "callback_missed" => format!("try {} did not reach the caller: {}", of("try"), of("why")),

@@ -298,7 +298,7 @@ fn refused(refusal: &Refusal, language: Language) -> StanzaError {
     let text = sendable(&Answer::Refused(refusal.clone()).say(language));
     let plain = |kind, condition| StanzaError::new(kind, condition, language.tag(), text.clone());
     match refusal {
-        Refusal::NotYours(_) => plain(ErrorType::Auth, DefinedCondition::Forbidden),
+        Refusal::NotYours(_) | Refusal::OwnPhone => plain(ErrorType::Auth, DefinedCondition::Forbidden),
         Refusal::NoSuchExtension(_) | Refusal::NoSuchQueue { .. } => {
             plain(ErrorType::Modify, DefinedCondition::ItemNotFound)
         }

@@ -217,9 +217,7 @@ impl Desks {
     fn place(&self, to: &TransferTarget) -> String {
         match to {
             TransferTarget::Extension(extension) => {
-                let books = self.roster.borrow();
-                let name = books.agent(extension).map(|agent| agent.name.as_str()).filter(|name| !name.is_empty());
-                name.map_or_else(|| extension.to_string(), |name| format!("{extension} ({name})"))
+                self.roster.borrow().agent(extension).map_or_else(|| extension.to_string(), |agent| agent.shown())
             }
             TransferTarget::Queue(queue) => self.label(queue),
             TransferTarget::Outside(number) => number.clone(),
@@ -302,13 +300,23 @@ impl Desks {
             code: text("customer_code"),
             name: text("customer_name"),
             outcome: past.row["outcome"].as_str().and_then(|outcome| outcome.parse().ok()),
-            steps: past.events.iter().filter_map(|event| step(event, who.as_ref())).collect(),
+            steps: steps(&past.events, who.as_ref()),
         }))
     }
 }
 
-fn step(event: &ledger::PastEvent, who: Option<&Extension>) -> Option<StoryStep> {
-    let member = event.extension.clone().unwrap_or_default();
+fn steps(events: &[ledger::PastEvent], who: Option<&Extension>) -> Vec<StoryStep> {
+    // Parties outside are no extension; only the offer to one names the number.
+    let chosen = |event: &ledger::PastEvent| event.detail["why"]["chosen"].as_str().map(Extension::new);
+    let outside = |offer: Option<i32>| {
+        let party = events.iter().find(|event| event.offer == offer && event.kind == "offered").and_then(chosen)?;
+        party.number_outside().map(str::to_owned)
+    };
+    let party = |event: &ledger::PastEvent| event.extension.clone().or_else(|| outside(event.offer));
+    events.iter().filter_map(|event| step(event, party(event).unwrap_or_default(), who)).collect()
+}
+
+fn step(event: &ledger::PastEvent, member: String, who: Option<&Extension>) -> Option<StoryStep> {
     let offer = event.offer.unwrap_or_default();
     let why = &event.detail["why"];
     match event.kind.as_str() {

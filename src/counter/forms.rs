@@ -10,14 +10,16 @@ use crate::{
     domain::{
         command::{
             Command, Person, Refusal, Role, Verb,
-            answer::{Answer, Shape, clock, hour},
-            call_back, decline, label,
+            answer::{Answer, Shape, hour},
+            call_back, decline,
+            dialog::is_for_ones_own_phone,
+            label,
             labels::{Label, usual_reasons},
             logged_on, on_behalf, pause, resume, take, transfer, visible, waiting, why,
         },
         id::{CallId, Extension, QueueName},
         queue::roster::Register,
-        words::Language,
+        words::{Language, clock},
     },
     xmpp::commands::table,
 };
@@ -112,11 +114,11 @@ pub(super) fn command(
     books: &Register,
 ) -> Result<Command, Refusal> {
     let who = who.ok_or(Refusal::WhichExtension);
-    if let (Verb::Take | Verb::Decline | Verb::CallBack | Verb::Transfer, Some(named)) = (verb, one(form, "extension"))
+    if is_for_ones_own_phone(verb)
+        && let Some(named) = one(form, "extension")
         && person.extension.as_ref().is_none_or(|own| own.as_str() != named)
     {
-        // These are for one's own phone, whoever one is.
-        return Err(Refusal::NotYours(Extension::new(named)));
+        return Err(Refusal::OwnPhone);
     }
     let queue = || one(form, "queue").map(|name| known(name, books)).transpose();
     match verb {

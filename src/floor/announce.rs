@@ -61,8 +61,8 @@ impl Service {
 
     fn with(&self, standing: &Standing) -> String {
         let person = |extension: &Extension| match self.floor.agents().get(extension) {
-            Some(agent) if !agent.row.name.is_empty() => format!("{extension} ({})", agent.row.name),
-            Some(_) | None => extension.number_outside().unwrap_or(extension.as_str()).to_owned(),
+            Some(agent) => agent.row.shown(),
+            None => extension.number_outside().unwrap_or(extension.as_str()).to_owned(),
         };
         match standing {
             Standing::Rings(extensions) => extensions.iter().map(person).collect::<Vec<_>>().join(", "),

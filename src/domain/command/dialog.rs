@@ -97,6 +97,23 @@ pub fn is_for_somebody(verb: Verb) -> bool {
     }
 }
 
+/// Whether this is for the phone of who asks, whoever they are.
+pub fn is_for_ones_own_phone(verb: Verb) -> bool {
+    match verb {
+        Verb::Take | Verb::Decline | Verb::CallBack | Verb::Transfer => true,
+        Verb::LogOn
+        | Verb::LogOff
+        | Verb::Pause
+        | Verb::Resume
+        | Verb::Status
+        | Verb::Waiting
+        | Verb::Calls
+        | Verb::Why
+        | Verb::Help
+        | Verb::Language => false,
+    }
+}
+
 /// What an action does at a step.
 pub fn turn(verb: Verb, step: &Step, action: Action) -> Turn {
     let is_last = !asks_more(verb);

@@ -184,6 +184,8 @@ pub enum Refusal {
     },
     /// They have no phone of their own.
     NoPhone,
+    /// It is for one's own phone, and they name another extension.
+    OwnPhone,
     /// A reason has something that it may not have.
     BadReason,
     /// Not understood: what follows the word.

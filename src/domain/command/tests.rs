@@ -70,6 +70,7 @@ fn said(text: &str, person: &Person) -> String {
         Err(Refusal::NoSuchQueue { named, .. }) => format!("no queue {named}"),
         Err(Refusal::NotAMember { extension, queue }) => format!("{extension} not in {queue}"),
         Err(Refusal::NoPhone) => "no phone".into(),
+        Err(Refusal::OwnPhone) => "own phone".into(),
         Err(Refusal::BadReason) => "bad reason".into(),
         Err(Refusal::Leftover(rest)) => format!("leftover {rest}"),
         Err(Refusal::NoTarget(named)) => format!("no target {named}"),

@@ -33,6 +33,17 @@ pub struct Agent {
     pub pauses: Vec<Pause>,
 }
 
+impl Agent {
+    /// The agent as people read it, in one line: `1000 (Ana)`.
+    pub fn shown(&self) -> String {
+        let name = self.name.split(char::is_control).map(str::trim).filter(|part| !part.is_empty());
+        match name.collect::<Vec<_>>().join(" ").as_str() {
+            "" => self.extension.to_string(),
+            name => format!("{} ({name})", self.extension),
+        }
+    }
+}
+
 /// A pause of an agent: one row of `pauses`. Several may be there at once; each is taken back by who set it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pause {

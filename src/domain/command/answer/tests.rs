@@ -4,7 +4,7 @@ use super::*;
 use crate::domain::{
     id::QueueName,
     queue::{transfer::TransferFailure, view::CallView},
-    words::Language,
+    words::{Language, clock},
 };
 
 const ALL: [Language; 3] = [Language::English, Language::Spanish, Language::Portuguese];
@@ -149,6 +149,7 @@ fn answers() -> Vec<(Answer, &'static [&'static str])> {
         (refused(Refusal::NoSuchQueue { named: "x".into(), known: vec!["Support".into()] }), &["\"x\"", "Support"]),
         (refused(Refusal::NotAMember { extension: extension.clone(), queue: "Sales".into() }), &["1000", "Sales"]),
         (refused(Refusal::NoPhone), &[]),
+        (refused(Refusal::OwnPhone), &[]),
         (refused(Refusal::BadReason), &["200"]),
         (refused(Refusal::Leftover("rest".into())), &["\"rest\""]),
         (refused(Refusal::NoCall("x".into())), &["\"x\""]),

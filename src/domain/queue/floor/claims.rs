@@ -161,8 +161,8 @@ impl Floor {
     /// it is offered.
     pub(super) fn called_in_vain(&mut self, arrival: Arrival, extension: &Extension, now: Now, out: &mut Vec<Effect>) {
         let Ok(call) = self.callable_back(extension, &arrival) else { return };
+        let Some(keep) = self.queue(&arrival.queue).map(|queue| queue.callback.keep) else { return };
         if call == arrival.call {
-            let Some(keep) = self.queue(&arrival.queue).map(|queue| queue.callback.keep) else { return };
             out.push(Effect::Record(has_entered(&arrival)));
             let kept = Kept {
                 call,

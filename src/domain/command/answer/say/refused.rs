@@ -57,6 +57,12 @@ pub(super) fn refused(refusal: &Refusal, language: Language) -> String {
             "No se hizo: usted no tiene una extensión propia.",
             "Não foi feito: você não tem um ramal próprio.",
         ),
+        Refusal::OwnPhone => said!(
+            language,
+            "Not done: that is for your own phone, and for no other extension.",
+            "No se hizo: eso es para su propio teléfono, y para ninguna otra extensión.",
+            "Não foi feito: isso é para o seu próprio telefone, e para nenhum outro ramal.",
+        ),
         Refusal::BadReason => said!(
             language,
             "Not done: the reason has to be one line of at most 200 characters.",
