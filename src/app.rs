@@ -41,7 +41,7 @@ use crate::{
     floor,
     health::{self, Duty, Links, Sources},
     ivr::Ivr,
-    ledger, mirror, standby, xmpp,
+    ledger, mirror, presence, standby, xmpp,
 };
 
 /// How long the start waits for the XMPP link before callers are taken, and for the database before they are looked up.
@@ -132,7 +132,9 @@ async fn serve(
     let (ledger, mut news, ledger_task) = ledger::spawn(&config.database, terms, ledger_stop.clone()).await?;
     let desk_stop = CancellationToken::new();
     let (visitors, incoming) = mpsc::channel(xmpp::incoming::WAITING);
-    let terms = desk::Terms { visitors: Some(visitors), ..desk::Terms::default() };
+    let (shown_to_us, sights) = mpsc::channel(xmpp::sight::WAITING);
+    let ears = xmpp::session::Ears { visitors: Some(visitors), sights: Some(shown_to_us) };
+    let terms = desk::Terms { ears, ..desk::Terms::default() };
     let (desk, mut desk_task) = desk::spawn_with(&config.xmpp, &config.pops, fence.clone(), terms, desk_stop.clone());
     let mut links = Links::new();
     links.insert("database".into(), ledger.link());
@@ -146,8 +148,13 @@ async fn serve(
     let ivr = Arc::new(Ivr { ledger: ledger.clone(), desk: desk.clone(), roster, language });
     let limits = agi::Limits { deadline: config.agi.deadline, most: config.agi.most };
     let counters = Arc::new(agi::Counters::default());
-    let counted =
-        Counted { agi: counters.clone(), ledger: ledger.clone(), desk: desk.clone(), asterisks: Arc::default() };
+    let counted = Counted {
+        agi: counters.clone(),
+        ledger: ledger.clone(),
+        desk: desk.clone(),
+        asterisks: Arc::default(),
+        presence: Arc::default(),
+    };
     let serving = agi::serve(agi_listener, limits, config.agi.allow.clone(), ivr, counters, door_stop.clone());
     let mut database = ledger.link();
     let agi_task = tokio::spawn(async move {
@@ -182,7 +189,7 @@ async fn serve(
             // Set once: the floor is started once.
             let _ = counted.asterisks.set(asterisks.iter().map(|(ari, _)| ari.clone()).collect());
             known.send_modify(|known| known.replace(&first));
-            let asked_in = known.subscribe();
+            let (asked_in, looked_in) = (known.subscribe(), known.subscribe());
             let mirror = mirror::spawn(asterisks.iter().map(|(ari, _)| ari.clone()), &known.subscribe());
             let (desk, ledger, publish_bound) = (desk.clone(), ledger.clone(), config.xmpp.publish_bound);
             let codes = config.floor.codes();
@@ -197,6 +204,19 @@ async fn serve(
                 language,
                 codes,
             });
+            let presence = presence::spawn(presence::Outlets {
+                sights,
+                own: xmpp::Account::new(&config.xmpp)?.jid,
+                roster: looked_in,
+                supervisors: config.xmpp.supervisors.clone(),
+                ledger: ledger.clone(),
+                desk: desk.clone(),
+                floor: floor.questions(),
+                language,
+                grace: crate::domain::presence::GRACE,
+            });
+            // Set once: it is started once.
+            let _ = counted.presence.set(presence.counts());
             let counter = counter::spawn(counter::Outlets {
                 incoming,
                 roster: asked_in,
@@ -207,7 +227,7 @@ async fn serve(
                 language,
                 fence: fence.clone(),
             });
-            running = Some((counter, floor, mirror, ari_stop));
+            running = Some((counter, presence, floor, mirror, ari_stop));
             tokio::select! {
                 why = &mut asked => { tracing::info!("{why}: stopping"); Ok(Left::Asked) }
                 _ = &mut *keeper => Ok(Left::Relieved),
@@ -220,17 +240,19 @@ async fn serve(
     door_stop.cancel();
     if let Ok(Left::Relieved) = left {
         // Nothing is finished and nothing is said: all of it is another one's now.
-        if let Some((counter, floor, mirror, ari_stop)) = running {
+        if let Some((counter, presence, floor, mirror, ari_stop)) = running {
             ari_stop.cancel();
             counter.abandon().await;
+            presence.abandon().await;
             floor.abandon().await;
             in_time(deadline, "the mirror", mirror.stop()).await;
         }
         agi_task.abort();
     } else {
         notify(&[sd_notify::NotifyState::Stopping]);
-        if let Some((counter, floor, mirror, ari_stop)) = running {
+        if let Some((counter, presence, floor, mirror, ari_stop)) = running {
             in_time(deadline, "the counter", counter.stop()).await;
+            in_time(deadline, "the service of presence", presence.stop()).await;
             in_time(deadline, "the floor", floor.stop()).await;
             in_time(deadline, "the mirror", mirror.stop()).await;
             ari_stop.cancel();
@@ -267,6 +289,7 @@ struct Counted {
     ledger: ledger::Handle,
     desk: desk::Handle,
     asterisks: Arc<OnceLock<Vec<ari::Ari>>>,
+    presence: Arc<OnceLock<Arc<presence::Counts>>>,
 }
 
 impl Counted {
@@ -307,6 +330,17 @@ impl Counted {
                 ("lost", get(&desk.lost)),
             ]),
         );
+        if let Some(presence) = self.presence.get() {
+            all.insert(
+                "presence".to_owned(),
+                BTreeMap::from([
+                    ("seen", get(&presence.seen)),
+                    ("paused", get(&presence.paused)),
+                    ("resumed", get(&presence.resumed)),
+                    ("logged_off", get(&presence.logged_off)),
+                ]),
+            );
+        }
         for ari in self.asterisks.get().into_iter().flatten() {
             let passed_over = BTreeMap::from([("events_passed_over", ari.events_passed_over())]);
             all.insert(format!("asterisk {}", ari.server()), passed_over);

@@ -25,6 +25,7 @@ pub mod ivr;
 pub mod ledger;
 pub mod link;
 pub mod mirror;
+pub mod presence;
 pub mod standby;
 pub mod telemetry;
 pub mod xmpp;

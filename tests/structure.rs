@@ -29,13 +29,14 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("ivr", &["agi", "desk", "domain", "ledger"]),
     ("floor", &["ari", "desk", "domain", "ledger"]),
     ("counter", &["desk", "domain", "fence", "floor", "ledger", "xmpp"]),
+    ("presence", &["desk", "domain", "floor", "ledger", "xmpp"]),
     ("mirror", &["ari", "domain", "link"]),
     // The wiring, and people.
     (
         "app",
         &[
             "agi", "ari", "config", "counter", "desk", "domain", "duty", "fence", "floor", "health", "ivr", "ledger",
-            "link", "mirror", "standby", "xmpp",
+            "link", "mirror", "presence", "standby", "xmpp",
         ],
     ),
     ("cli", &["app", "ari", "config", "db", "desk", "domain", "health", "ledger", "telemetry", "xmpp"]),

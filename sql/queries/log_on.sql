@@ -1,9 +1,9 @@
 -- log_on(): makes an extension a logged-on member of a queue. No row if there is no such extension or queue.
 -- A new member brings along the end of the last call of other queues, so that joining does not put anyone in front.
--- Whoever logs on is there: a pause that the service set after unanswered offers is over, also for one who was logged on, and also
--- one that is not written yet (back_at).
+-- Whoever logs on is there: a pause that the service set after unanswered offers, or by their presence, is over, also for one who was
+-- logged on, and also one that is not written yet (back_at).
 WITH resumed AS (
-    DELETE FROM pauses WHERE extension = $2 AND kind = 'auto' AND (queue IS NULL OR queue = $1)
+    DELETE FROM pauses WHERE extension = $2 AND kind IN ('auto', 'presence') AND (queue IS NULL OR queue = $1)
 )
 INSERT INTO memberships (queue, extension, logged_on, last_call_at, back_at)
 SELECT queues.name, extensions.number, true,

@@ -226,6 +226,9 @@ fn explain(error: tokio_postgres::Error) -> anyhow::Error {
         "queues_auto_pause_after_check" => {
             "the number of unanswered offers is out of range: expected 1 to 1000, or never"
         }
+        "queues_presence_away_check" | "queues_presence_offline_check" => {
+            "the time of presence is out of range: expected 0s to 24h"
+        }
         "queues_claim_check" => "the time for claims is out of range: expected 0s to 1h",
         "queues_sticky_check" => "the time of the sticky agent is out of range: expected 0s to 365d",
         "queues_announce_frequency_check" => {

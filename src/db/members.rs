@@ -6,6 +6,7 @@ use crate::{
     db::{Error, roster, statements},
     domain::{
         id::{Extension, QueueName},
+        presence::Deed,
         queue::roster::Pause,
     },
 };
@@ -65,7 +66,7 @@ pub async fn pause(
     Ok(())
 }
 
-/// Ends an agent's pauses but those by presence: all, or those in one queue.
+/// Ends an agent's pauses: all, or those in one queue.
 ///
 /// # Errors
 /// What the server said.
@@ -75,4 +76,28 @@ pub async fn resume(client: &Object, extension: &Extension, queue: Option<&Queue
     let left = roster::pauses_of(client, extension).await?;
     let counts = |pause: &Pause| queue.is_none() || pause.queue.is_none() || pause.queue.as_ref() == queue;
     Ok(Resumed { ended, left: left.into_iter().filter(counts).collect() })
+}
+
+/// Does what an agent's presence asks for, if it still does: who has logged on, resumed or been paused by hand in this moment is left
+/// alone. [`Change::Refused`]: nothing was to be done.
+///
+/// # Errors
+/// What the server said.
+pub async fn by_presence(client: &Object, extension: &Extension, deed: &Deed) -> Result<Change, Error> {
+    let extension = extension.as_str();
+    let rows = match deed {
+        Deed::Pause { queue, reason } => {
+            let statement = client.prepare_cached(statements::PRESENCE_PAUSE).await?;
+            client.execute(&statement, &[&extension, &queue.as_str(), &reason]).await?
+        }
+        Deed::Resume { queue } => {
+            let statement = client.prepare_cached(statements::PRESENCE_RESUME).await?;
+            client.execute(&statement, &[&extension, &queue.as_ref().map(QueueName::as_str)]).await?
+        }
+        Deed::LogOff { queue } => {
+            let statement = client.prepare_cached(statements::PRESENCE_LOG_OFF).await?;
+            client.execute(&statement, &[&extension, &queue.as_str()]).await?
+        }
+    };
+    Ok(if rows == 0 { Change::Refused } else { Change::Done })
 }

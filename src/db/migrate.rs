@@ -22,6 +22,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("V13__queue_names", include_str!("../../sql/migrations/V13__queue_names.sql")),
     ("V14__claims", include_str!("../../sql/migrations/V14__claims.sql")),
     ("V15__work", include_str!("../../sql/migrations/V15__work.sql")),
+    ("V16__presence", include_str!("../../sql/migrations/V16__presence.sql")),
 ];
 
 /// Key of the advisory lock: “usher” in ASCII, so that several starting at once do not migrate at once.

@@ -16,6 +16,7 @@ use crate::{
     domain::{
         id::{Extension, Interface, QueueName},
         pop::link::{InvalidTemplate, Template},
+        presence::PresencePolicy,
         queue::{
             callback::CallbackPolicy,
             policy::Policy,
@@ -210,6 +211,10 @@ impl Reader {
                 member_greeting: row.try_get("member_greeting")?,
                 recording: row.try_get("recording")?,
                 recording_prompt: row.try_get("recording_prompt")?,
+            },
+            presence: PresencePolicy {
+                away: at.seconds("presence_away_seconds")?,
+                offline: at.seconds("presence_offline_seconds")?,
             },
             link: at.link()?,
         })

@@ -13,7 +13,7 @@ macro_rules! queues {
     () => {
         "SELECT name, label, number, announcement, greeting, moh_class, ring_time_seconds, queue_timeout_seconds, strategy, \
          retry_seconds, max_waiting, join_empty, leave_empty, weight, service_level_seconds, wrap_up_seconds, \
-         auto_pause_after, sticky_seconds, claim_seconds, overflow, \
+         auto_pause_after, sticky_seconds, claim_seconds, presence_away_seconds, presence_offline_seconds, overflow, \
          callback_key, callback_tries, callback_retry_seconds, callback_ring_seconds, callback_keep_seconds, \
          announce_frequency_seconds, announce_position, announce_holdtime, periodic_announce, \
          periodic_announce_frequency_seconds, member_greeting, recording, recording_prompt, link FROM queues"
@@ -212,7 +212,24 @@ statements! {
     /// The end of pauses: of all, or of those in one queue; also of one that the service has set and not written yet.
     RESUME = "-- cli::member::resume(), members::resume()\n\
         WITH back AS (UPDATE memberships SET back_at = now() WHERE extension = $1 AND ($2::text IS NULL OR queue = $2)) \
-        DELETE FROM pauses WHERE extension = $1 AND ($2::text IS NULL OR queue = $2) AND kind IN ('manual', 'auto')";
+        DELETE FROM pauses WHERE extension = $1 AND ($2::text IS NULL OR queue = $2)";
+    /// A pause by presence: of a member who is logged on, is not paused by hand, and has not said to be there for as long as that takes.
+    PRESENCE_PAUSE = "-- members::by_presence()\n\
+        INSERT INTO pauses (extension, queue, kind, reason) \
+        SELECT m.extension, m.queue, 'presence', $3 FROM memberships AS m JOIN queues AS q ON q.name = m.queue \
+        WHERE m.extension = $1 AND m.queue = $2 AND m.logged_on AND q.presence_away_seconds > 0 \
+        AND greatest(m.joined_at, m.back_at) <= now() - make_interval(secs => q.presence_away_seconds) \
+        AND NOT EXISTS (SELECT FROM pauses AS p \
+            WHERE p.extension = $1 AND p.kind = 'manual' AND (p.queue IS NULL OR p.queue = $2)) \
+        ON CONFLICT DO NOTHING";
+    /// The end of a pause by presence: that everywhere, or in one queue.
+    PRESENCE_RESUME = "-- members::by_presence()\n\
+        DELETE FROM pauses WHERE extension = $1 AND queue IS NOT DISTINCT FROM $2 AND kind = 'presence'";
+    /// A log-off by presence: of a member who has not said to be there for as long as that takes.
+    PRESENCE_LOG_OFF = "-- members::by_presence()\n\
+        UPDATE memberships AS m SET logged_on = false, logged_on_changed_at = now() FROM queues AS q \
+        WHERE q.name = m.queue AND m.extension = $1 AND m.queue = $2 AND m.logged_on AND q.presence_offline_seconds > 0 \
+        AND greatest(m.joined_at, m.back_at) <= now() - make_interval(secs => q.presence_offline_seconds)";
     /// Pauses that are left.
     PAUSES = "-- cli::member::resume()\n\
         SELECT kind || CASE WHEN queue IS NULL THEN ' everywhere' ELSE ' in ' || queue END \

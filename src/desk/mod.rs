@@ -49,7 +49,11 @@ use crate::{
     },
     fence::Fence,
     link::Link,
-    xmpp::{Account, Fatal, incoming::Incoming, pubsub::Pubsub, session::Session},
+    xmpp::{
+        Account, Fatal,
+        pubsub::Pubsub,
+        session::{Ears, Session},
+    },
 };
 
 /// Requests waiting for the task, which takes microseconds for each: a burst of 1,000 calls with all their revisions.
@@ -202,8 +206,8 @@ pub fn spawn(
 pub struct Terms {
     /// How long what is not urgent stands back.
     pub spans: Spans,
-    /// Where that goes which others write to the account; `None`: nobody reads it.
-    pub visitors: Option<mpsc::Sender<Incoming>>,
+    /// Who hears what others write to the account, and show.
+    pub ears: Ears,
 }
 
 /// The same, on other terms.
@@ -211,7 +215,7 @@ pub fn spawn_with(
     config: &config::Xmpp,
     pops: &config::Pops,
     fence: Fence,
-    Terms { spans, visitors }: Terms,
+    Terms { spans, ears }: Terms,
     stop: CancellationToken,
 ) -> (Handle, JoinHandle<Result<(), Fatal>>) {
     let (requests, inbox) = mpsc::channel(REQUESTS);
@@ -224,7 +228,7 @@ pub fn spawn_with(
         let service = Jid::from_str(&config.pubsub_jid()).map_err(|_| Fatal::PubsubJid(config.pubsub_jid()))?;
         let goodbye = CancellationToken::new();
         let owner = account.jid.clone();
-        let (session, events) = Session::start_for(account, fence, visitors, goodbye.clone())?;
+        let (session, events) = Session::start_for(account, fence, ears, goodbye.clone())?;
         let pubsub = Pubsub::new(session.clone(), service, owner);
         let desk = Desk::new(&config, session, pubsub, link, style, Quiet::new(spans), counted);
         desk.run(inbox, events, stop, goodbye).await

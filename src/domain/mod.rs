@@ -11,6 +11,7 @@ pub mod lease;
 pub mod name;
 pub mod now;
 pub mod pop;
+pub mod presence;
 pub mod queue;
 pub mod report;
 pub mod words;

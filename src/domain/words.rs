@@ -47,6 +47,30 @@ pub enum Words<'a> {
         /// So many calls in a row, at least one.
         unanswered: u32,
     },
+    /// They are asked to let the service see their presence.
+    MayISee {
+        /// The queues for which, as people read them.
+        queues: &'a str,
+    },
+    /// They were paused because they are away.
+    PausedByPresence {
+        /// The queue as people read it.
+        queue: &'a str,
+        /// What their client shows.
+        reason: &'a str,
+    },
+    /// They are there again.
+    ResumedByPresence {
+        /// The queue as people read it.
+        queue: &'a str,
+    },
+    /// They are going to be logged off because they are at no client.
+    OfflineSoon {
+        /// The queues as people read them.
+        queues: &'a str,
+        /// Their extension.
+        extension: &'a str,
+    },
     /// What they can do about a call that is announced to them.
     Claim {
         /// Code of the customer.
@@ -128,6 +152,30 @@ impl Language {
                     "Você não atendeu {calls} da fila {queue} e está em pausa nela. Entre na fila outra vez para receber ligações.",
                 )
             }
+            Words::MayISee { queues } => said!(
+                self,
+                "Members of {queues} who are away from their clients are not rung: please let me see whether you are there.",
+                "A los miembros de {queues} que no están en su cliente no se les llama: permítame ver si usted está.",
+                "Membros de {queues} que não estão no seu cliente não são chamados: permita que eu veja se você está.",
+            ),
+            Words::PausedByPresence { queue, reason } => said!(
+                self,
+                "You are paused in {queue} ({reason}) until your client shows you as available, or you write \"resume\".",
+                "Está en pausa en {queue} ({reason}) hasta que su cliente lo muestre disponible, o escriba \"reanudar\".",
+                "Você está em pausa em {queue} ({reason}) até que seu cliente o mostre disponível, ou escreva \"retomar\".",
+            ),
+            Words::ResumedByPresence { queue } => said!(
+                self,
+                "You take calls of {queue} again.",
+                "Vuelve a recibir llamadas de {queue}.",
+                "Você volta a receber ligações de {queue}.",
+            ),
+            Words::OfflineSoon { queues, extension } => said!(
+                self,
+                "Extension {extension} is at no XMPP client and will be logged off from {queues} in a minute.",
+                "La extensión {extension} no está en ningún cliente XMPP y se cerrará su sesión en {queues} en un minuto.",
+                "O ramal {extension} não está em nenhum cliente XMPP e sairá de {queues} em um minuto.",
+            ),
             Words::Claim { code } => said!(
                 self,
                 "Answer \"take {code}\" or \"decline {code}\".",
@@ -236,12 +284,22 @@ mod tests {
                 Words::LoggedOff { queue, extension: "1000" },
                 Words::AutoPaused { queue, unanswered: 1 },
                 Words::AutoPaused { queue, unanswered: 3 },
+                Words::MayISee { queues: queue },
+                Words::PausedByPresence { queue, reason: "dnd" },
+                Words::ResumedByPresence { queue },
+                Words::OfflineSoon { queues: queue, extension: "1000" },
             ] {
                 let said = language.say(words);
                 let number = match words {
                     Words::LoggedOn { extension, .. } | Words::LoggedOff { extension, .. } => extension.to_owned(),
                     Words::AutoPaused { unanswered, .. } => unanswered.to_string(),
-                    Words::Claim { .. } | Words::Standing { .. } | Words::TransferFailed { .. } => String::new(),
+                    Words::OfflineSoon { extension, .. } => extension.to_owned(),
+                    Words::PausedByPresence { reason, .. } => reason.to_owned(),
+                    Words::MayISee { .. }
+                    | Words::ResumedByPresence { .. }
+                    | Words::Claim { .. }
+                    | Words::Standing { .. }
+                    | Words::TransferFailed { .. } => String::new(),
                 };
                 assert!(said.contains(queue) && said.contains(&number), "{said}");
                 assert!(!all.contains(&said), "{said}");

@@ -4,7 +4,10 @@ use tokio::{sync::oneshot, time::timeout};
 
 use crate::{
     db::Error,
-    domain::id::{Extension, QueueName},
+    domain::{
+        id::{Extension, QueueName},
+        presence::Deed,
+    },
     ledger::{Change, Command, Done, Handle, Resumed, Unavailable, Verb},
 };
 
@@ -16,6 +19,9 @@ impl Verb {
             Self::LogOff(_) => "log off",
             Self::Pause { .. } => "pause",
             Self::Resume { .. } => "resume",
+            Self::Presence(Deed::Pause { .. }) => "pause by presence",
+            Self::Presence(Deed::Resume { .. }) => "resume by presence",
+            Self::Presence(Deed::LogOff { .. }) => "log off by presence",
         }
     }
 
@@ -23,6 +29,7 @@ impl Verb {
         match self {
             Self::LogOn(queue) | Self::LogOff(queue) => Some(queue),
             Self::Pause { queue, .. } | Self::Resume { queue } => queue.as_ref(),
+            Self::Presence(deed) => deed.queue(),
         }
     }
 }
@@ -70,7 +77,7 @@ impl Handle {
         self.change(Verb::Pause { queue: queue.cloned(), reason: reason.to_owned() }, extension).await
     }
 
-    /// Ends an agent's pauses but those by presence: all, or those in one queue. `None`: refused, since that extension was removed in this moment. Else as [`Handle::log_on`].
+    /// Ends an agent's pauses: all, or those in one queue. `None`: refused, since that extension was removed in this moment. Else as [`Handle::log_on`].
     ///
     /// # Errors
     /// As [`Handle::log_on`].
@@ -83,6 +90,14 @@ impl Handle {
             Done::Resumed(resumed) => Ok(Some(resumed)),
             Done::Changed(_) => Ok(None),
         }
+    }
+
+    /// Does what an agent's presence asks for, if it still does. [`Change::Refused`]: nothing was to be done. Else as [`Handle::log_on`].
+    ///
+    /// # Errors
+    /// As [`Handle::log_on`].
+    pub async fn by_presence(&self, extension: &Extension, deed: &Deed) -> Result<Change, Unavailable> {
+        self.change(Verb::Presence(deed.clone()), extension).await
     }
 
     async fn change(&self, verb: Verb, extension: &Extension) -> Result<Change, Unavailable> {

@@ -43,6 +43,7 @@ use crate::{
         fact::Stamped,
         id::{CustomerCode, Extension, QueueName},
         lease::{TAKEN_OVER, Token},
+        presence::Deed,
         queue::roster::{Customer, PastTalk, Roster, RosterChange},
     },
     fence::Fence,
@@ -162,6 +163,7 @@ enum Verb {
     LogOff(QueueName),
     Pause { queue: Option<QueueName>, reason: String },
     Resume { queue: Option<QueueName> },
+    Presence(Deed),
 }
 
 /// What became of a command: of a resumption, which pauses ended and which are left.

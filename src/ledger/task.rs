@@ -281,6 +281,7 @@ impl Task {
                     members::pause(&lease, &extension, queue.as_ref(), reason).await?;
                     Done::Changed(Change::Done)
                 }
+                Verb::Presence(deed) => Done::Changed(members::by_presence(&lease, &extension, deed).await?),
                 Verb::Resume { queue } => Done::Resumed(members::resume(&lease, &extension, queue.as_ref()).await?),
             };
             lease.done();

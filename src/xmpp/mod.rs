@@ -14,6 +14,7 @@ pub mod login;
 pub mod pubsub;
 mod reconnect;
 pub mod session;
+pub mod sight;
 
 use std::{path::PathBuf, str::FromStr};
 

@@ -13,6 +13,7 @@ use std::{
 };
 
 use futures_util::StreamExt;
+use jiff::Timestamp;
 use tokio::{
     sync::{Notify, mpsc, oneshot},
     time::Instant,
@@ -39,6 +40,7 @@ use crate::{
         disco::{self, Answers},
         incoming::{self, Asked, Incoming},
         reconnect::Reconnect,
+        sight::{self, Sight},
     },
 };
 
@@ -124,6 +126,15 @@ enum Command {
     Send(Box<Stanza>),
 }
 
+/// Who hears what others do. Nobody is waited for: what does not fit into a channel is refused, or lost.
+#[derive(Debug, Default)]
+pub struct Ears {
+    /// Who answers what others write to the account; `None`: nobody.
+    pub visitors: Option<mpsc::Sender<Incoming>>,
+    /// Who looks at their presence; `None`: nobody.
+    pub sights: Option<mpsc::Sender<Sight>>,
+}
+
 /// The way into a session. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Session {
@@ -142,20 +153,20 @@ impl Session {
         fence: Fence,
         stop: CancellationToken,
     ) -> Result<(Self, mpsc::Receiver<Event>), Fatal> {
-        Self::begin(account, fence, None, stop, Standing::Available)
+        Self::begin(account, fence, Ears::default(), stop, Standing::Available)
     }
 
-    /// The same, and what others write to the account goes to `visitors`, who answer.
+    /// The same, and what others do is heard.
     ///
     /// # Errors
     /// As [`Session::start`].
     pub fn start_for(
         account: Account,
         fence: Fence,
-        visitors: Option<mpsc::Sender<Incoming>>,
+        ears: Ears,
         stop: CancellationToken,
     ) -> Result<(Self, mpsc::Receiver<Event>), Fatal> {
-        Self::begin(account, fence, visitors, stop, Standing::Available)
+        Self::begin(account, fence, ears, stop, Standing::Available)
     }
 
     /// The same beside a session of the service, which may be logged on with the same account: under a resource of its own, which
@@ -164,13 +175,13 @@ impl Session {
     /// # Errors
     /// As [`Session::start`].
     pub fn aside(account: Account, stop: CancellationToken) -> Result<(Self, mpsc::Receiver<Event>), Fatal> {
-        Self::begin(account, Fence::open(), None, stop, Standing::Aside)
+        Self::begin(account, Fence::open(), Ears::default(), stop, Standing::Aside)
     }
 
     fn begin(
         account: Account,
         fence: Fence,
-        visitors: Option<mpsc::Sender<Incoming>>,
+        ears: Ears,
         stop: CancellationToken,
         standing: Standing,
     ) -> Result<(Self, mpsc::Receiver<Event>), Fatal> {
@@ -197,7 +208,8 @@ impl Session {
         let session = Self { commands, ids };
         let actor = Actor {
             own,
-            visitors,
+            ears,
+            has_missed: false,
             // Weak: the session ends when nobody else holds it.
             back: (session.commands.downgrade(), session.ids.clone()),
             stream,
@@ -300,8 +312,9 @@ struct Pending {
 
 struct Actor {
     own: BareJid,
-    /// Who answers what others write; `None`: nobody.
-    visitors: Option<mpsc::Sender<Incoming>>,
+    ears: Ears,
+    /// Something that was seen could not be handed over.
+    has_missed: bool,
     back: (mpsc::WeakSender<Command>, Arc<AtomicU64>),
     stream: StanzaStream,
     abandoned: CancellationToken,
@@ -368,6 +381,7 @@ impl Actor {
             Up::No => {}
         }
         self.link = Up::No;
+        self.see(Sight::Suspended);
         self.abandoned.cancel();
         self.abandoned = CancellationToken::new();
         self.stream = self.reconnect.stream(&self.abandoned);
@@ -394,12 +408,16 @@ impl Actor {
                     let presence = disco::presence(self.answers());
                     self.stream.send(Box::new(presence.into())).await;
                 }
+                if let Some(session) = self.session() {
+                    self.see(Sight::Online(session));
+                }
                 self.tell(Event::Online { jid: bound_jid }).await;
             }
             stanzastream::Event::Stream(StreamEvent::Suspended) => {
                 match self.link {
                     Up::Yes { enough } => {
                         self.link = Up::Broken { enough };
+                        self.see(Sight::Suspended);
                         self.tell(Event::Suspended).await;
                     }
                     // Broken again before it was usable.
@@ -412,12 +430,18 @@ impl Actor {
                     self.link = Up::Yes { enough };
                 }
                 self.reconnect.failures.store(0, Ordering::Relaxed);
+                self.see(Sight::Resumed);
                 self.tell(Event::Resumed).await;
             }
             stanzastream::Event::Stanza(stanza) => match self.hand_in(stanza) {
                 Some(Stanza::Iq(iq)) => self.iq(iq).await,
                 Some(Stanza::Message(message)) => self.returned(message),
-                Some(Stanza::Presence(_)) | None => {}
+                Some(Stanza::Presence(presence)) => {
+                    if let Some(sight) = sight::of_presence(&presence, Timestamp::now()) {
+                        self.see(sight);
+                    }
+                }
+                None => {}
             },
         }
     }
@@ -433,18 +457,31 @@ impl Actor {
         let _full = self.events.try_send(Event::Returned { to, why });
     }
 
+    /// Hands over what was seen.
+    fn see(&mut self, sight: Sight) {
+        let Some(sights) = &self.ears.sights else { return };
+        if self.has_missed && sights.try_send(Sight::Missed).is_err() {
+            return;
+        }
+        self.has_missed = sights.try_send(sight).is_err();
+    }
+
+    /// The way in, as others hold it; `None`: nobody does any more.
+    fn session(&self) -> Option<Session> {
+        Some(Session { commands: self.back.0.upgrade()?, ids: self.back.1.clone() })
+    }
+
     fn answers(&self) -> Answers {
-        if self.visitors.is_some() { Answers::Commands } else { Answers::Nothing }
+        if self.ears.visitors.is_some() { Answers::Commands } else { Answers::Nothing }
     }
 
     /// Hands a stanza to whoever answers it; gives it back if nobody does.
     fn hand_in(&self, stanza: Stanza) -> Option<Stanza> {
-        let (Some(visitors), Some(commands)) = (&self.visitors, self.back.0.upgrade()) else { return Some(stanza) };
+        let (Some(visitors), Some(session)) = (&self.ears.visitors, self.session()) else { return Some(stanza) };
         let (from, what) = match incoming::take(stanza, &self.own) {
             Ok(taken) => taken,
             Err(stanza) => return Some(*stanza),
         };
-        let session = Session { commands, ids: self.back.1.clone() };
         if let Err(refused) = visitors.try_send(Incoming { at: Instant::now(), from, what, session }) {
             tracing::debug!("too much is written to the account: a stanza is refused");
             let (mpsc::error::TrySendError::Full(incoming) | mpsc::error::TrySendError::Closed(incoming)) = refused;
@@ -492,6 +529,10 @@ impl Actor {
                 return self.reply(header, disco::answer_to(&element, Asked::Get, self.answers())).await;
             }
             IqPayload::Set(element) => {
+                if let Some(contacts) = sight::of_push(&element, header.from.as_ref(), &self.own) {
+                    contacts.into_iter().for_each(|contact| self.see(Sight::Contact(contact)));
+                    return self.reply(header, IqPayload::Result(None)).await;
+                }
                 return self.reply(header, disco::answer_to(&element, Asked::Set, self.answers())).await;
             }
         };

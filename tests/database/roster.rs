@@ -68,7 +68,7 @@ async fn everything_that_was_set_up_is_read_back() {
     let single = connect(&database).await;
     let sql = "UPDATE queues SET strategy = 'wrandom', retry_seconds = 5, max_waiting = 7, join_empty = 'paused,wrapup', \
         leave_empty = 'never', weight = 3, service_level_seconds = 30, wrap_up_seconds = 10, auto_pause_after = 2, \
-        sticky_seconds = 3600, claim_seconds = 15, overflow = 'extension/3000', announce_frequency_seconds = 30, announce_position = false, \
+        sticky_seconds = 3600, claim_seconds = 15, presence_away_seconds = 300, presence_offline_seconds = 600, overflow = 'extension/3000', announce_frequency_seconds = 30, announce_position = false, \
         announce_holdtime = true, periodic_announce = 'usher/a&usher/b', periodic_announce_frequency_seconds = 0, member_greeting = 'usher/c', recording = true, \
         recording_prompt = 'usher/d'; \
         INSERT INTO memberships (queue, extension, logged_on, penalty, place, joined_at, calls_taken, wrap_up_until, kind) \
@@ -88,6 +88,7 @@ async fn everything_that_was_set_up_is_read_back() {
         format!("{:?}", roster.queues[0].talk),
         "TalkPolicy { member_greeting: \"usher/c\", recording: true, recording_prompt: \"usher/d\" }"
     );
+    assert_eq!(format!("{:?}", roster.queues[0].presence), "PresencePolicy { away: 300s, offline: 600s }");
     let member = &roster.memberships[0];
     assert_eq!((member.penalty, member.place, member.calls_taken, member.kind), (2, -1, 9, MembershipKind::Static));
     assert_eq!(member.joined_at, "2026-01-01T10:00Z".parse().unwrap());
@@ -113,6 +114,8 @@ async fn a_word_that_the_program_does_not_know_is_refused_by_the_database() {
         "UPDATE queues SET auto_pause_after = 0",
         "UPDATE queues SET sticky_seconds = -1",
         "UPDATE queues SET claim_seconds = 3601",
+        "UPDATE queues SET presence_away_seconds = 86401",
+        "UPDATE queues SET presence_offline_seconds = -1",
         "UPDATE queues SET overflow = 'sales'",
         "UPDATE queues SET overflow = 'queue/support'",
         "UPDATE queues SET announce_frequency_seconds = 4",

@@ -69,12 +69,13 @@ async fn times_that_cannot_be_read_are_mended_by_the_migration_that_refuses_them
     let_in(&single.client).await;
     single.client.batch_execute(BEYOND).await.unwrap();
     let later = "ALTER TABLE callbacks DROP COLUMN told_of_recording; DROP FUNCTION usher_queue_keeps_its_name CASCADE; \
-        ALTER TABLE queues DROP COLUMN claim_seconds; DROP INDEX call_events_work_idx";
+        ALTER TABLE queues DROP COLUMN claim_seconds, DROP COLUMN presence_away_seconds, DROP COLUMN presence_offline_seconds; \
+        DROP INDEX call_events_work_idx";
     single.client.batch_execute(later).await.unwrap();
     single.client.batch_execute("DELETE FROM refinery_schema_history WHERE version >= 11").await.unwrap();
     assert_eq!(
         migrate::run(&mut single.client).await.unwrap(),
-        ["V11__times", "V12__recorded", "V13__queue_names", "V14__claims", "V15__work"]
+        ["V11__times", "V12__recorded", "V13__queue_names", "V14__claims", "V15__work", "V16__presence"]
     );
     let members = "SELECT extension || ' ' || (last_call_at IS NULL AND wrap_up_until IS NULL AND back_at IS NULL) || ' ' \
         || (joined_at > now() - interval '1 minute') FROM memberships ORDER BY extension";

@@ -17,10 +17,12 @@ use usher::{
     fence::Fence,
     floor, ledger,
     link::Link,
+    presence,
     xmpp::{
         Account,
         incoming::{Incoming, WAITING, What},
-        session::{Event, RequestError, Session},
+        session::{Ears, Event, RequestError, Session},
+        sight,
     },
 };
 use usher_rig::postgres::Postgres;
@@ -42,15 +44,16 @@ use crate::{
 const COMMANDS: &str = "http://jabber.org/protocol/commands";
 
 /// The service without an Asterisk: desk, ledger, floor and counter.
-struct House {
-    prosody: Prosody,
-    database: usher_rig::postgres::Database,
+pub struct House {
+    pub prosody: Prosody,
+    pub database: usher_rig::postgres::Database,
     counter: counter::Handle,
+    _presence: presence::Handle,
     _ledger: ledger::Handle,
     _stop: tokio_util::sync::DropGuard,
 }
 
-async fn house() -> House {
+pub async fn house() -> House {
     let prosody = Prosody::start().await;
     let postgres = Postgres::shared().await.unwrap();
     let seed = Path::new(env!("CARGO_MANIFEST_DIR")).join("sql/seed/demo.sql");
@@ -76,8 +79,9 @@ async fn house() -> House {
     };
     let (ledger, mut news, _task) = ledger::spawn(&terms, ledger::Terms::alone(), stop.clone()).await.unwrap();
     let (visitors, incoming) = mpsc::channel(WAITING);
+    let (shown, sights) = mpsc::channel(sight::WAITING);
     let xmpp = config(&prosody, prosody.address());
-    let terms = desk::Terms { visitors: Some(visitors), ..desk::Terms::default() };
+    let terms = desk::Terms { ears: Ears { visitors: Some(visitors), sights: Some(shown) }, ..desk::Terms::default() };
     let (desk, _task) = desk::spawn_with(&xmpp, &Pops::default(), Fence::open(), terms, stop.clone());
     // Who writes before the service is there is refused by the server, and nobody answers.
     timeout(PATIENCE, desk.link().wait_for(Link::is_up)).await.expect("the service is logged on").unwrap();
@@ -99,6 +103,17 @@ async fn house() -> House {
         language: Language::English,
         codes: usher::config::Floor::default().codes(),
     });
+    let presence = presence::spawn(presence::Outlets {
+        sights,
+        own: format!("usher@{DOMAIN}").parse().unwrap(),
+        roster: roster.clone(),
+        supervisors: vec![format!("user3@{DOMAIN}")],
+        ledger: ledger.clone(),
+        desk: desk.clone(),
+        floor: floor.questions(),
+        language: Language::English,
+        grace: Duration::from_secs(2),
+    });
     let counter = counter::spawn(counter::Outlets {
         incoming,
         roster,
@@ -111,41 +126,56 @@ async fn house() -> House {
     });
     // Its own token stops it; the handle alone does not hold it.
     drop(floor);
-    House { prosody, database, counter, _ledger: ledger, _stop: stop.drop_guard() }
+    House { prosody, database, counter, _presence: presence, _ledger: ledger, _stop: stop.drop_guard() }
 }
 
 /// Somebody's client, and where the service is.
-struct Client {
-    session: Session,
+pub struct Client {
+    pub session: Session,
     read: mpsc::Receiver<Incoming>,
     _events: mpsc::Receiver<Event>,
 }
 
 impl Client {
-    async fn connect(prosody: &Prosody, user: &str) -> Self {
+    pub async fn connect(prosody: &Prosody, user: &str) -> Self {
         let mut config = config(prosody, prosody.address());
         config.jid = format!("{user}@{DOMAIN}");
         config.password = Some(user.to_owned().into());
         let (visitors, read) = mpsc::channel(WAITING);
         let account = Account::new(&config).unwrap();
-        let (session, mut events) =
-            Session::start_for(account, Fence::open(), Some(visitors), CancellationToken::new()).unwrap();
+        let (session, mut events) = Session::start_for(
+            account,
+            Fence::open(),
+            Ears { visitors: Some(visitors), ..Ears::default() },
+            CancellationToken::new(),
+        )
+        .unwrap();
         // A try that failed before, on a busy machine, is no harm.
         while !matches!(timeout(PATIENCE, events.recv()).await.unwrap().unwrap(), Event::Online { .. }) {}
         Self { session, read, _events: events }
     }
 
     /// Writes to the service; yields its answer and where it comes from.
-    async fn ask(&mut self, text: &str) -> (Jid, String) {
+    pub async fn ask(&mut self, text: &str) -> (Jid, String) {
         let mut message = Message::chat(Some(format!("usher@{DOMAIN}").parse::<Jid>().unwrap()));
         message.bodies.insert(Lang::default(), text.into());
         self.session.send(message.into()).await;
+        self.hears().await
+    }
+
+    /// What the service says next, and from where.
+    pub async fn hears(&mut self) -> (Jid, String) {
         loop {
-            let Incoming { from, what, .. } = timeout(PATIENCE, self.read.recv()).await.unwrap().unwrap();
+            let Incoming { from, what, .. } = self.reads().await;
             if let What::Message(message) = what {
                 return (from, message.get_best_body(vec![]).unwrap().1.clone());
             }
         }
+    }
+
+    /// Whatever comes next.
+    pub async fn reads(&mut self) -> Incoming {
+        timeout(PATIENCE, self.read.recv()).await.unwrap().unwrap()
     }
 
     async fn get(&self, to: &Jid, query: &str) -> Result<Element, RequestError> {

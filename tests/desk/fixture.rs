@@ -76,7 +76,7 @@ pub fn start_behind(config: &Xmpp, fence: Fence) -> Desk {
 pub fn start_with(config: &Xmpp, pops: &Pops, fence: Fence, spans: Spans) -> Desk {
     let _already = tracing_subscriber::fmt().with_env_filter("usher=debug").with_test_writer().try_init();
     let stop = CancellationToken::new();
-    let (handle, task) = desk::spawn_with(config, pops, fence, Terms { spans, visitors: None }, stop.clone());
+    let (handle, task) = desk::spawn_with(config, pops, fence, Terms { spans, ..Terms::default() }, stop.clone());
     Desk { handle, task, stop }
 }
 

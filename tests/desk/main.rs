@@ -12,6 +12,7 @@ mod nodes;
 mod outage;
 mod patience;
 mod pops;
+mod presence;
 mod prosody;
 
 use prosody::Brand;

@@ -93,7 +93,7 @@ impl Prosody {
             daemonize = false
             pidfile = "{path}/prosody.pid"
             data_path = "{path}/data"
-            modules_enabled = {{ "disco", "saslauth", "tls", "smacks", "ping", "presence", "message", "iq" }}
+            modules_enabled = {{ "disco", "roster", "saslauth", "tls", "smacks", "ping", "presence", "message", "iq" }}
             -- Its store for those who are away heeds no hint (XEP-0334) and would hand out announcements of callers long gone.
             modules_disabled = {{ "s2s", "offline" }}
             authentication = "internal_plain"

@@ -15,7 +15,7 @@ use crate::domain::{
 };
 
 /// The names of all options.
-pub(super) const WORDS: [&str; 33] = [
+pub(super) const WORDS: [&str; 35] = [
     "label",
     "number",
     "announcement",
@@ -29,6 +29,8 @@ pub(super) const WORDS: [&str; 33] = [
     "weight",
     "sticky",
     "claim",
+    "presence_away",
+    "presence_offline",
     "queue_timeout",
     "max_waiting",
     "join_empty",
@@ -101,6 +103,14 @@ pub(in crate::cli) struct Settings {
     /// all [default of a new queue: 0s].
     #[arg(long, help_heading = "Members", value_name = "DURATION", value_parser = parse_duration)]
     claim: Option<Duration>,
+    /// After how long members who are away, or not to be disturbed, at their XMPP clients are paused until they are available again, such as
+    /// 5m; 0s: not at all [default of a new queue: 0s].
+    #[arg(long, help_heading = "Members", value_name = "DURATION", value_parser = parse_duration)]
+    presence_away: Option<Duration>,
+    /// After how long members who are at no XMPP client are warned, and a minute later logged off, such as 10m; 0s: not at all
+    /// [default of a new queue: 0s].
+    #[arg(long, help_heading = "Members", value_name = "DURATION", value_parser = parse_duration)]
+    presence_offline: Option<Duration>,
 
     /// How long a caller waits before the overflow, such as 60s or 5m [default of a new queue: 1m].
     #[arg(long, help_heading = "Callers", value_name = "DURATION", value_parser = parse_duration)]
@@ -236,6 +246,8 @@ impl Settings {
         put("weight", self.weight.map(Value::from));
         put("sticky_seconds", seconds("--sticky", self.sticky)?);
         put("claim_seconds", seconds("--claim", self.claim)?);
+        put("presence_away_seconds", seconds("--presence-away", self.presence_away)?);
+        put("presence_offline_seconds", seconds("--presence-offline", self.presence_offline)?);
         put("queue_timeout_seconds", seconds("--queue-timeout", self.queue_timeout)?);
         put("max_waiting", self.max_waiting.map(|Limit(number)| number.into()));
         put("join_empty", self.join_empty.map(|words| words.to_string().into()));

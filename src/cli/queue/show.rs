@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::cli::table::{self, cell};
 
 /// Option, column, what it says when there is no value, and the meaning.
-const SETTINGS: [(&str, &str, &str, &str); 33] = [
+const SETTINGS: [(&str, &str, &str, &str); 35] = [
     ("--label", "label", "", "name as people read it"),
     ("--number", "number", "''", "what an agent dials to transfer a caller here"),
     ("--announcement", "announcement", "", "message to every logged-on member"),
@@ -19,6 +19,8 @@ const SETTINGS: [(&str, &str, &str, &str); 33] = [
     ("--weight", "weight", "", "whose callers get a member of several queues: the higher first"),
     ("--sticky", "sticky_seconds", "", "how long the member whom a customer spoke with last is preferred"),
     ("--claim", "claim_seconds", "", "how long a caller is given to nobody but the member who takes them"),
+    ("--presence-away", "presence_away_seconds", "", "after how long away at their clients members are paused"),
+    ("--presence-offline", "presence_offline_seconds", "", "after how long at no client members are logged off"),
     ("--queue-timeout", "queue_timeout_seconds", "", "how long a caller waits before the overflow"),
     ("--max-waiting", "max_waiting", "none", "how many may wait"),
     ("--join-empty", "join_empty", "", "when nobody may enter"),

@@ -15,6 +15,7 @@ pub use self::{
 use crate::domain::{
     id::{CustomerCode, Extension, Interface, QueueName},
     pop::link::Template,
+    presence::PresencePolicy,
     queue::{callback::CallbackPolicy, policy::Policy, talk::TalkPolicy, waiting::Announcements},
 };
 
@@ -64,7 +65,7 @@ pub enum PauseKind {
     Manual,
     /// The floor, after unanswered offers: the agent ends it by resuming.
     Auto,
-    /// The agent's presence: ended by it.
+    /// The agent's presence: ended by it, or by the agent.
     Presence,
 }
 
@@ -106,6 +107,8 @@ pub struct Queue {
     pub announcements: Announcements,
     /// What belongs to their talks.
     pub talk: TalkPolicy,
+    /// What becomes of members who are not there.
+    pub presence: PresencePolicy,
     /// Where a customer's page is, for whoever shows a pop; `None`: nowhere.
     pub link: Option<Template>,
 }
@@ -126,6 +129,7 @@ impl Queue {
             callback: CallbackPolicy::default(),
             announcements: Announcements::default(),
             talk: TalkPolicy::default(),
+            presence: PresencePolicy::default(),
             link: None,
         }
     }

@@ -64,7 +64,7 @@ async fn every_setting_of_a_queue_can_be_set_shown_and_taken_back() {
         assert!(fresh.contains(expected), "{expected}: {fresh}");
     }
     let set = "queue change support --label Help --announcement {queue} --greeting beep --moh-class jazz --strategy ringall \
-        --ring-time 20s --retry 5s --wrap-up 90s --auto-pause-after 3 --weight 2 --sticky 24h --claim 15s \
+        --ring-time 20s --retry 5s --wrap-up 90s --auto-pause-after 3 --weight 2 --sticky 24h --claim 15s --presence-away 5m --presence-offline 10m \
         --queue-timeout 5m --max-waiting 10 --join-empty paused,wrapup --leave-empty never --overflow queue/sales \
         --announce-frequency 30s --announce-position no --announce-holdtime yes --periodic-announce usher/a&usher/b \
         --periodic-announce-frequency 2m --member-greeting usher/c --recording yes --recording-prompt usher/d --link https://crm.example/{code} --service-level 10s";
@@ -78,6 +78,8 @@ async fn every_setting_of_a_queue_can_be_set_shown_and_taken_back() {
         ("--auto-pause-after", "3"),
         ("--sticky", "24h"),
         ("--claim", "15s"),
+        ("--presence-away", "5m"),
+        ("--presence-offline", "10m"),
         ("--queue-timeout", "5m"),
         ("--max-waiting", "10"),
         ("--join-empty", "paused,wrapup"),
