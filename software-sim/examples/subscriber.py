@@ -22,7 +22,7 @@ class Subscriber(ClientXMPP):
         self.add_event_handler('disconnected', lambda _: self.connect(self.where))
 
     async def look(self, _=None):  # on each connect, and once a minute: whatever was missed is seen then
-        self.send_presence()
+        self.send_presence(pshow='xa')  # a program, not the person
         try:
             await self['xep_0060'].subscribe(self.service, self.node)
             items = (await self['xep_0060'].get_items(self.service, self.node))['pubsub']['items']['substanzas']

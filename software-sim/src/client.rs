@@ -24,7 +24,7 @@ use xmpp_parsers::{
     message::Message,
     minidom::Element,
     ns,
-    presence::{Presence, Type as PresenceType},
+    presence::{Presence, Show, Type as PresenceType},
     pubsub::{
         Event as PubsubEvent, NodeName, PubSub,
         event::Payload as Happening,
@@ -321,8 +321,10 @@ impl Watch {
     async fn handle(&mut self, event: stanzastream::Event) {
         match event {
             stanzastream::Event::Stream(StreamEvent::Reset { .. }) => {
-                // Notifications go to the bare address, and so to those who have said that they are there.
-                self.stream.send(Box::new(Presence::new(PresenceType::None).into())).await;
+                // Notifications go to the bare address, and so to those who have said that they are there. With the account of a person
+                // it must not look as if that person were.
+                let presence = Presence::new(PresenceType::None).with_show(Show::Xa);
+                self.stream.send(Box::new(presence.into())).await;
                 self.up().await;
             }
             stanzastream::Event::Stream(StreamEvent::Resumed) => self.up().await,

@@ -27,7 +27,7 @@ function connect() {
     if (status === Strophe.Status.CONNECTED) {
       failures = 0;
       connection.addHandler(onMessage, null, 'message');
-      connection.send($pres());
+      connection.send($pres().c('show').t('xa')); // a program, not the person
       look();
     } else if (status === Strophe.Status.AUTHFAIL) {
       tell('wrong account or password', false);
