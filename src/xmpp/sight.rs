@@ -113,7 +113,7 @@ fn since(payload: &Element, now: Timestamp) -> Option<Duration> {
 /// What a push of the account's own roster tells (RFC 6121 section 2.1.6), which only the server may send: for the account itself, or in its
 /// own name.
 pub(super) fn of_push(element: &Element, from: Option<&Jid>, own: &BareJid) -> Option<Vec<Contact>> {
-    let is_the_servers = from.is_none_or(|from| *from == Jid::from(own.clone()));
+    let is_the_servers = from.is_none_or(|from| from.resource().is_none() && from.to_bare() == *own);
     if !is_the_servers || !element.is("query", ns::ROSTER) {
         return None;
     }

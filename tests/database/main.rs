@@ -9,6 +9,7 @@ mod import;
 mod lease;
 mod ledger;
 mod outage;
+mod presence;
 mod report;
 mod roster;
 mod schema;

@@ -37,6 +37,7 @@ mod overflow;
 mod pages;
 mod policies;
 mod pops;
+mod presence;
 mod rehearsal;
 mod reload;
 mod silence;
