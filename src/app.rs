@@ -326,6 +326,8 @@ impl Counted {
             BTreeMap::from([
                 ("messages", get(&desk.messages)),
                 ("corrections", get(&desk.corrections)),
+                ("confirmed", get(&desk.confirmed)),
+                ("unconfirmed", get(&desk.unconfirmed)),
                 ("returned", get(&desk.returned)),
                 ("lost", get(&desk.lost)),
             ]),

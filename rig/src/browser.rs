@@ -53,6 +53,7 @@ impl Browser {
         let driver = Program::new(instance, "chromedriver", DRIVER)
             .args([format!("--port={port}")])
             .env("HOME", &profile)
+            .env("TMPDIR", &profile)
             .farewell(Farewell::Term)
             .start(instance)?;
         let http = ari::http().timeout(START).build()?;

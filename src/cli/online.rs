@@ -49,7 +49,7 @@ impl Online {
                     Some(Event::Online { jid }) => return Ok(jid),
                     Some(Event::Fatal(error)) => return Err(error.to_string()),
                     Some(Event::Retrying { why }) => last = why,
-                    Some(Event::Suspended | Event::Resumed | Event::Returned { .. }) => {}
+                    Some(Event::Suspended | Event::Resumed | Event::Returned { .. } | Event::Confirmed { .. }) => {}
                     None => return Err("the session ended".into()),
                 }
             }

@@ -14,6 +14,7 @@ mod nodes;
 mod outbox;
 pub mod payload;
 pub mod quiet;
+mod receipts;
 mod task;
 
 use std::{
@@ -87,6 +88,10 @@ pub struct Counts {
     pub messages: AtomicU64,
     /// and corrections of them.
     pub corrections: AtomicU64,
+    /// Confirmed by a client (XEP-0184); many confirm nothing.
+    pub confirmed: AtomicU64,
+    /// Not confirmed, to somebody who had confirmed those before.
+    pub unconfirmed: AtomicU64,
     /// Came back: they did not reach whom they were for.
     pub returned: AtomicU64,
     /// Got lost with a connection; sent again where that still made sense.

@@ -18,15 +18,17 @@ use xmpp_parsers::{
     message::{Id, Message},
     message_correct::Replace,
     minidom::Element,
+    receipts,
 };
 
 use super::{
     Counts, NodeError, Request,
     links::Links,
     nodes::{Work, carry_out},
-    outbox::{Note, Outbox},
+    outbox::{Life, Note, Outbox},
     payload::{self, Kind, Style},
     quiet::Quiet,
+    receipts::Receipts,
 };
 use crate::{
     config,
@@ -80,6 +82,7 @@ pub(super) struct Desk {
     style: Style,
     quiet: Quiet,
     counts: Arc<Counts>,
+    receipts: Receipts,
     /// Whom messages did not reach, and when the log said so.
     deaf: HashMap<BareJid, Instant>,
     /// When what stands back is looked at again.
@@ -117,6 +120,7 @@ impl Desk {
             style,
             quiet,
             counts,
+            receipts: Receipts::default(),
             deaf: HashMap::new(),
             quiet_until: None,
             ringing: BTreeMap::new(),
@@ -166,7 +170,10 @@ impl Desk {
                 () = until(last) => break,
                 // Reached only when nothing else is ready: all that was asked for has been taken in.
                 () = std::future::ready(()), if last.is_some() && self.is_idle() => break,
-                _ = tick.tick() => self.step(BoardEvent::Tick),
+                _ = tick.tick() => {
+                    self.step(BoardEvent::Tick);
+                    self.unconfirmed();
+                }
             }
             self.send_rest();
         }
@@ -264,6 +271,11 @@ impl Desk {
                 self.step(BoardEvent::Down);
             }
             Event::Returned { to, why } => self.returned(to, &why),
+            Event::Confirmed { from, id } => {
+                if self.receipts.came(&id, &from) {
+                    self.counts.confirmed.fetch_add(1, Ordering::Relaxed);
+                }
+            }
             Event::Retrying { why } => self.down(why),
             // Ends the task before it gets here.
             Event::Fatal(fatal) => self.down(fatal.to_string()),
@@ -277,10 +289,22 @@ impl Desk {
             return;
         }
         self.counts.returned.fetch_add(1, Ordering::Relaxed);
+        self.is_deaf(to, why);
+    }
+
+    /// Announcements that a client confirmed before, and does not now.
+    fn unconfirmed(&mut self) {
+        for to in self.receipts.overdue(Instant::now()) {
+            self.counts.unconfirmed.fetch_add(1, Ordering::Relaxed);
+            self.is_deaf(to, "the client confirms nothing any more");
+        }
+    }
+
+    fn is_deaf(&mut self, who: BareJid, why: &str) {
         let now = Instant::now();
-        if self.deaf.get(&to).is_none_or(|said| now.duration_since(*said) >= SAID_AGAIN) {
-            tracing::warn!(jid = %to, why, "messages do not reach this address: is anybody there at a client?");
-            self.deaf.insert(to, now);
+        if self.deaf.get(&who).is_none_or(|said| now.duration_since(*said) >= SAID_AGAIN) {
+            tracing::warn!(jid = %who, why, "messages do not reach this address: is anybody there at a client?");
+            self.deaf.insert(who, now);
         }
     }
 
@@ -307,6 +331,7 @@ impl Desk {
             }
             Report::Message { note, delivery: Delivery::Lost } => {
                 self.counts.lost.fetch_add(1, Ordering::Relaxed);
+                self.receipts.lost(&note.id);
                 self.outbox.lost(note, Instant::now());
             }
         }
@@ -402,6 +427,9 @@ impl Desk {
     }
 
     fn send(&mut self, note: Note) {
+        if asks_for_receipt(&note) {
+            self.receipts.sent(note.id.clone(), note.to.clone(), Instant::now());
+        }
         let session = self.session.clone();
         self.reports.push(Box::pin(async move {
             let delivery = session.message(message(&note)).await;
@@ -418,11 +446,19 @@ async fn until(at: Option<tokio::time::Instant>) {
     }
 }
 
+/// Whether a client is asked to confirm it: what a caller is announced by, once.
+fn asks_for_receipt(note: &Note) -> bool {
+    matches!(note.life, Life::Call(_)) && note.replaces.is_none()
+}
+
 fn message(note: &Note) -> Message {
     let mut message = Message::chat(Some(Jid::from(note.to.clone())));
     message.id = Some(Id(note.id.clone()));
     message.bodies.insert(Default::default(), payload::sendable(&note.body));
     let hints = ["no-store", "no-permanent-store"].map(|hint| Element::bare(hint, HINTS));
+    let receipt = asks_for_receipt(note).then(|| Element::from(receipts::Request));
     let replaces = note.replaces.clone().map(|id| Element::from(Replace { id: Id(id) }));
-    message.with_payloads(note.responses.iter().cloned().map(Element::from).chain(replaces).chain(hints).collect())
+    message.with_payloads(
+        note.responses.iter().cloned().map(Element::from).chain(replaces).chain(receipt).chain(hints).collect(),
+    )
 }

@@ -28,6 +28,7 @@ use xmpp_parsers::{
     jid::{BareJid, Jid},
     message::{Message, MessageType},
     minidom::Element,
+    receipts::Received,
     stanza::Stanza,
     stanza_error::StanzaError,
 };
@@ -78,6 +79,13 @@ pub enum Event {
         to: BareJid,
         /// What the server says, for a person to read.
         why: String,
+    },
+    /// A message that was sent has reached a client, which confirms it (XEP-0184).
+    Confirmed {
+        /// Whose client.
+        from: BareJid,
+        /// Which message.
+        id: String,
     },
     /// An attempt to connect failed; the next follows.
     Retrying {
@@ -446,12 +454,16 @@ impl Actor {
         }
     }
 
-    /// Tells of a message that did not reach whom it was for. Nobody waits for that: when there is no room it is not told.
+    /// Tells of a message that did not reach whom it was for, or did. Nobody waits for that: when there is no room it is not told.
     fn returned(&self, message: Message) {
+        let Some(to) = message.from.map(|from| from.to_bare()) else { return };
         if message.type_ != MessageType::Error {
+            let receipt = message.payloads.into_iter().find_map(|payload| Received::try_from(payload).ok());
+            if let Some(Received { id }) = receipt {
+                let _full = self.events.try_send(Event::Confirmed { from: to, id });
+            }
             return;
         }
-        let Some(to) = message.from.map(|from| from.to_bare()) else { return };
         let error = message.payloads.into_iter().find_map(|payload| StanzaError::try_from(payload).ok());
         let why = error.map_or_else(|| "the server does not say why".into(), |error| describe(&error));
         let _full = self.events.try_send(Event::Returned { to, why });

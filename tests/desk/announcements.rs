@@ -1,8 +1,16 @@
 //! Messages to members.
 
+use std::sync::atomic::Ordering;
+
 use tokio::{sync::mpsc, time::timeout};
 use usher::{domain::id::CallId, link::Link, xmpp::Account};
+use usher_rig::wait;
 use uuid::Uuid;
+use xmpp_parsers::{
+    message::{Id, Message},
+    ns,
+    receipts::Received,
+};
 
 use crate::{
     fixture::{Desk, config},
@@ -10,7 +18,14 @@ use crate::{
     prosody::{DOMAIN, Prosody},
 };
 
-/// A member's chat client: the bodies of what it gets.
+/// What a client sends back for a message that asks for it (XEP-0184).
+fn receipt(message: &Message) -> Option<Message> {
+    let is_asked = message.payloads.iter().any(|payload| payload.is("request", ns::RECEIPTS));
+    let Id(id) = message.id.clone().filter(|_| is_asked)?;
+    Some(Message::new_with_type(message.type_.clone(), message.from.clone()).with_payload(Received { id }))
+}
+
+/// A member's chat client, which confirms what asks for it: the bodies of what it gets.
 async fn chat(prosody: &Prosody, user: &str) -> mpsc::Receiver<String> {
     use futures_util::StreamExt as _;
     use tokio_xmpp::stanzastream::{Event, StanzaStream, StreamEvent};
@@ -31,8 +46,11 @@ async fn chat(prosody: &Prosody, user: &str) -> mpsc::Receiver<String> {
     here.wait_for(tokio_xmpp::stanzastream::StanzaStage::Acked).await.unwrap();
     tokio::spawn(async move {
         while let Some(event) = stream.next().await {
-            if let Event::Stanza(Stanza::Message(message)) = event
-                && let Some((_, body)) = message.get_best_body(vec![])
+            let Event::Stanza(Stanza::Message(message)) = event else { continue };
+            if let Some(receipt) = receipt(&message) {
+                stream.send(Box::new(receipt.into())).await;
+            }
+            if let Some((_, body)) = message.get_best_body(vec![])
                 && bodies.send(body.clone()).await.is_err()
             {
                 break;
@@ -53,6 +71,14 @@ async fn members_who_are_there_get_the_announcement_and_nobody_gets_it_when_it_m
     desk.handle.announce(CallId(Uuid::from_u128(1)), all(), text.into(), vec![]);
     assert_eq!(timeout(PATIENCE, one.recv()).await.unwrap().unwrap(), text);
     assert_eq!(timeout(PATIENCE, two.recv()).await.unwrap().unwrap(), text);
+    // Their clients confirm it; there is nobody to do so for user3.
+    wait::until("both confirm it", PATIENCE, async || {
+        let confirmed = desk.handle.counts().confirmed.load(Ordering::Relaxed);
+        anyhow::ensure!(confirmed == 2, "{confirmed}");
+        Ok(())
+    })
+    .await
+    .unwrap();
     // user3 was away: what is first to reach them is what is said now.
     let mut three = chat(&prosody, "user3").await;
     desk.handle.tell(format!("user3@{DOMAIN}"), "logged on".into());
