@@ -19,6 +19,9 @@ async fn a_fresh_database_can_prepare_every_statement_of_the_program() {
             panic!("{name}: {error}: {:?}", error.as_db_error());
         }
     }
+    // Over connections on which the server compiles none of them: with many calls that takes far longer than they do.
+    let jit: String = single.client.query_one("SHOW jit", &[]).await.unwrap().get(0);
+    assert_eq!(jit, "off");
 }
 
 #[tokio::test(flavor = "multi_thread")]
