@@ -28,7 +28,7 @@ use crate::{
         words::Language,
     },
     xmpp::{
-        commands::{Actions, Fault, Request, Status, Tone, answer, note, request},
+        commands::{self as wire, Actions, Fault, Request, Status, Tone, answer, note, request},
         disco::{COMMAND_PREFIX, COMMANDS, unavailable},
         incoming::{Incoming, What},
     },
@@ -223,7 +223,7 @@ impl Counter {
                 (forms::what(verb, who.as_ref(), books, language)?, actions)
             }
         };
-        Some(answer(&node(verb), session, Status::Executing, vec![actions.into(), form.into()]))
+        Some(answer(&node(verb), session, Status::Executing, vec![actions.into(), wire::form(form)]))
     }
 
     /// Shows a form and waits for what is filled in, or does what needs none.

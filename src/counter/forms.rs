@@ -26,6 +26,10 @@ use crate::{
 
 /// Extensions that are offered as a list; with more of them the number is typed.
 const LISTED: usize = 200;
+/// Options that mean "none" and "all". Not empty, though a value may be: profanity 0.13 ends when it reads such an option. Neither is a
+/// reason of ours or the name of a queue.
+const NO_REASON: &str = "-";
+const EVERYWHERE: &str = "*";
 
 /// Asks for whom.
 pub(super) fn who(verb: Verb, person: &Person, books: &Register, language: Language) -> DataForm {
@@ -60,12 +64,12 @@ pub(super) fn what(verb: Verb, who: Option<&Extension>, books: &Register, langua
         }
         (Verb::Pause, Some(who)) => {
             let mut usual = Field::new("reason", FieldType::ListSingle);
-            usual.options = std::iter::once(option("", "-"))
+            usual.options = std::iter::once(option(NO_REASON, "-"))
                 .chain(usual_reasons(language).map(|reason| option(reason, reason)))
                 .collect();
             let other = Field::new("other", FieldType::TextSingle);
             vec![
-                labelled(usual.with_value(""), Label::Reason, language),
+                labelled(usual.with_value(NO_REASON), Label::Reason, language),
                 labelled(other, Label::OtherReason, language),
                 queue(who, books, language),
             ]
@@ -120,7 +124,7 @@ pub(super) fn command(
     {
         return Err(Refusal::OwnPhone);
     }
-    let queue = || one(form, "queue").map(|name| known(name, books)).transpose();
+    let queue = || one(form, "queue").filter(|name| *name != EVERYWHERE).map(|name| known(name, books)).transpose();
     match verb {
         Verb::LogOn => {
             let queues = several(form, "queues", books)?;
@@ -140,8 +144,8 @@ pub(super) fn command(
             Ok(Command::LogOff { who, queues })
         }
         Verb::Pause => {
-            let reason = one(form, "other").or_else(|| one(form, "reason")).unwrap_or_default();
-            pause(who?, queue()?, reason, books)
+            let usual = || one(form, "reason").filter(|reason| *reason != NO_REASON);
+            pause(who?, queue()?, one(form, "other").or_else(usual).unwrap_or_default(), books)
         }
         Verb::Resume => resume(who?, queue()?, books),
         Verb::Status => Ok(Command::Status { who: who? }),
@@ -250,9 +254,9 @@ fn queues(all: Vec<QueueName>, chosen: Vec<QueueName>, books: &Register, languag
 }
 
 fn queue(who: &Extension, books: &Register, language: Language) -> Field {
-    let mut field = Field::new("queue", FieldType::ListSingle).with_value("");
+    let mut field = Field::new("queue", FieldType::ListSingle).with_value(EVERYWHERE);
     let own = books.queues_of(who).map(|row| option(row.queue.as_str(), &label(&row.queue, books)));
-    field.options = std::iter::once(option("", Label::Everywhere.say(language))).chain(own).collect();
+    field.options = std::iter::once(option(EVERYWHERE, Label::Everywhere.say(language))).chain(own).collect();
     labelled(field, Label::Queue, language)
 }
 

@@ -2,7 +2,10 @@
 
 use xmpp_parsers::{
     data_forms::{DataForm, DataFormType, Field},
-    minidom::Element,
+    minidom::{
+        Element,
+        rxml::{Namespace, NcName},
+    },
     ns,
     stanza_error::{DefinedCondition, ErrorType, StanzaError},
 };
@@ -138,6 +141,19 @@ struct Item {
     fields: Vec<Field>,
 }
 
+/// A form to be filled in. Each field says its type: a field of text need not (XEP-0004, section 3.3), but some clients (profanity 0.13) let
+/// nobody fill in one that does not.
+pub fn form(form: DataForm) -> Element {
+    let name = NcName::try_from("type").expect("a plain word");
+    let mut element = Element::from(form);
+    for field in element.children_mut().filter(|child| child.is("field", ns::DATA_FORMS)) {
+        if field.attr("type").is_none() {
+            field.set_attr(Namespace::NONE, name.clone(), "text-single");
+        }
+    }
+    element
+}
+
 /// A table (XEP-0004, section 3.4): `columns` are the names of its fields and what people read, each row has a value for each.
 pub fn table(title: &str, columns: &[(&str, &str)], rows: Vec<Vec<String>>) -> Element {
     let head = |(var, label): &(&str, &str)| Field {
@@ -261,6 +277,13 @@ mod tests {
         assert_eq!(reported.children().map(|field| field.attr("var").unwrap()).collect::<Vec<_>>(), ["a", "b"]);
         let item = table.get_child("item", ns::DATA_FORMS).unwrap();
         assert_eq!(item.children().flat_map(Element::children).map(Element::text).collect::<Vec<_>>(), ["1", "<2>"]);
+        let asks = DataForm {
+            title: None,
+            instructions: None,
+            type_: DataFormType::Form,
+            fields: vec![Field::text_single("a", "1")],
+        };
+        assert_eq!(form(asks).get_child("field", ns::DATA_FORMS).unwrap().attr("type"), Some("text-single"));
         let error = Fault::BadAction.error("no");
         assert_eq!(error.other.unwrap().name(), "bad-action");
     }

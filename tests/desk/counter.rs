@@ -280,9 +280,25 @@ async fn a_client_finds_the_commands_logs_on_by_a_form_and_is_told_what_it_does_
     let form = field("other", &["café &amp; té"]) + &field("queue", &["sales"]);
     let paused = user.step(&to, &format!("{} xml:lang='es'", named("pause")), &form).await.unwrap();
     assert_eq!(note(&paused), "La extensión 1000 está en pausa en Sales & <Co>: café & té.");
+    // For clients that end at an empty option, or let nobody fill in a field without a type, there is neither.
     let cancelled = user.step(&to, &named("pause"), "").await.unwrap();
+    let form = cancelled.get_child("x", ns::DATA_FORMS).unwrap();
+    let fields = || form.children().filter(|child| child.is("field", ns::DATA_FORMS));
+    let types: Vec<_> = fields().map(|field| field.attr("type")).collect();
+    assert_eq!(types, [Some("list-single"), Some("text-single"), Some("list-single")]);
+    let options = fields().flat_map(|field| field.children().filter(|child| child.is("option", ns::DATA_FORMS)));
+    let values: Vec<String> = options.flat_map(Element::children).map(Element::text).collect();
+    assert_eq!((values.first().unwrap().as_str(), values[values.len() - 3].as_str()), ("-", "*"), "{values:?}");
     let cancel = format!("{} {} action='cancel'", named("pause"), session(&cancelled));
     assert_eq!(status(&user.step(&to, &cancel, "").await.unwrap()), "canceled");
+    // What such options mean.
+    let form = field("reason", &["-"]) + &field("other", &[""]) + &field("queue", &["*"]);
+    let paused = user.step(&to, &named("pause"), &form).await.unwrap();
+    assert_eq!(note(&paused), "Extension 1000 is paused everywhere.");
+    let resumed = user.step(&to, &named("resume"), &field("queue", &["*"])).await.unwrap();
+    assert_eq!((status(&resumed), note(&resumed).as_str()), ("completed", "Extension 1000 is resumed."));
+    let paused = user.step(&to, &named("pause"), &field("reason", &["lunch"])).await.unwrap();
+    assert_eq!(note(&paused), "Extension 1000 is paused everywhere: lunch.");
     // One pause: nothing to choose.
     let resumed = user.step(&to, &named("resume"), "").await.unwrap();
     assert_eq!((status(&resumed), note(&resumed).as_str()), ("completed", "Extension 1000 is resumed."));
