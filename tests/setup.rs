@@ -77,7 +77,7 @@ fn script(path: &Path, does: &str) {
 }
 
 const DEMO: [&str; 3] = ["ca-certificates", "postgresql", "prosody"];
-const TESTS: [&str; 5] = ["ejabberd", "python3-slixmpp", "chromium", "chromium-driver", "libjs-strophe"];
+const TESTS: [&str; 6] = ["ejabberd", "python3-slixmpp", "profanity", "chromium", "chromium-driver", "libjs-strophe"];
 const COMPILER: [&str; 2] = ["gcc", "libc6-dev"];
 
 #[test]
@@ -110,7 +110,9 @@ fn each_way_to_the_tests_installs_what_they_need_and_the_readme_names_it() {
     assert!(makefile.contains("\nsetup:\n\t@scripts/setup --tests\n") && makefile.contains("\ntest: setup\n"));
     assert!(makefile.contains("\nsetup-demo:\n\t@scripts/setup\n") && makefile.contains("\nbuild: setup-demo\n"));
     let readme = read("README.md").to_lowercase();
-    for package in ["postgresql", "prosody", "gcc", "libc6-dev", "ejabberd", "slixmpp", "chromium", "strophe"] {
+    for package in
+        ["postgresql", "prosody", "gcc", "libc6-dev", "ejabberd", "slixmpp", "profanity", "chromium", "strophe"]
+    {
         assert!(readme.contains(package), "{package}");
     }
 }

@@ -31,8 +31,10 @@ pub mod usher;
 pub mod ari;
 pub mod browser;
 pub mod pops;
+pub mod profanity;
 pub mod proxy;
 pub mod sound;
+pub mod terminal;
 pub mod xmpp;
 
 pub mod rig;

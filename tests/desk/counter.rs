@@ -47,7 +47,7 @@ const COMMANDS: &str = "http://jabber.org/protocol/commands";
 pub struct House {
     pub prosody: Prosody,
     pub database: usher_rig::postgres::Database,
-    counter: counter::Handle,
+    pub counter: counter::Handle,
     _presence: presence::Handle,
     _ledger: ledger::Handle,
     _stop: tokio_util::sync::DropGuard,

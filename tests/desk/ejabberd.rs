@@ -42,6 +42,7 @@ shaper:
     rate: 3000
     burst_size: 20000
 modules:
+  mod_adhoc: {{}}
   mod_disco: {{}}
   mod_offline: {{}}
   mod_ping: {{}}

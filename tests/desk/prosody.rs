@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
@@ -70,6 +70,8 @@ impl Prosody {
         let path = self.folder.path();
         let mut params = CertificateParams::new(vec![]).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        // With one name for both, OpenSSL takes the server's for one that has signed itself.
+        params.distinguished_name.push(DnType::CommonName, "Desk authority");
         let ca_key = KeyPair::generate().unwrap();
         let ca = params.clone().self_signed(&ca_key).unwrap();
         let issuer = Issuer::new(params, ca_key);
@@ -93,7 +95,7 @@ impl Prosody {
             daemonize = false
             pidfile = "{path}/prosody.pid"
             data_path = "{path}/data"
-            modules_enabled = {{ "disco", "roster", "saslauth", "tls", "smacks", "ping", "presence", "message", "iq" }}
+            modules_enabled = {{ "disco", "saslauth", "tls", "smacks", "ping", "presence", "message", "iq", "roster", "adhoc" }}
             -- Its store for those who are away heeds no hint (XEP-0334) and would hand out announcements of callers long gone.
             modules_disabled = {{ "s2s", "offline" }}
             authentication = "internal_plain"

@@ -12,6 +12,7 @@ mod check;
 mod claims;
 mod commands;
 mod compare;
+mod console;
 mod consult;
 mod counter;
 mod doubt;
