@@ -11,6 +11,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::{
     instance::Instance,
+    process::Process,
     prosody::{DOMAIN, Prosody},
     terminal::Terminal,
 };
@@ -65,6 +66,11 @@ impl Profanity {
         this.shows(&format!("{}/{RESOURCE} logged in successfully", login.jid)).await?;
         let title = this.screen();
         ensure!(title.lines().next().is_some_and(|title| title.contains("[TLS] [online]")), "{title}");
+        // It asks what the server offers after the log-in, and refuses commands until that is answered. Answers come in order.
+        let domain = login.jid.split_once('@').context("an account has a domain")?.1;
+        this.is_shown(&format!("/disco info {domain}"), &format!("Service discovery info for {domain}")).await?;
+        this.enter("/clear")?;
+        this.looks("nothing of that", |screen| !screen.contains("Service discovery")).await?;
         Ok(this)
     }
 
@@ -139,6 +145,11 @@ impl Profanity {
     pub async fn looks(&self, what: &str, is: impl Fn(&str) -> bool) -> Result<String> {
         let seen = self.terminal.shows(what, SOON, |screen| is(&text(screen))).await?;
         Ok(text(&seen))
+    }
+
+    /// The program.
+    pub fn process(&self) -> &Process {
+        self.terminal.process()
     }
 
     /// What is on the screen, a line each, without blanks at their beginnings and ends: lines of one message stand in a column.

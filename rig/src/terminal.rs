@@ -89,6 +89,11 @@ impl Terminal {
         Ok(Self { process, keys, screen })
     }
 
+    /// The program.
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
     /// What the screen shows, a line each, without blanks at their ends.
     pub fn screen(&self) -> String {
         self.screen.lock().unwrap_or_else(PoisonError::into_inner).screen().contents()

@@ -1,7 +1,15 @@
 //! The servers come up, answer, and go.
 use std::time::{Duration, Instant};
 
-use usher_rig::{instance::Instance, postgres::Postgres, prosody::Prosody, wait, xmpp::Client};
+use usher_rig::{
+    certificate::Certificate,
+    instance::Instance,
+    postgres::Postgres,
+    profanity::{Login, Profanity},
+    prosody::{DOMAIN, Prosody},
+    wait,
+    xmpp::Client,
+};
 use xmpp_parsers::presence::{Presence, Type};
 
 #[tokio::test]
@@ -52,4 +60,25 @@ async fn a_client_whose_server_is_killed_is_over_and_panics_not() {
     assert!(client.set_presence(Presence::new(Type::None)).await.is_err(), "it is over");
     prosody.start_again().await.unwrap();
     assert!(Client::connect(&prosody, "user1").await.unwrap().is_connected());
+}
+
+#[tokio::test]
+async fn profanity_trusts_the_authority_of_its_rig_alone_and_is_gone_when_a_test_panics() {
+    let instance = Instance::new().unwrap();
+    let prosody = Prosody::start(&instance).await.unwrap();
+    let other = Certificate::make(&instance.subfolder("other").unwrap(), &[DOMAIN]).unwrap();
+    let login = Login::new(&prosody, "user1").unwrap();
+    let wrong = Login { jid: format!("user2@{DOMAIN}"), authority: other.authority, ..login.clone() };
+    let client = Profanity::open(&instance, &wrong).unwrap();
+    client.shows("TLS certificate verification failed").await.unwrap();
+
+    let client = Profanity::start(&instance, &login).await.unwrap();
+    let program = std::path::PathBuf::from(format!("/proc/{}/exe", client.process().pid()));
+    assert!(std::fs::read_link(&program).unwrap().ends_with("profanity"));
+    let test = tokio::spawn(async move {
+        client.face("user3@usher.test").await.unwrap();
+        panic!("as a test that fails");
+    });
+    assert!(test.await.unwrap_err().is_panic());
+    assert!(!program.exists(), "it lives on");
 }
