@@ -88,6 +88,11 @@ impl Daemon {
         self.slot().as_ref().and_then(|process| process.ended())
     }
 
+    /// Its number, if it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.slot().as_ref().map(|process| process.pid())
+    }
+
     /// The last lines of what it said.
     pub fn log_tail(&self) -> String {
         self.slot().as_ref().map(|process| process.log_tail()).unwrap_or_default()

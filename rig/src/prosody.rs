@@ -154,6 +154,15 @@ Component "{ROOMS}" "muc"
         self.password(name)
     }
 
+    /// Adds many at once.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn add_accounts(&self, names: &[String]) -> Result<()> {
+        names.iter().try_for_each(|name| self.write_account(name))?;
+        give(&self.data, ACCOUNT)
+    }
+
     fn write_account(&self, name: &str) -> Result<()> {
         if !name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()) {
             bail!("{name:?} is not an account of the rig: expected small letters and digits");

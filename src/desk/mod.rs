@@ -3,7 +3,7 @@
 //! ```text
 //!  Handle ──Request──▶ ┌──────┐ ◀──Event── session (xmpp): online, suspended, resumed, fatal
 //!                      │ Desk │ ──step──▶ Board (domain): what to do on which node
-//!  oneshot ◀──outcome──└──────┘ ──Task──▶ at most 32 requests and 64 messages under way, reports come back
+//!  oneshot ◀──outcome──└──────┘ ──Task──▶ at most 32 requests and 4 messages under way, reports come back
 //! ```
 //!
 //! One task owns all of it and never waits for the server. Routing is never held up: a publish is answered within its

@@ -50,7 +50,7 @@ pub const SILENCE: Duration = Duration::from_secs(10);
 /// How long it may then stay silent before the connection counts as dead.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Requests and messages waiting for the actor; more than the desk ever has under way (32 requests, 64 messages).
+/// Requests and messages waiting for the actor; more than the desk ever has under way (32 requests, 4 messages).
 const COMMANDS: usize = 256;
 /// Events waiting for the owner of the session, who handles each in microseconds.
 const EVENTS: usize = 64;

@@ -77,6 +77,20 @@ fn look(processor: usize, over: &AtomicBool) -> Result<Vec<Stop>> {
     Ok(stops)
 }
 
+/// How long a process has been at work on the processors, to a hundredth of a second (proc(5): utime and stime, in ticks).
+pub fn busy(pid: u32) -> Result<Duration> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).with_context(|| format!("process {pid}"))?;
+    worked(&stat).with_context(|| format!("not what proc(5) says: {stat}"))
+}
+
+fn worked(stat: &str) -> Option<Duration> {
+    // The name, in brackets, may contain anything.
+    let (_, rest) = stat.rsplit_once(')')?;
+    let mut ticks = rest.split_whitespace().skip(11).map(str::parse::<u64>);
+    let sum = ticks.next()?.ok()? + ticks.next()?.ok()?;
+    Some(Duration::from_millis(sum * 1000 / rustix::param::clock_ticks_per_second()))
+}
+
 /// What the processors did until now, in ticks: all of it, and what a virtual machine's host kept for others (`steal`).
 #[derive(Debug, Clone, Copy)]
 pub struct Processors(Option<[u64; 2]>);
@@ -99,5 +113,18 @@ impl Processors {
         let ([all_now, taken_now], [all, taken]) = (Self::now().0?, self.0?);
         let all = u32::try_from(all_now.checked_sub(all)?).ok().filter(|all| *all > 0)?;
         Some(f64::from(u32::try_from(taken_now.checked_sub(taken)?).ok()?) / f64::from(all))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_process_has_worked_is_read_behind_a_name_with_a_bracket() {
+        let stat = "4711 (lua) 5.4) S 1 2 3 4 5 6 7 8 9 10 150 50 0 0 20 0 1 0";
+        let ticks = 200_000 / rustix::param::clock_ticks_per_second();
+        assert_eq!(worked(stat), Some(Duration::from_millis(ticks)));
+        assert_eq!(worked("4711 (lua) S 1"), None);
     }
 }

@@ -4,6 +4,7 @@
 //! to the INVITE leaving Asterisk. Everything is read from the wire by this one process, with one clock: the ARI socket by
 //! a proxy, the INVITE by the cable of the desk phone, the pop as a CRM's client receives it.
 
+mod desk;
 mod frames;
 mod free;
 mod host;
@@ -44,6 +45,9 @@ struct Arguments {
     /// Ends of talks on each side that are measured
     #[arg(long, default_value_t = 200)]
     talks: usize,
+    /// Rounds of the desk's announcements and publishes
+    #[arg(long, default_value_t = 12)]
+    rounds: usize,
     /// Measure this alone
     #[arg(long)]
     only: Option<Part>,
@@ -59,6 +63,8 @@ enum Part {
     Arrival,
     /// From the end of a talk to the INVITE for the next caller, beside app_queue's
     Free,
+    /// Announcements and publishes a second, beside slixmpp's and the server's own
+    Desk,
 }
 
 /// Calls before the measurement: connections, prepared statements and caches are there in a service that is at work.
@@ -102,6 +108,9 @@ async fn all(arguments: &Arguments) -> Result<()> {
     }
     if wanted(Part::Free) {
         free::run(arguments.talks).await?;
+    }
+    if wanted(Part::Desk) {
+        desk::run(arguments.rounds).await?;
     }
     Ok(())
 }
