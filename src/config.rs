@@ -227,9 +227,19 @@ pub struct Xmpp {
     /// Whether the message about a caller is corrected (XEP-0308) when a phone rings for them, and when they are taken or gone.
     #[serde(default = "yes")]
     pub corrections: bool,
+    /// The service's own domain on the XMPP server (XEP-0114), where each queue is a contact; absent: none.
+    pub component: Option<String>,
+    /// File whose first line is the secret that the server has for that domain; else `USHER_XMPP_COMPONENT_SECRET`.
+    pub component_secret_file: Option<PathBuf>,
+    /// `HOST:PORT` where the server takes components. Nothing is encrypted there: loopback, or a tunnel.
+    #[serde(default = "default_component_address")]
+    pub component_address: String,
     /// Filled by [`Config::load`].
     #[serde(skip)]
     pub password: Option<SecretString>,
+    /// Filled by [`Config::load`]; there is one whenever there is a component.
+    #[serde(skip)]
+    pub component_secret: Option<SecretString>,
 }
 
 /// `xmpp.tls`
@@ -368,6 +378,9 @@ fn default_node_prefix() -> String {
 fn yes() -> bool {
     true
 }
+fn default_component_address() -> String {
+    "127.0.0.1:5347".into()
+}
 fn default_publish_bound() -> Duration {
     Duration::from_millis(500)
 }
@@ -443,6 +456,16 @@ impl Config {
                 return Err(wrong(secret.key, "no password: name a file here or set USHER_XMPP_PASSWORD".into()));
             }
         }
+        let secret =
+            Secret { key: "xmpp.component_secret_file", variables: vec!["USHER_XMPP_COMPONENT_SECRET".into()] };
+        if secrets == Secrets::All && xmpp.component.is_some() {
+            xmpp.component_secret =
+                secret.find(folder, &mut xmpp.component_secret_file, env).map_err(|p| wrong(secret.key, p))?;
+            if xmpp.component_secret.is_none() {
+                let problem = "no secret: name a file here or set USHER_XMPP_COMPONENT_SECRET";
+                return Err(wrong(secret.key, problem.into()));
+            }
+        }
         resolve(folder, &mut xmpp.ca_file).map_err(|p| wrong("xmpp.ca_file", p))?;
         bare_jid(&xmpp.jid, true).map_err(|p| wrong("xmpp.jid", p))?;
         if let Some(pubsub) = &xmpp.pubsub {
@@ -457,6 +480,10 @@ impl Config {
         if let Some(address) = &xmpp.address {
             host_port(address).map_err(|p| wrong("xmpp.address", p))?;
         }
+        if let Some(component) = &xmpp.component {
+            component_of(component, xmpp).map_err(|p| wrong("xmpp.component", p))?;
+        }
+        host_port(&xmpp.component_address).map_err(|p| wrong("xmpp.component_address", p))?;
         printable(&xmpp.node_prefix).map_err(|p| wrong("xmpp.node_prefix", p))?;
         spans(xmpp.publish_bound, "10ms", "10s").map_err(|p| wrong("xmpp.publish_bound", p))?;
 
@@ -533,6 +560,19 @@ impl Config {
     }
 }
 
+/// The component's domain is nobody else's.
+fn component_of(component: &str, xmpp: &Xmpp) -> Result<(), String> {
+    bare_jid(component, false).map_err(|problem| problem.replace("pubsub.example.org", "usher.example.org"))?;
+    let account = xmpp.jid.rsplit_once('@').map_or(xmpp.jid.as_str(), |(_, domain)| domain);
+    let pubsub = xmpp.pubsub_jid();
+    match [account, pubsub.as_str()].into_iter().find(|other| other.eq_ignore_ascii_case(component)) {
+        Some(_) => Err(format!(
+            "{component:?} is the domain of the account or of the pubsub service: expected one of its own, such as usher.example.org"
+        )),
+        None => Ok(()),
+    }
+}
+
 fn read(path: &Path) -> Result<String, Error> {
     let bytes = fs::read(path).map_err(|source| Error::Read { path: path.into(), source })?;
     String::from_utf8(bytes).map_err(|error| {
@@ -549,6 +589,7 @@ impl Config {
         let others = [
             ("the password of database", &self.database.password),
             ("the password of xmpp", &self.xmpp.password),
+            ("the secret of xmpp.component", &self.xmpp.component_secret),
             ("pops.link_secret_file", &self.pops.link_secret),
         ]
         .map(|(of, secret)| (of.to_owned(), secret));

@@ -41,6 +41,7 @@ fn folder_with_passwords() -> TempDir {
     for name in ["xmpp.password", "asterisk.password", "database.password"] {
         fs::write(folder.path().join(name), "from the file\nnot this line\n").unwrap();
     }
+    fs::write(folder.path().join("component.secret"), "from the server\n").unwrap();
     fs::write(folder.path().join("link.secret"), format!("{}\n", "s".repeat(64))).unwrap();
     folder
 }
@@ -63,9 +64,19 @@ fn the_optional_values_in_the_example_are_the_defaults() {
     let without: String = example_in_full()
         .lines()
         .filter(|line| {
-            !["address", "announce", "pubsub =", "crm", "supervisors", "ca_file", "link_secret_file"]
-                .iter()
-                .any(|key| line.starts_with(key))
+            ![
+                "address",
+                "announce",
+                "pubsub =",
+                "crm",
+                "supervisors",
+                "ca_file",
+                "link_secret_file",
+                "component =",
+                "component_secret_file",
+            ]
+            .iter()
+            .any(|key| line.starts_with(key))
         })
         .filter(|line| *line != "password_file = \"database.password\"")
         .map(|line| format!("{line}\n"))

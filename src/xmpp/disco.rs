@@ -29,6 +29,24 @@ pub(super) enum Answers {
     Nothing,
 }
 
+/// What an address of the component is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind<'a> {
+    /// The component itself.
+    Component,
+    /// A contact, by the name that people read.
+    Contact(&'a str),
+}
+
+/// The answer of an address of the component to a request that no service answers.
+pub fn answer_as(kind: Kind<'_>, element: &Element, asked: Asked) -> IqPayload {
+    let identity = match kind {
+        Kind::Component => Identity::new("component", "generic", "en", "Usher"),
+        Kind::Contact(name) => Identity::new("client", "bot", "en", name),
+    };
+    answer_with(DiscoInfoResult { identities: vec![identity], ..info(Answers::Commands) }, element, asked)
+}
+
 /// What the account is, and can.
 fn info(answers: Answers) -> DiscoInfoResult {
     let always = [ns::DISCO_INFO, ns::PING];
@@ -61,11 +79,15 @@ pub(super) fn presence(answers: Answers) -> Presence {
 /// The answer to a request that no service answers: a ping and "what are you" are answered, everything else is refused, so that nobody
 /// waits for us.
 pub(super) fn answer_to(element: &Element, asked: Asked, answers: Answers) -> IqPayload {
+    answer_with(info(answers), element, asked)
+}
+
+fn answer_with(info: DiscoInfoResult, element: &Element, asked: Asked) -> IqPayload {
     match asked {
         Asked::Get if element.is("ping", ns::PING) => IqPayload::Result(None),
         Asked::Get if element.is("query", ns::DISCO_INFO) => {
             let node = element.attr("node").map(str::to_owned);
-            IqPayload::Result(Some(DiscoInfoResult { node, ..info(answers) }.into()))
+            IqPayload::Result(Some(DiscoInfoResult { node, ..info }.into()))
         }
         Asked::Get | Asked::Set => IqPayload::Error(unavailable()),
     }

@@ -15,7 +15,7 @@ use xmpp_parsers::{
     stanza_error::{DefinedCondition, ErrorType, StanzaError},
 };
 
-use crate::xmpp::session::Session;
+use crate::xmpp::{component::Component, session::Session};
 
 /// Stanzas that wait for who answers them: every agent of a large floor at once. Beyond it requests are refused and messages dropped.
 pub const WAITING: usize = 1024;
@@ -30,7 +30,40 @@ pub struct Incoming {
     /// What.
     pub what: What,
     /// By which it came, and is answered.
-    pub(super) session: Session,
+    pub(super) way: Way,
+}
+
+/// A way back to whoever wrote.
+#[derive(Debug, Clone)]
+pub(super) enum Way {
+    /// They wrote to the account.
+    Account(Session),
+    /// They wrote to the component, and are answered by this address of it.
+    Contact { component: Component, own: Jid },
+}
+
+impl Way {
+    /// The address that answers; `None`: the account's, which the server knows.
+    fn own(&self) -> Option<&Jid> {
+        match self {
+            Self::Account(_) => None,
+            Self::Contact { own, .. } => Some(own),
+        }
+    }
+
+    async fn send(&self, stanza: Stanza) {
+        match self {
+            Self::Account(session) => session.send(stanza).await,
+            Self::Contact { component, .. } => component.send(stanza).await,
+        }
+    }
+
+    fn try_send(&self, stanza: Stanza) {
+        match self {
+            Self::Account(session) => session.try_send(stanza),
+            Self::Contact { component, .. } => component.try_send(stanza),
+        }
+    }
 }
 
 /// What somebody wrote.
@@ -63,39 +96,53 @@ pub enum Asked {
 }
 
 impl Incoming {
+    /// The address of the component to which they wrote; `None`: they wrote to the account.
+    pub fn contact(&self) -> Option<&Jid> {
+        self.way.own()
+    }
+
     /// Sends a message to them, by the way it came.
-    pub async fn say(&self, mut message: Message) {
+    pub async fn say(&self, message: Message) {
+        self.way.send(self.addressed(message)).await;
+    }
+
+    /// Sends a message to them without waiting: dropped when there is no room for it.
+    pub fn say_now(&self, message: Message) {
+        self.way.try_send(self.addressed(message));
+    }
+
+    fn addressed(&self, mut message: Message) -> Stanza {
+        message.from = self.way.own().cloned();
         message.to = Some(self.from.clone());
-        self.session.send(message.into()).await;
+        message.into()
     }
 
     /// Answers a request. Of anything else nothing is sent.
     pub async fn answer(&self, payload: IqPayload) {
-        if let What::Request { id, .. } = &self.what {
-            let header = IqHeader { from: None, to: Some(self.from.clone()), id: id.clone() };
-            self.session.send(Iq::assemble(header, payload).into()).await;
+        if let Some(answer) = self.answered(payload) {
+            self.way.send(answer).await;
         }
-    }
-
-    /// Sends a message to them without waiting: dropped when there is no room for it.
-    pub fn say_now(&self, mut message: Message) {
-        message.to = Some(self.from.clone());
-        self.session.try_send(message.into());
     }
 
     /// Refuses a request without waiting. Of anything else nothing is sent.
     pub fn refuse(&self, error: StanzaError) {
-        if let What::Request { id, .. } = &self.what {
-            let header = IqHeader { from: None, to: Some(self.from.clone()), id: id.clone() };
-            self.session.try_send(Iq::assemble(header, IqPayload::Error(error)).into());
+        if let Some(answer) = self.answered(IqPayload::Error(error)) {
+            self.way.try_send(answer);
         }
+    }
+
+    /// An answer comes from the very address that was asked, or clients do not take it for one.
+    fn answered(&self, payload: IqPayload) -> Option<Stanza> {
+        let What::Request { id, to, .. } = &self.what else { return None };
+        let from = self.way.own().and(to.clone());
+        Some(Iq::assemble(IqHeader { from, to: Some(self.from.clone()), id: id.clone() }, payload).into())
     }
 
     /// Lets them see the account.
     pub async fn let_see(&self) {
         let mut presence = Presence::new(PresenceType::Subscribed);
         presence.to = Some(self.from.to_bare().into());
-        self.session.send(presence.into()).await;
+        self.way.send(presence.into()).await;
     }
 }
 
@@ -121,7 +168,7 @@ pub(super) fn take(stanza: Stanza, own: &BareJid) -> Result<(Jid, What), Box<Sta
 }
 
 /// What a request is told that comes while too many wait.
-pub(super) fn busy() -> StanzaError {
+pub fn busy() -> StanzaError {
     let text = "too many requests: try again in a moment";
     StanzaError::new(ErrorType::Wait, DefinedCondition::ResourceConstraint, "en", text)
 }

@@ -7,6 +7,7 @@
 //! A dead connection is noticed after at most [`session::SILENCE`] + [`session::PATIENCE`].
 
 pub mod commands;
+pub mod component;
 pub mod connector;
 pub mod disco;
 pub mod incoming;

@@ -25,7 +25,7 @@ use crate::{
 /// Stanzas in the stream's own queues, either way.
 const DEPTH: usize = 256;
 const BACKOFF_FIRST: Duration = Duration::from_millis(250);
-const BACKOFF_CAP: Duration = Duration::from_secs(15);
+pub(super) const BACKOFF_CAP: Duration = Duration::from_secs(15);
 
 /// What it takes to connect.
 pub(super) struct Reconnect {
@@ -93,7 +93,7 @@ impl Reconnect {
 }
 
 /// Nothing before the first attempt; then doubling up to the cap, each shortened by chance by up to half.
-fn backoff(failures: u32) -> Duration {
+pub(super) fn backoff(failures: u32) -> Duration {
     let Some(doublings) = failures.checked_sub(1) else { return Duration::ZERO };
     let full = BACKOFF_FIRST.saturating_mul(1 << doublings.min(8)).min(BACKOFF_CAP);
     let chance = u32::from(uuid::Uuid::new_v4().as_bytes()[0]);

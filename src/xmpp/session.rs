@@ -39,7 +39,7 @@ use crate::{
         Account, Fatal,
         connector::Connector,
         disco::{self, Answers},
-        incoming::{self, Asked, Incoming},
+        incoming::{self, Asked, Incoming, Way},
         reconnect::Reconnect,
         sight::{self, Sight},
     },
@@ -494,7 +494,8 @@ impl Actor {
             Ok(taken) => taken,
             Err(stanza) => return Some(*stanza),
         };
-        if let Err(refused) = visitors.try_send(Incoming { at: Instant::now(), from, what, session }) {
+        if let Err(refused) = visitors.try_send(Incoming { at: Instant::now(), from, what, way: Way::Account(session) })
+        {
             tracing::debug!("too much is written to the account: a stanza is refused");
             let (mpsc::error::TrySendError::Full(incoming) | mpsc::error::TrySendError::Closed(incoming)) = refused;
             incoming.refuse(incoming::busy());

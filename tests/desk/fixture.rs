@@ -61,6 +61,10 @@ pub fn config(prosody: &Prosody, address: String) -> Xmpp {
         // How fast a server is on this machine is not what is tested.
         publish_bound: PATIENCE,
         corrections: true,
+        component: None,
+        component_secret_file: None,
+        component_address: "127.0.0.1:5347".into(),
+        component_secret: None,
         password: Some("usher".into()),
     }
 }
