@@ -5,6 +5,7 @@
 #![deny(clippy::disallowed_methods)]
 
 pub mod command;
+pub mod contact;
 pub mod fact;
 pub mod id;
 pub mod lease;

@@ -15,7 +15,7 @@ use crate::{
             claim::{Claim, NoCallBack, NoClaim, NoDecline, NoTransfer, Which},
             event::Event,
             transfer::TransferTarget,
-            view::{QueueView, WorkView},
+            view::{LineView, QueueView, WorkView},
         },
     },
     floor::{Input, Service, now},
@@ -29,6 +29,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(super) enum Question {
     /// Who waits there.
     Queues { names: Vec<QueueName>, answer: oneshot::Sender<Vec<QueueView>> },
+    /// How all queues stand, with who serves them.
+    Lines { answer: oneshot::Sender<Vec<LineView>> },
     /// What somebody does.
     Work { extension: Extension, answer: oneshot::Sender<Option<WorkView>> },
     /// Somebody takes a caller.
@@ -57,6 +59,14 @@ impl Questions {
     /// [`NoAnswer`] after a second.
     pub async fn queues(&self, names: Vec<QueueName>) -> Result<Vec<QueueView>, NoAnswer> {
         self.ask(|answer| Question::Queues { names, answer }).await
+    }
+
+    /// How all queues stand, and what their logged-on members do.
+    ///
+    /// # Errors
+    /// [`NoAnswer`] after a second.
+    pub async fn lines(&self) -> Result<Vec<LineView>, NoAnswer> {
+        self.ask(|answer| Question::Lines { answer }).await
     }
 
     /// What an agent does now; `None`: there is none of that number.
@@ -127,6 +137,9 @@ impl Service {
                 // Who asked may have lost patience.
                 let _ = answer.send(views);
             }
+            Question::Lines { answer } if !answer.is_closed() => {
+                let _ = answer.send(self.floor.view_lines(now()));
+            }
             Question::Work { extension, answer } if !answer.is_closed() => {
                 let _ = answer.send(self.floor.view_work(&extension, now()));
             }
@@ -163,6 +176,7 @@ impl Service {
             }
             Question::CallBack { .. }
             | Question::Queues { .. }
+            | Question::Lines { .. }
             | Question::Work { .. }
             | Question::Take { .. }
             | Question::Decline { .. }

@@ -2,10 +2,15 @@
 
 use std::time::Duration;
 
-use crate::domain::id::{CallId, QueueName};
+use crate::domain::{
+    id::{CallId, Extension, QueueName},
+    queue::summary::Summary,
+};
 
 /// The most callers of a queue who are shown; the others are counted.
 pub const SHOWN: usize = 20;
+/// The most members of a queue who are shown one by one, as colleagues see them.
+pub const SHOWN_MEMBERS: usize = 50;
 
 /// A queue at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,4 +68,37 @@ pub struct CallView {
     pub code: String,
     /// Name of the customer.
     pub name: String,
+}
+
+/// A queue at one moment, as those who serve it see it beside their work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LineView {
+    /// Which.
+    pub queue: QueueName,
+    /// Its numbers.
+    pub summary: Summary,
+    /// What each of its logged-on members does, by extension; nobody if there are more than [`SHOWN_MEMBERS`].
+    pub members: Vec<(Extension, MemberView)>,
+}
+
+/// What a colleague sees of somebody's work in a queue: never with whom.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MemberView {
+    /// Would be offered a call of this queue now.
+    Ready,
+    /// Their phone rings, or is about to.
+    Rung,
+    /// They talk.
+    Talking,
+    /// They are paused here.
+    Paused {
+        /// Why; may be empty.
+        reason: String,
+    },
+    /// They wrap up for so long yet.
+    WrapUp(Duration),
+    /// Nothing of ours, but their phone is in use.
+    PhoneInUse,
+    /// Their phone cannot be reached.
+    PhoneUnavailable,
 }

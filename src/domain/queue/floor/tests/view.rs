@@ -1,7 +1,11 @@
 //! What people are shown of the floor.
 
 use super::*;
-use crate::domain::queue::view::{SHOWN, WorkView};
+use crate::domain::queue::{
+    roster::{Pause, PauseKind},
+    summary::Summary,
+    view::{MemberView, SHOWN, SHOWN_MEMBERS, WorkView},
+};
 
 fn shown(bench: &Bench) -> Vec<CallId> {
     let view = bench.floor.view_queue(&QueueName::new("support"), bench.now).unwrap();
@@ -73,4 +77,59 @@ fn what_an_agent_does_is_shown_at_each_step_of_a_call() {
         assert_eq!(work(&bench), expected);
     }
     assert_eq!(bench.floor.view_work(&Extension::new("9"), bench.now), None);
+}
+
+/// What colleagues in `support` see of 1000.
+fn seen(bench: &Bench) -> MemberView {
+    let lines = bench.floor.view_lines(bench.now);
+    let line = lines.iter().find(|line| line.queue.as_str() == "support").unwrap();
+    line.members.iter().find(|(extension, _)| extension.as_str() == "1000").unwrap().1.clone()
+}
+
+#[test]
+fn colleagues_see_each_step_of_an_agents_call_and_never_with_whom() {
+    let mut roster = support(&["1000"]);
+    roster.queues[0].policy.wrap_up = Duration::from_secs(30);
+    let mut bench = Bench::of(roster.clone());
+    assert_eq!(seen(&bench), MemberView::Ready);
+    bench.enters(1);
+    assert_eq!(seen(&bench), MemberView::Rung);
+    bench.confirmed(1, 1);
+    bench.answers(1, 1);
+    bench.joined(1, 1);
+    assert_eq!(seen(&bench), MemberView::Talking);
+    bench.leg_gone(1, 1, LegEnd::HungUp);
+    bench.wait(Duration::from_secs(10));
+    assert_eq!(seen(&bench), MemberView::WrapUp(Duration::from_secs(20)));
+    bench.wait(Duration::from_secs(21));
+    for (device, expected) in [
+        (Device::Busy, MemberView::PhoneInUse),
+        (Device::Unavailable, MemberView::PhoneUnavailable),
+        (Device::Idle, MemberView::Ready),
+    ] {
+        bench.device("PJSIP/1000", device);
+        assert_eq!(seen(&bench), expected);
+    }
+    let lunch = Pause { queue: None, kind: PauseKind::Manual, reason: "lunch".into(), since: bench.now.utc };
+    roster.agents[0].pauses.push(lunch);
+    bench.step(Event::Roster(shared(roster)));
+    assert_eq!(seen(&bench), MemberView::Paused { reason: "lunch".into() });
+}
+
+#[test]
+fn each_queue_has_its_numbers_and_a_large_one_names_nobody() {
+    let mut bench = Bench::with(&["1000", "2000"]);
+    bench.talks(1);
+    bench.rings(2);
+    bench.enters(3);
+    bench.wait(Duration::from_secs(7));
+    let summary = |bench: &Bench| bench.floor.view_lines(bench.now)[0].summary;
+    let expected = Summary { waiting: 2, longest: Duration::from_secs(7), ready: 0, members: 2 };
+    assert_eq!(summary(&bench), expected);
+    let many: Vec<String> = (0..=SHOWN_MEMBERS).map(|number| format!("{}", 1000 + number)).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    for (members, named) in [(SHOWN_MEMBERS, SHOWN_MEMBERS), (SHOWN_MEMBERS + 1, 0)] {
+        let bench = Bench::with(&many[..members]);
+        assert_eq!((summary(&bench).members, bench.floor.view_lines(bench.now)[0].members.len()), (members, named));
+    }
 }
