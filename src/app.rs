@@ -1,9 +1,9 @@
 //! The only file that knows everything, and holds no rule: starts the services in order, wires them, and stops them.
 //!
 //! ```text
-//!   config ─▶ health ─▶ duty (standby until elected, with standby's log-ins) ─▶ agi, ledger, desk ─▶ first roster ─▶ ari (Nx) ─▶ mirror, floor, counter
-//!   stop:     agi (no new requests) ─▶ counter ─▶ floor (callers back to the dialplan) ─▶ mirror ─▶ ari ─▶ ledger (flush) ─▶ desk ─▶ lease given back
-//!   relieved: ari, counter, floor, mirror (where they stand) ─▶ ledger ─▶ desk ─▶ duty (standby again)
+//!   config ─▶ health ─▶ duty (standby until elected, with standby's log-ins) ─▶ agi, ledger, desk ─▶ first roster ─▶ ari (Nx) ─▶ mirror, floor, counter, contacts
+//!   stop:     agi (no new requests) ─▶ counter ─▶ contacts ─▶ floor (callers back to the dialplan) ─▶ mirror ─▶ ari ─▶ ledger (flush) ─▶ desk ─▶ lease given back
+//!   relieved: ari, counter, contacts, floor, mirror (where they stand) ─▶ ledger ─▶ desk ─▶ duty (standby again)
 //! ```
 //!
 //! The Stasis application is not there before the first roster is: until then Asterisk takes its fail-open path.
@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     agi, ari,
     config::Config,
-    counter, desk,
+    contacts, counter, desk,
     domain::{
         lease::Token,
         queue::roster::{Register, Roster},
@@ -133,7 +133,7 @@ async fn serve(
     let desk_stop = CancellationToken::new();
     let (visitors, incoming) = mpsc::channel(xmpp::incoming::WAITING);
     let (shown_to_us, sights) = mpsc::channel(xmpp::sight::WAITING);
-    let ears = xmpp::session::Ears { visitors: Some(visitors), sights: Some(shown_to_us) };
+    let ears = xmpp::session::Ears { visitors: Some(visitors.clone()), sights: Some(shown_to_us) };
     let terms = desk::Terms { ears, ..desk::Terms::default() };
     let (desk, mut desk_task) = desk::spawn_with(&config.xmpp, &config.pops, fence.clone(), terms, desk_stop.clone());
     let mut links = Links::new();
@@ -141,6 +141,11 @@ async fn serve(
     links.insert("xmpp".into(), desk.link());
     let (asterisk_links, asterisk_receivers) = placeholders(config);
     links.extend(asterisk_receivers);
+    let component = xmpp::component::Settings::new(&config.xmpp);
+    let component_link = watch::Sender::new(untried());
+    if component.is_some() {
+        links.insert("component".into(), component_link.subscribe());
+    }
 
     let door_stop = CancellationToken::new();
     let (known, roster) = watch::channel(Register::default());
@@ -189,7 +194,7 @@ async fn serve(
             // Set once: the floor is started once.
             let _ = counted.asterisks.set(asterisks.iter().map(|(ari, _)| ari.clone()).collect());
             known.send_modify(|known| known.replace(&first));
-            let (asked_in, looked_in) = (known.subscribe(), known.subscribe());
+            let (asked_in, looked_in, shown_to) = (known.subscribe(), known.subscribe(), known.subscribe());
             let mirror = mirror::spawn(asterisks.iter().map(|(ari, _)| ari.clone()), &known.subscribe());
             let (desk, ledger, publish_bound) = (desk.clone(), ledger.clone(), config.xmpp.publish_bound);
             let codes = config.floor.codes();
@@ -227,7 +232,20 @@ async fn serve(
                 language,
                 fence: fence.clone(),
             });
-            running = Some((counter, presence, floor, mirror, ari_stop));
+            let contacts = component.map(|settings| {
+                let contacts = contacts::spawn(contacts::Outlets {
+                    settings,
+                    roster: shown_to,
+                    supervisors: config.xmpp.supervisors.clone(),
+                    floor: floor.questions(),
+                    visitors,
+                    language,
+                    fence: fence.clone(),
+                });
+                tokio::spawn(forward(contacts.link(), component_link));
+                contacts
+            });
+            running = Some((counter, presence, contacts, floor, mirror, ari_stop));
             tokio::select! {
                 why = &mut asked => { tracing::info!("{why}: stopping"); Ok(Left::Asked) }
                 _ = &mut *keeper => Ok(Left::Relieved),
@@ -240,19 +258,25 @@ async fn serve(
     door_stop.cancel();
     if let Ok(Left::Relieved) = left {
         // Nothing is finished and nothing is said: all of it is another one's now.
-        if let Some((counter, presence, floor, mirror, ari_stop)) = running {
+        if let Some((counter, presence, contacts, floor, mirror, ari_stop)) = running {
             ari_stop.cancel();
             counter.abandon().await;
             presence.abandon().await;
+            if let Some(contacts) = contacts {
+                contacts.abandon().await;
+            }
             floor.abandon().await;
             in_time(deadline, "the mirror", mirror.stop()).await;
         }
         agi_task.abort();
     } else {
         notify(&[sd_notify::NotifyState::Stopping]);
-        if let Some((counter, presence, floor, mirror, ari_stop)) = running {
+        if let Some((counter, presence, contacts, floor, mirror, ari_stop)) = running {
             in_time(deadline, "the counter", counter.stop()).await;
             in_time(deadline, "the service of presence", presence.stop()).await;
+            if let Some(contacts) = contacts {
+                in_time(deadline, "the contacts", contacts.stop()).await;
+            }
             in_time(deadline, "the floor", floor.stop()).await;
             in_time(deadline, "the mirror", mirror.stop()).await;
             ari_stop.cancel();
@@ -351,12 +375,15 @@ impl Counted {
     }
 }
 
+fn untried() -> crate::link::Link {
+    crate::link::Link::Down { since: jiff::Timestamp::now(), why: "waiting for the database".into() }
+}
+
 type LinkSenders = Vec<watch::Sender<crate::link::Link>>;
 
 /// The links to Asterisk are shown as down until they are tried.
 fn placeholders(config: &Config) -> (LinkSenders, Links) {
-    let down = || crate::link::Link::Down { since: jiff::Timestamp::now(), why: "waiting for the database".into() };
-    let pairs: Vec<_> = config.asterisk.iter().map(|server| (server, watch::channel(down()))).collect();
+    let pairs: Vec<_> = config.asterisk.iter().map(|server| (server, watch::channel(untried()))).collect();
     let mut senders = Vec::new();
     let mut receivers = Links::new();
     for (server, (sender, receiver)) in pairs {

@@ -5,7 +5,7 @@
 //! * [`domain`]: the rules, pure.
 //! * [`config`]: the configuration file; [`link`]: whether a connection stands; [`fence`]: whether this process may act.
 //! * Shells, one foreign protocol each: [`ari`], [`agi`], [`xmpp`], [`db`].
-//! * Services, one piece of state each: [`floor`], [`desk`], [`ledger`], [`mirror`], [`ivr`], [`counter`], [`duty`], [`standby`].
+//! * Services, one piece of state each: [`floor`], [`desk`], [`ledger`], [`mirror`], [`ivr`], [`counter`], [`contacts`], [`duty`], [`standby`].
 //! * [`app`] wires them, [`health`] and [`telemetry`] show how they are; [`cli`] is what people type.
 
 pub mod agi;
@@ -13,6 +13,7 @@ pub mod app;
 pub mod ari;
 pub mod cli;
 pub mod config;
+pub mod contacts;
 pub mod counter;
 pub mod db;
 pub mod desk;

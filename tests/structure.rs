@@ -30,13 +30,14 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("floor", &["ari", "desk", "domain", "ledger"]),
     ("counter", &["desk", "domain", "fence", "floor", "ledger", "xmpp"]),
     ("presence", &["desk", "domain", "floor", "ledger", "xmpp"]),
+    ("contacts", &["counter", "desk", "domain", "fence", "floor", "link", "xmpp"]),
     ("mirror", &["ari", "domain", "link"]),
     // The wiring, and people.
     (
         "app",
         &[
-            "agi", "ari", "config", "counter", "desk", "domain", "duty", "fence", "floor", "health", "ivr", "ledger",
-            "link", "mirror", "presence", "standby", "xmpp",
+            "agi", "ari", "config", "contacts", "counter", "desk", "domain", "duty", "fence", "floor", "health", "ivr",
+            "ledger", "link", "mirror", "presence", "standby", "xmpp",
         ],
     ),
     ("cli", &["app", "ari", "config", "db", "desk", "domain", "health", "ledger", "telemetry", "xmpp"]),

@@ -28,3 +28,10 @@ Component "pubsub.example.org" "pubsub"
     -- restart the service makes its nodes and shows its live pops again.
     storage = "memory"
     pubsub_max_items = 100
+
+-- Only with xmpp.component in usher.toml: the domain in which each queue is a contact. Not encrypted, and on loopback unless
+-- component_interfaces (global, above) says otherwise. Of two connections the new one counts: the one of a host that died is not missed for
+-- minutes, and Usher's other process would be refused as long.
+--Component "usher.example.org"
+--    component_secret = "the same as in xmpp.component_secret_file"
+--    component_conflict_resolve = "kick_old"

@@ -23,6 +23,8 @@ pub const DOMAIN: &str = "usher.test";
 pub const PUBSUB: &str = "pubsub.usher.test";
 /// The rooms.
 pub const ROOMS: &str = "conference.usher.test";
+/// What the service may be beside its account, if it is told so: see [`Prosody::component`].
+pub const COMPONENT: &str = "contacts.usher.test";
 /// Account that runs the server when we are root: Prosody refuses root.
 const ACCOUNT: &str = "prosody";
 const START: Duration = Duration::from_secs(15);
@@ -39,12 +41,17 @@ pub struct Prosody {
     port: u16,
     direct_port: u16,
     websocket_port: Option<u16>,
+    component_port: u16,
+    component_secret: String,
 }
 
-/// The line of dist/prosody that sets `name`: what is shipped is what is tested and measured.
+/// The line of dist/prosody that sets `name`, in force there or a comment: what is shipped is what is tested and measured.
 fn shipped(name: &str) -> &'static str {
-    let sets = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(" = "));
-    include_str!("../../dist/prosody/usher.cfg.lua").lines().find(sets).unwrap_or_default()
+    let sets = |line: &&str| {
+        line.trim_start_matches(['-', ' ']).strip_prefix(name).is_some_and(|rest| rest.starts_with(" = "))
+    };
+    let found = include_str!("../../dist/prosody/usher.cfg.lua").lines().find(sets).unwrap_or_default();
+    found.trim_start_matches(['-', ' '])
 }
 
 impl Deref for Prosody {
@@ -76,7 +83,8 @@ impl Prosody {
         let folder = instance.subfolder("prosody")?;
         let data = instance.subfolder("prosody/data")?;
         let certificate = Certificate::make(&folder, &[DOMAIN, PUBSUB, ROOMS])?;
-        let (port, direct_port) = (instance.port()?, instance.port()?);
+        let (port, direct_port, component_port) = (instance.port()?, instance.port()?, instance.port()?);
+        let component_secret = password();
         let config = folder.join("prosody.cfg.lua");
         fs::write(
             &config,
@@ -91,6 +99,7 @@ interfaces = {{ "127.0.0.1" }}
 c2s_ports = {{ {port} }}
 c2s_direct_tls_ports = {{ {direct_port} }}
 s2s_ports = {{}}
+component_ports = {{ {component_port} }}
 modules_enabled = {{ "disco", "roster", "saslauth", "tls", "smacks", "ping", "pep", "carbons", "adhoc", "posix"{websocket_module} }}
 modules_disabled = {{ "s2s", "limits", "offline" }}
 authentication = "internal_plain"
@@ -112,6 +121,9 @@ Component "{PUBSUB}" "pubsub"
 Component "{ROOMS}" "muc"
     storage = "memory"
     restrict_room_creation = false
+Component "{COMPONENT}"
+    component_secret = "{component_secret}"
+    {conflict}
 "#,
                 folder = folder.display(),
                 data = data.display(),
@@ -121,6 +133,7 @@ Component "{ROOMS}" "muc"
                 websocket = websocket_port.map(websocket).unwrap_or_default(),
                 network = shipped("network_settings"),
                 gc = shipped("gc"),
+                conflict = shipped("component_conflict_resolve"),
             ),
         )?;
         let program = Program::new(instance, "prosody", "prosody")
@@ -135,6 +148,8 @@ Component "{ROOMS}" "muc"
             port,
             direct_port,
             websocket_port,
+            component_port,
+            component_secret,
         };
         for name in ["usher", "crm", "user1", "user2", "user3"] {
             prosody.write_account(name)?;
@@ -197,6 +212,11 @@ Component "{ROOMS}" "muc"
     /// Where browsers connect to, if they may: `ws://…`.
     pub fn websocket(&self) -> Option<String> {
         self.websocket_port.map(|port| format!("ws://127.0.0.1:{port}/xmpp-websocket"))
+    }
+
+    /// `127.0.0.1:PORT`, where the component [`COMPONENT`] connects, and its secret.
+    pub fn component(&self) -> (String, &str) {
+        (format!("127.0.0.1:{}", self.component_port), &self.component_secret)
     }
 
     /// The authority and the server's certificate.

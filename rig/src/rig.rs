@@ -87,6 +87,7 @@ pub struct Builder {
     own_postgres: Choice,
     proxies: Choice,
     tap: Choice,
+    component: Choice,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,6 +111,7 @@ impl Rig {
             own_postgres: Choice::No,
             proxies: Choice::No,
             tap: Choice::No,
+            component: Choice::No,
         }
     }
 
@@ -217,6 +219,13 @@ impl Builder {
         self
     }
 
+    /// The service is a component of the XMPP server as well, beside its account.
+    #[must_use]
+    pub fn component(mut self) -> Self {
+        self.component = Choice::Yes;
+        self
+    }
+
     /// Starts everything and waits until it answers and the phones are registered.
     ///
     /// # Errors
@@ -267,6 +276,10 @@ impl Builder {
             let mut spec = UsherSpec::new(binary, database, &rig.prosody, vec![server], agi_port)?;
             if let Some(proxies) = &rig.proxies {
                 spec.xmpp = proxies.xmpp.address();
+            }
+            if self.component == Choice::Yes {
+                let (address, secret) = rig.prosody.component();
+                spec.component = Some((address, secret.to_owned()));
             }
             spec.extra = self.extra.clone();
             rig.usher = Some(Usher::start(&rig.instance, &spec).await?);

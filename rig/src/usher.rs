@@ -17,7 +17,7 @@ use crate::{
     instance::Instance,
     postgres::Database,
     process::{Farewell, Program},
-    prosody::{DOMAIN, Prosody},
+    prosody::{COMPONENT, DOMAIN, Prosody},
 };
 
 const START: Duration = Duration::from_secs(20);
@@ -52,6 +52,8 @@ pub struct UsherSpec {
     pub servers: Vec<Server>,
     /// FastAGI port.
     pub agi_port: u16,
+    /// Where it connects as a component beside its account, and with which secret.
+    pub component: Option<(String, String)>,
     /// Further lines by table, such as `("xmpp", "publish_bound = \"100ms\"")`.
     pub extra: Vec<(String, String)>,
 }
@@ -76,6 +78,7 @@ impl UsherSpec {
             authority: prosody.certificate().authority.clone(),
             servers,
             agi_port,
+            component: None,
             extra: Vec::new(),
         })
     }
@@ -170,6 +173,9 @@ impl Usher {
         let config = folder.join("usher.toml");
         secret(&folder.join("database.password"), &spec.database.password)?;
         secret(&folder.join("xmpp.password"), &spec.xmpp_password)?;
+        if let Some((_, text)) = &spec.component {
+            secret(&folder.join("component.secret"), text)?;
+        }
         for server in &spec.servers {
             secret(&folder.join(format!("{}.password", server.name)), &server.password)?;
         }
@@ -260,13 +266,18 @@ fn render(spec: &UsherSpec, health: u16) -> String {
     let extra = |table: &str| -> String {
         spec.extra.iter().filter(|(of, _)| of == table).map(|(_, line)| format!("{line}\n")).collect()
     };
+    let component = spec.component.as_ref().map_or_else(String::new, |(address, _)| {
+        format!(
+            "component = \"{COMPONENT}\"\ncomponent_address = \"{address}\"\ncomponent_secret_file = \"component.secret\"\n"
+        )
+    });
     let database = &spec.database;
     let mut text = format!(
         "[service]\nlog = \"info,usher=debug\"\nhealth_listen = \"127.0.0.1:{health}\"\nstate = \"state\"\n{service}\n\
          [database]\nhost = \"{host}\"\nport = {port}\nname = \"{name}\"\nuser = \"{user}\"\n\
          password_file = \"database.password\"\n{of_database}\n\
          [xmpp]\njid = \"usher@{DOMAIN}\"\npassword_file = \"xmpp.password\"\naddress = \"{xmpp}\"\nca_file = \"{ca}\"\n\
-         crm = [\"crm@{DOMAIN}\"]\n{of_xmpp}\n\
+         crm = [\"crm@{DOMAIN}\"]\n{component}{of_xmpp}\n\
          [pops]\n{of_pops}\n[agi]\nlisten = \"127.0.0.1:{agi}\"\n{of_agi}\n",
         service = extra("service"),
         host = database.host,

@@ -60,6 +60,9 @@ pub struct Received {
     pub message: Message,
 }
 
+/// What a client knows of others' presence: every one as received.
+type Presences = watch::Sender<Vec<Presence>>;
+
 type Waiting = Arc<Mutex<HashMap<String, oneshot::Sender<Iq>>>>;
 
 /// A logged-in client.
@@ -69,6 +72,7 @@ pub struct Client {
     outgoing: mpsc::Sender<Stanza>,
     waiting: Waiting,
     messages: watch::Sender<Vec<Received>>,
+    presences: Presences,
     task: JoinHandle<()>,
 }
 
@@ -98,9 +102,11 @@ impl Client {
         let (outgoing, queue) = mpsc::channel(DEPTH);
         let waiting = Waiting::default();
         let (messages, _) = watch::channel(Vec::new());
+        let (presences, _) = watch::channel(Vec::new());
         let (available, told) = oneshot::channel();
-        let task = tokio::spawn(run(stream, queue, Arc::clone(&waiting), messages.clone(), available));
-        let client = Self { jid, outgoing, waiting, messages, task };
+        let task =
+            tokio::spawn(run(stream, queue, Arc::clone(&waiting), messages.clone(), presences.clone(), available));
+        let client = Self { jid, outgoing, waiting, messages, presences, task };
         client.set_presence(Presence::new(PresenceType::None)).await?;
         // A server sends one's own presence back (RFC 6121, 4.2.2): from then on messages come here. One that came a
         // moment earlier would have bounced.
@@ -135,6 +141,36 @@ impl Client {
             Err(_) => {
                 let bodies: Vec<_> = self.messages().into_iter().map(|message| message.body).collect();
                 bail!("{} did not get the message within {within:?}; it got: {bodies:?}", self.jid)
+            }
+        }
+    }
+
+    /// Every presence so far, its own among them.
+    pub fn presences(&self) -> Vec<Presence> {
+        self.presences.borrow().clone()
+    }
+
+    /// Waits for a presence, those after the first `seen` that have come already included; yields it and how many were seen with it.
+    ///
+    /// # Errors
+    /// After `within`, with what came instead.
+    pub async fn wait_for_presence(
+        &self,
+        within: Duration,
+        seen: usize,
+        is: impl Fn(&Presence) -> bool,
+    ) -> Result<(Presence, usize)> {
+        let mut presences = self.presences.subscribe();
+        let place = |all: &Vec<Presence>| all.iter().skip(seen).position(&is);
+        match tokio::time::timeout(within, presences.wait_for(|all| place(all).is_some())).await {
+            Ok(all) => {
+                let all = all?;
+                let at = seen + place(&all).context("it was there")?;
+                Ok((all.get(at).cloned().context("it was there")?, at + 1))
+            }
+            Err(_) => {
+                let came: Vec<_> = self.presences().into_iter().skip(seen).collect();
+                bail!("{} did not get the presence within {within:?}; it got: {came:?}", self.jid)
             }
         }
     }
@@ -249,6 +285,7 @@ async fn run(
     mut queue: mpsc::Receiver<Stanza>,
     waiting: Waiting,
     messages: watch::Sender<Vec<Received>>,
+    presences: Presences,
     available: oneshot::Sender<()>,
 ) {
     let mut available = Some(available);
@@ -260,7 +297,8 @@ async fn run(
                     let from = message.from.clone();
                     messages.send_modify(|all| all.push(Received { at: Instant::now(), from, body, message }));
                 }
-                Some(Event::Stanza(Stanza::Presence(_))) => {
+                Some(Event::Stanza(Stanza::Presence(presence))) => {
+                    presences.send_modify(|all| all.push(presence));
                     if let Some(available) = available.take() {
                         // Who waits for it may have given up.
                         let _ = available.send(());

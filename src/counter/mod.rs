@@ -15,7 +15,7 @@ mod adhoc;
 mod carry_out;
 mod chat;
 mod forms;
-mod people;
+pub(crate) mod people;
 
 use std::{
     collections::{HashMap, VecDeque},

@@ -15,7 +15,7 @@ use crate::domain::{
 
 /// Whom each JID belongs to.
 #[derive(Debug)]
-pub(super) struct People {
+pub(crate) struct People {
     supervisors: HashSet<BareJid>,
     extensions: HashMap<BareJid, Extension>,
     revision: Option<u64>,
@@ -23,13 +23,13 @@ pub(super) struct People {
 
 impl People {
     /// Knows the supervisors alone.
-    pub(super) fn new(supervisors: &[String]) -> Self {
+    pub(crate) fn new(supervisors: &[String]) -> Self {
         let supervisors = supervisors.iter().filter_map(|jid| BareJid::from_str(jid).ok()).collect();
         Self { supervisors, extensions: HashMap::new(), revision: None }
     }
 
     /// Takes over whose extensions there are, if that has changed. A JID that is written for two extensions is the first one's.
-    pub(super) fn learn(&mut self, register: &Register) {
+    pub(crate) fn learn(&mut self, register: &Register) {
         if self.revision == Some(register.revision()) {
             return;
         }
@@ -43,7 +43,7 @@ impl People {
     }
 
     /// Who that is; `None`: nobody here.
-    pub(super) fn find(&self, jid: &BareJid) -> Option<Person> {
+    pub(crate) fn find(&self, jid: &BareJid) -> Option<Person> {
         let extension = self.extensions.get(jid).cloned();
         match (self.supervisors.contains(jid), extension) {
             (true, extension) => Some(Person { extension, role: Role::Supervisor }),

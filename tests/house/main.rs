@@ -14,6 +14,7 @@ mod commands;
 mod compare;
 mod console;
 mod consult;
+mod contacts;
 mod counter;
 mod doubt;
 mod ends;
