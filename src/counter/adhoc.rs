@@ -14,7 +14,7 @@ use xmpp_parsers::{
 };
 
 use crate::{
-    counter::{Counter, Errand, Finished, STALE, forms},
+    counter::{Counter, Errand, Finished, STALE, forms, here},
     desk::payload::sendable,
     domain::{
         command::{
@@ -24,7 +24,7 @@ use crate::{
             labels::Label,
             vocabulary::tagged,
         },
-        id::Extension,
+        id::{Extension, QueueName},
         words::Language,
     },
     xmpp::{
@@ -40,6 +40,14 @@ enum Reply {
     Now(IqPayload),
     /// This is to be done first.
     Do { command: Command, node: String, session: String, language: Language },
+}
+
+/// Who asks, from which client, and at the contact of which queue.
+#[derive(Clone, Copy)]
+struct Asking<'a> {
+    who: &'a Person,
+    client: &'a Jid,
+    here: Option<&'a QueueName>,
 }
 
 /// The node of a command, by which clients ask for it.
@@ -97,7 +105,9 @@ impl Counter {
             if late {
                 return Err(trouble(Trouble::TooLate, language).into());
             }
-            return self.command(who, &incoming.from, request, language);
+            let here = here(incoming, &self.roster.borrow());
+            let asking = Asking { who, client: &incoming.from, here: here.as_ref() };
+            return self.command(asking, request, language);
         }
         let books = self.roster.borrow();
         let offered = forms::offered(who, &books);
@@ -120,13 +130,8 @@ impl Counter {
     }
 
     /// A step of a dialogue.
-    fn command(
-        &mut self,
-        who: &Person,
-        client: &Jid,
-        request: Request,
-        language: Language,
-    ) -> Result<Reply, Box<StanzaError>> {
+    fn command(&mut self, asking: Asking<'_>, request: Request, language: Language) -> Result<Reply, Box<StanzaError>> {
+        let Asking { who, client, here } = asking;
         let books = self.roster.borrow();
         let offered = forms::offered(who, &books);
         let Some(verb) = offered.into_iter().find(|verb| node(*verb) == request.node) else {
@@ -149,9 +154,9 @@ impl Counter {
                     // A program that knows the form fills it in at once.
                     (_, Some(form)) => filled_at_once(verb, form, who, &books),
                     (step, None) => {
-                        let shown = self.show(verb, &step, who, &session, language, &books);
+                        let shown = self.show(verb, &step, asking, &session, language, &books);
                         drop(books);
-                        return self.keep_or_do(verb, step, shown, who, client, session, language);
+                        return self.keep_or_do(verb, step, shown, asking, session, language);
                     }
                 };
                 (session, Dialogue { verb, step: step.map_err(|refusal| refused(&refusal, language))? })
@@ -182,15 +187,15 @@ impl Counter {
         };
         let is_to_be_done = matches!((&dialogue.step, &step), (Step::What { .. }, Step::What { .. }));
         if !is_to_be_done {
-            let shown = self.show(verb, &step, who, &session, language, &books);
+            let shown = self.show(verb, &step, asking, &session, language, &books);
             drop(books);
-            return self.keep_or_do(verb, step, shown, who, client, session, language);
+            return self.keep_or_do(verb, step, shown, asking, session, language);
         }
         let extension = match &step {
             Step::What { who, .. } => who.clone(),
             Step::Who => None,
         };
-        match forms::command(verb, extension, form.as_ref(), who, &books) {
+        match forms::command(verb, extension, form.as_ref(), who, here, &books) {
             Ok(command) => Ok(Reply::Do { command, node: request.node, session, language }),
             Err(refusal) => {
                 // What was filled in can be corrected.
@@ -205,7 +210,7 @@ impl Counter {
         &self,
         verb: Verb,
         step: &Step,
-        person: &Person,
+        asking: Asking<'_>,
         session: &str,
         language: Language,
         books: &crate::domain::queue::roster::Register,
@@ -213,28 +218,26 @@ impl Counter {
         let (form, actions): (DataForm, Actions) = match step {
             Step::Who => {
                 let actions = if asks_more(verb) { Actions::more() } else { Actions::last() };
-                (forms::who(verb, person, books, language), actions)
+                (forms::who(verb, asking.who, books, language), actions)
             }
             Step::What { who, asked } => {
                 let actions = match asked {
                     WhoWasAsked::Yes => Actions::last_of_several(),
                     WhoWasAsked::No => Actions::last(),
                 };
-                (forms::what(verb, who.as_ref(), books, language)?, actions)
+                (forms::what(verb, who.as_ref(), asking.here, books, language)?, actions)
             }
         };
         Some(answer(&node(verb), session, Status::Executing, vec![actions.into(), wire::form(form)]))
     }
 
     /// Shows a form and waits for what is filled in, or does what needs none.
-    #[expect(clippy::too_many_arguments, reason = "the parts of one step, each used once")]
     fn keep_or_do(
         &mut self,
         verb: Verb,
         step: Step,
         shown: Option<Element>,
-        person: &Person,
-        client: &Jid,
+        Asking { who: person, client, here }: Asking<'_>,
         session: String,
         language: Language,
     ) -> Result<Reply, Box<StanzaError>> {
@@ -246,7 +249,7 @@ impl Counter {
             Step::What { who, .. } => who,
             Step::Who => None,
         };
-        let command = forms::command(verb, extension, None, person, &self.roster.borrow());
+        let command = forms::command(verb, extension, None, person, here, &self.roster.borrow());
         let command = command.map_err(|refusal| refused(&refusal, language))?;
         Ok(Reply::Do { command, node: node(verb), session, language })
     }

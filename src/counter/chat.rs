@@ -13,13 +13,13 @@ use xmpp_parsers::{
 };
 
 use crate::{
-    counter::{Counter, Errand, Finished, STALE, nothing},
+    counter::{Counter, Errand, Finished, STALE, here, nothing},
     desk::payload::sendable,
     domain::{
         command::{
             Person,
             answer::{Answer, Trouble},
-            spoken, understand,
+            spoken, understand_at,
             vocabulary::{answered_in, tagged},
         },
         words::Language,
@@ -52,7 +52,9 @@ impl Counter {
         } else if !undone {
             Err(Answer::AlreadyDone)
         } else {
-            let understood = said.map(|said| understand(said, &who, &self.roster.borrow()));
+            let books = self.roster.borrow();
+            let here = here(&incoming, &books);
+            let understood = said.map(|said| understand_at(said, &who, here.as_ref(), &books));
             understood.ok_or(Answer::ShortHelp).and_then(|command| command.map_err(Answer::Refused))
         };
         let language = match &command {

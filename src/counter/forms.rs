@@ -15,7 +15,7 @@ use crate::{
             dialog::is_for_ones_own_phone,
             label,
             labels::{Label, usual_reasons},
-            logged_on, on_behalf, pause, resume, take, transfer, visible, waiting, why,
+            logged_on, on_behalf, pause, resume, take, to_log_off, transfer, visible, waiting, why,
         },
         id::{CallId, Extension, QueueName},
         queue::roster::Register,
@@ -47,20 +47,27 @@ pub(super) fn who(verb: Verb, person: &Person, books: &Register, language: Langu
     form(verb, language, vec![labelled(field, Label::Extension, language)])
 }
 
-/// Asks what the verb needs. `None`: there is nothing to choose.
-pub(super) fn what(verb: Verb, who: Option<&Extension>, books: &Register, language: Language) -> Option<DataForm> {
+/// Asks what the verb needs; `here` is the queue whose contact is asked. `None`: there is nothing to choose.
+pub(super) fn what(
+    verb: Verb,
+    who: Option<&Extension>,
+    here: Option<&QueueName>,
+    books: &Register,
+    language: Language,
+) -> Option<DataForm> {
     let fields = match (verb, who) {
         (Verb::LogOn, Some(who)) => {
             let all = books.queues().map(|queue| queue.name.clone()).collect();
-            let own = books.queues_of(who).map(|row| row.queue.clone()).collect();
-            vec![queues(all, own, books, language)]
+            let own = books.queues_of(who).map(|row| row.queue.clone());
+            let chosen = here.map_or_else(|| own.collect(), |here| vec![here.clone()]);
+            vec![queues(all, chosen, books, language)]
         }
         (Verb::LogOff, Some(who)) => {
             let on = logged_on(who, books);
             if on.is_empty() {
                 return None;
             }
-            vec![queues(on.clone(), on, books, language)]
+            vec![queues(on, to_log_off(who, here, books), books, language)]
         }
         (Verb::Pause, Some(who)) => {
             let mut usual = Field::new("reason", FieldType::ListSingle);
@@ -71,7 +78,7 @@ pub(super) fn what(verb: Verb, who: Option<&Extension>, books: &Register, langua
             vec![
                 labelled(usual.with_value(NO_REASON), Label::Reason, language),
                 labelled(other, Label::OtherReason, language),
-                queue(who, books, language),
+                queue(who, here, books, language),
             ]
         }
         (Verb::Resume, Some(who)) => {
@@ -80,7 +87,7 @@ pub(super) fn what(verb: Verb, who: Option<&Extension>, books: &Register, langua
             if pauses <= 1 {
                 return None;
             }
-            vec![queue(who, books, language)]
+            vec![queue(who, here, books, language)]
         }
         (Verb::Take, _) => {
             vec![labelled(Field::new("code", FieldType::TextSingle), Label::WhichCustomer, language)]
@@ -109,12 +116,13 @@ pub(super) fn named(form: Option<&DataForm>, person: &Person, books: &Register) 
     on_behalf(one(form, "extension"), person, books)
 }
 
-/// The command that a filled-in form means.
+/// The command that a filled-in form means; without a form, at the contact of the queue `here`.
 pub(super) fn command(
     verb: Verb,
     who: Option<Extension>,
     form: Option<&DataForm>,
     person: &Person,
+    here: Option<&QueueName>,
     books: &Register,
 ) -> Result<Command, Refusal> {
     let who = who.ok_or(Refusal::WhichExtension);
@@ -124,10 +132,16 @@ pub(super) fn command(
     {
         return Err(Refusal::OwnPhone);
     }
-    let queue = || one(form, "queue").filter(|name| *name != EVERYWHERE).map(|name| known(name, books)).transpose();
+    // A field that is there and empty means everywhere, and so does the choice of that name.
+    let here = here.filter(|_| !has(form, "queue")).cloned();
+    let named = || one(form, "queue").filter(|name| *name != EVERYWHERE);
+    let queue = || Ok(named().map(|name| known(name, books)).transpose()?.or(here.clone()));
     match verb {
         Verb::LogOn => {
-            let queues = several(form, "queues", books)?;
+            let mut queues = several(form, "queues", books)?;
+            if !has(form, "queues") {
+                queues.extend(here);
+            }
             if queues.is_empty() {
                 Err(Refusal::WhichQueue(all(books)))
             } else {
@@ -253,8 +267,9 @@ fn queues(all: Vec<QueueName>, chosen: Vec<QueueName>, books: &Register, languag
     labelled(field, Label::Queues, language)
 }
 
-fn queue(who: &Extension, books: &Register, language: Language) -> Field {
-    let mut field = Field::new("queue", FieldType::ListSingle).with_value(EVERYWHERE);
+fn queue(who: &Extension, here: Option<&QueueName>, books: &Register, language: Language) -> Field {
+    let chosen = here.filter(|here| books.queues_of(who).any(|row| row.queue == **here));
+    let mut field = Field::new("queue", FieldType::ListSingle).with_value(chosen.map_or(EVERYWHERE, QueueName::as_str));
     let own = books.queues_of(who).map(|row| option(row.queue.as_str(), &label(&row.queue, books)));
     field.options = std::iter::once(option(EVERYWHERE, Label::Everywhere.say(language))).chain(own).collect();
     labelled(field, Label::Queue, language)
@@ -264,6 +279,10 @@ fn queue(who: &Extension, books: &Register, language: Language) -> Field {
 fn one<'a>(form: Option<&'a DataForm>, var: &str) -> Option<&'a str> {
     let field = form?.fields.iter().find(|field| field.var.as_deref() == Some(var))?;
     field.values.first().map(|value| value.trim()).filter(|value| !value.is_empty())
+}
+
+fn has(form: Option<&DataForm>, var: &str) -> bool {
+    form.is_some_and(|form| form.fields.iter().any(|field| field.var.as_deref() == Some(var)))
 }
 
 fn several(form: Option<&DataForm>, var: &str, books: &Register) -> Result<Vec<QueueName>, Refusal> {

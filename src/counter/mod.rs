@@ -43,6 +43,8 @@ use crate::{
             dialog::Dialogues,
             door::{Door, Heard},
         },
+        contact::queue_at,
+        id::QueueName,
         queue::roster::Register,
         words::Language,
     },
@@ -229,6 +231,12 @@ impl Counter {
         }
         self.ready.push_back(person);
     }
+}
+
+/// The queue to whose contact somebody wrote; `None`: they wrote to the service as a whole.
+fn here(incoming: &Incoming, books: &Register) -> Option<QueueName> {
+    let name = incoming.contact()?.node()?;
+    queue_at(name.as_str(), books).map(|queue| queue.name.clone())
 }
 
 fn nothing(person: BareJid) -> Errand {

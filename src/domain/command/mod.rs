@@ -203,27 +203,44 @@ pub enum Refusal {
 /// # Errors
 /// Why it is none that they may give. Nothing with consequences is guessed: what is not understood is refused.
 pub fn understand(said: Spoken<'_>, person: &Person, books: &Register) -> Result<Command, Refusal> {
+    understand_at(said, person, None, books)
+}
+
+/// The same, said to the contact of a queue: that queue is meant where a command takes one and names none.
+///
+/// # Errors
+/// As [`understand`].
+pub fn understand_at(
+    said: Spoken<'_>,
+    person: &Person,
+    here: Option<&QueueName>,
+    books: &Register,
+) -> Result<Command, Refusal> {
     let rest = said.rest;
     match said.verb {
         Verb::LogOn => {
             let (who, rest) = whose(rest, person, books)?;
-            let queues = if rest.is_empty() { to_log_on(&who, books)? } else { queues(rest, books)? };
+            let queues = match here {
+                _ if !rest.is_empty() => queues(rest, books)?,
+                Some(here) => vec![here.clone()],
+                None => to_log_on(&who, books)?,
+            };
             Ok(Command::LogOn { who, queues })
         }
         Verb::LogOff => {
             let (who, rest) = whose(rest, person, books)?;
-            let queues = if rest.is_empty() { logged_on(&who, books) } else { queues(rest, books)? };
+            let queues = if rest.is_empty() { to_log_off(&who, here, books) } else { queues(rest, books)? };
             Ok(Command::LogOff { who, queues })
         }
         Verb::Pause => {
             let (who, rest) = whose(rest, person, books)?;
             let (reason, queue) = reason_and_queue(rest, books);
-            pause(who, queue, reason, books)
+            pause(who, queue.or(here.cloned()), reason, books)
         }
         Verb::Resume => {
             let (who, rest) = whose(rest, person, books)?;
             let queue = one_queue(rest, books)?;
-            resume(who, queue, books)
+            resume(who, queue.or(here.cloned()), books)
         }
         Verb::Status => nothing_more(whose(rest, person, books)?).map(|who| Command::Status { who }),
         Verb::Calls => nothing_more(whose(rest, person, books)?).map(|who| Command::Calls { who }),
@@ -234,7 +251,7 @@ pub fn understand(said: Spoken<'_>, person: &Person, books: &Register) -> Result
         }
         Verb::CallBack => call_back(rest, person, books),
         Verb::Transfer => transfer(rest, person, books),
-        Verb::Waiting => waiting(one_queue(rest, books)?, person, books),
+        Verb::Waiting => waiting(one_queue(rest, books)?.or(here.cloned()), person, books),
         Verb::Why => {
             let call = match rest.trim_end_matches(['?', '!', '.']) {
                 "" => None,
@@ -433,6 +450,11 @@ fn to_log_on(who: &Extension, books: &Register) -> Result<Vec<QueueName>, Refusa
         [only] => Ok(vec![only.name.clone()]),
         [] | [..] => Err(Refusal::WhichQueue(labels(books))),
     }
+}
+
+/// Where somebody logs off who names no queue: where they are logged on, of the contact's queue if they speak to one.
+pub fn to_log_off(who: &Extension, here: Option<&QueueName>, books: &Register) -> Vec<QueueName> {
+    logged_on(who, books).into_iter().filter(|queue| here.is_none_or(|here| here == queue)).collect()
 }
 
 fn is_member(who: &Extension, queue: Option<&QueueName>, books: &Register) -> Result<(), Refusal> {

@@ -36,6 +36,12 @@ fn supervisor() -> Person {
 }
 
 fn said(text: &str, person: &Person) -> String {
+    said_at(text, person, None)
+}
+
+/// The same, to the contact of a queue.
+fn said_at(text: &str, person: &Person, here: Option<&str>) -> String {
+    let here = here.map(QueueName::new);
     let Some(spoken) = spoken(text) else { return "unknown".into() };
     let names = |queues: &[QueueName]| queues.iter().map(QueueName::as_str).collect::<Vec<_>>().join("+");
     let one = |queue: &Option<QueueName>| queue.as_ref().map_or("all".into(), ToString::to_string);
@@ -43,7 +49,7 @@ fn said(text: &str, person: &Person) -> String {
         Which::First => "first".into(),
         Which::Customer(code) => code.to_string(),
     };
-    match understand(spoken, person, &books()) {
+    match understand_at(spoken, person, here.as_ref(), &books()) {
         Ok(Command::LogOn { who, queues }) => format!("on {who} {}", names(&queues)),
         Ok(Command::LogOff { who, queues }) => format!("off {who} {}", names(&queues)),
         Ok(Command::Pause { who, queue, reason }) => format!("pause {who} {} [{reason}]", one(&queue)),
@@ -181,6 +187,36 @@ fn what_an_agent_says_means_this() {
         ("hello", "unknown"),
     ] {
         assert_eq!(said(text, &agent("1000")), expected, "{text:?}");
+    }
+}
+
+#[test]
+fn what_is_said_to_the_contact_of_a_queue_means_that_queue_unless_it_names_one() {
+    for (text, here, expected) in [
+        ("login", "back", "on 1000 back"),
+        ("login sales", "back", "on 1000 sales"),
+        ("logout", "support", "off 1000 support"),
+        ("logout", "sales", "off 1000 "),
+        ("logout sales", "support", "off 1000 sales"),
+        ("pause lunch", "sales", "pause 1000 sales [lunch]"),
+        ("pause lunch support", "sales", "pause 1000 support [lunch]"),
+        ("resume", "sales", "resume 1000 sales"),
+        ("resume support", "sales", "resume 1000 support"),
+        ("waiting", "sales", "waiting sales"),
+        ("waiting support", "sales", "waiting support"),
+        ("status", "sales", "status 1000"),
+        ("calls", "sales", "calls 1000"),
+        ("take", "sales", "take 1000 first"),
+    ] {
+        assert_eq!(said_at(text, &agent("1000"), Some(here)), expected, "{text:?} to {here}");
+    }
+    assert_eq!(said_at("pause 1000 lunch", &supervisor(), Some("support")), "pause 1000 support [lunch]");
+    for text in ["pause lunch", "resume", "waiting"] {
+        assert_eq!(
+            said_at(text, &agent("1000"), Some("back")),
+            said(&format!("{text} back"), &agent("1000")),
+            "{text}"
+        );
     }
 }
 
