@@ -49,6 +49,10 @@ pub struct House {
     pub database: usher_rig::postgres::Database,
     pub counter: counter::Handle,
     _presence: presence::Handle,
+    /// For those who stand beside the counter.
+    pub visitors: mpsc::Sender<Incoming>,
+    pub roster: watch::Receiver<Register>,
+    pub floor: floor::Questions,
     _ledger: ledger::Handle,
     _stop: tokio_util::sync::DropGuard,
 }
@@ -81,7 +85,8 @@ pub async fn house() -> House {
     let (visitors, incoming) = mpsc::channel(WAITING);
     let (shown, sights) = mpsc::channel(sight::WAITING);
     let xmpp = config(&prosody, prosody.address());
-    let terms = desk::Terms { ears: Ears { visitors: Some(visitors), sights: Some(shown) }, ..desk::Terms::default() };
+    let terms =
+        desk::Terms { ears: Ears { visitors: Some(visitors.clone()), sights: Some(shown) }, ..desk::Terms::default() };
     let (desk, _task) = desk::spawn_with(&xmpp, &Pops::default(), Fence::open(), terms, stop.clone());
     // Who writes before the service is there is refused by the server, and nobody answers.
     timeout(PATIENCE, desk.link().wait_for(Link::is_up)).await.expect("the service is logged on").unwrap();
@@ -116,7 +121,7 @@ pub async fn house() -> House {
     });
     let counter = counter::spawn(counter::Outlets {
         incoming,
-        roster,
+        roster: roster.clone(),
         supervisors: vec![format!("USER3@{DOMAIN}")],
         ledger: ledger.clone(),
         desk,
@@ -125,8 +130,18 @@ pub async fn house() -> House {
         fence: Fence::open(),
     });
     // Its own token stops it; the handle alone does not hold it.
-    drop(floor);
-    House { prosody, database, counter, _presence: presence, _ledger: ledger, _stop: stop.drop_guard() }
+    let floor = floor.questions();
+    House {
+        prosody,
+        database,
+        counter,
+        _presence: presence,
+        visitors,
+        roster,
+        floor,
+        _ledger: ledger,
+        _stop: stop.drop_guard(),
+    }
 }
 
 /// Somebody's client, and where the service is.

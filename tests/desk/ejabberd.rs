@@ -6,7 +6,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use crate::prosody::{DOMAIN, USERS};
+use crate::prosody::{COMPONENT, COMPONENT_SECRET, DOMAIN, USERS};
 
 /// Where Debian has its code.
 const LIBRARIES: &str = "/usr/lib/x86_64-linux-gnu";
@@ -16,7 +16,7 @@ pub fn is_installed() -> bool {
     Path::new("/usr/sbin/ejabberdctl").exists()
 }
 
-pub fn write(folder: &Path, port: u16) {
+pub fn write(folder: &Path, port: u16, component: u16) {
     let both = |name: &str| fs::read_to_string(folder.join(name)).unwrap();
     fs::write(folder.join("both.pem"), both("server.key") + &both("server.pem")).unwrap();
     fs::write(folder.join("usher.yml"), SNIPPET.replace("example.org", DOMAIN)).unwrap();
@@ -34,6 +34,13 @@ listen:
     module: ejabberd_c2s
     shaper: c2s_shaper
     starttls_required: true
+  - port: {component}
+    ip: "127.0.0.1"
+    module: ejabberd_service
+    access: all
+    hosts:
+      "{COMPONENT}":
+        password: "{COMPONENT_SECRET}"
 acl:
   admin:
     user: [""]

@@ -4,6 +4,7 @@
 
 mod announcements;
 mod console;
+mod contacts;
 mod counter;
 mod ejabberd;
 mod fixture;

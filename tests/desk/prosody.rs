@@ -23,6 +23,8 @@ use usher_rig::{ports::Claim, process::stopped};
 use crate::ejabberd;
 
 pub const DOMAIN: &str = "localhost";
+pub const COMPONENT: &str = "contacts.localhost";
+pub const COMPONENT_SECRET: &str = "what both know";
 pub const USERS: [&str; 6] = ["usher", "user1", "user2", "user3", "crm", "stranger"];
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -45,6 +47,7 @@ pub struct Prosody {
     /// Nobody else's until this is dropped, also while the server is away: a port of the range for outgoing connections might be
     /// taken by one meanwhile, were it by one that looks for this server.
     port: Claim,
+    component_port: Claim,
     brand: Brand,
     child: Option<Child>,
 }
@@ -52,7 +55,8 @@ pub struct Prosody {
 impl Prosody {
     pub async fn start() -> Self {
         let folder = tempfile::Builder::new().prefix("usher-prosody-").tempdir().unwrap();
-        let mut this = Self { folder, port: Claim::single().unwrap(), brand: Brand::wanted(), child: None };
+        let (port, component_port) = (Claim::single().unwrap(), Claim::single().unwrap());
+        let mut this = Self { folder, port, component_port, brand: Brand::wanted(), child: None };
         this.write();
         this.run().await;
         this
@@ -66,6 +70,11 @@ impl Prosody {
         format!("127.0.0.1:{}", self.port.port())
     }
 
+    /// Where [`COMPONENT`] connects.
+    pub fn component_address(&self) -> String {
+        format!("127.0.0.1:{}", self.component_port.port())
+    }
+
     fn write(&self) {
         let path = self.folder.path();
         let mut params = CertificateParams::new(vec![]).unwrap();
@@ -77,6 +86,8 @@ impl Prosody {
         let issuer = Issuer::new(params, ca_key);
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(vec![DOMAIN.into()]).unwrap();
+        // Of another name than the authority, or OpenSSL takes it for its own issuer.
+        params.distinguished_name.push(DnType::CommonName, DOMAIN);
         // ejabberd sets a timer for the end, and dies of one 2000 years away.
         params.not_after = rcgen::date_time_ymd(2040, 1, 1);
         let certificate = params.signed_by(&key, &issuer).unwrap();
@@ -87,7 +98,7 @@ impl Prosody {
             self.set_password(user, user);
         }
         if self.brand == Brand::Ejabberd {
-            ejabberd::write(path, self.port.port());
+            ejabberd::write(path, self.port.port(), self.component_port.port());
         }
         let config = format!(
             r#"
@@ -104,6 +115,7 @@ impl Prosody {
             c2s_interfaces = {{ "127.0.0.1" }}
             c2s_ports = {{ {port} }}
             c2s_require_encryption = true
+            component_ports = {{ {component} }}
             smacks_hibernation_time = 60
             log = {{ debug = "{path}/server.log" }}
             VirtualHost "{DOMAIN}"
@@ -111,9 +123,13 @@ impl Prosody {
             Component "pubsub.{DOMAIN}" "pubsub"
                 admins = {{ "usher@{DOMAIN}" }}
                 pubsub_max_items = 100
+            Component "{COMPONENT}"
+                component_secret = "{COMPONENT_SECRET}"
+                component_conflict_resolve = "kick_old"
             "#,
             path = path.display(),
             port = self.port.port(),
+            component = self.component_port.port(),
         );
         fs::write(path.join("prosody.cfg.lua"), config).unwrap();
     }

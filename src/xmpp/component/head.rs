@@ -179,7 +179,7 @@ pub(super) fn said(error: &ReceivedStreamError, Settings { domain, address, .. }
     let ReceivedStreamError(error) = error;
     if error.condition == DefinedCondition::NotAuthorized {
         Failure::Refused(format!(
-            "the XMPP server refuses the component {domain}: the secret is wrong; give the server and \
+            "the XMPP server refuses the component {domain}: the secret is wrong, or it has no such component; give the server and \
              xmpp.component_secret_file the same"
         ))
     } else if error.condition == DefinedCondition::HostUnknown {
