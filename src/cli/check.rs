@@ -4,6 +4,7 @@
 //!
 //! A queue's class of music on hold is not looked at: ARI does not tell which classes there are, and Asterisk accepts any.
 
+mod component;
 mod ports;
 
 use std::{
@@ -105,6 +106,7 @@ async fn all(path: &Path, config: &Config) -> Report {
         pages(&config.pops, roster, &mut report);
     }
     xmpp(&config.xmpp, &mut report).await;
+    component::looked_at(config, &mut report).await;
     let mut seen = BTreeMap::new();
     for server in &config.asterisk {
         let roster = roster.as_ref();

@@ -219,6 +219,12 @@ fn values_out_of_range_or_of_the_wrong_form_name_their_key() {
         ("[xmpp]\n", "[xmpp]\nsupervisors = [\"boss\"]\n", "xmpp.supervisors"),
         (
             "[xmpp]\n",
+            "[xmpp]\ncomponent = \"usher.example.org\"\n",
+            "xmpp.component_secret_file: no secret: name a file here or set USHER_XMPP_COMPONENT_SECRET",
+        ),
+        ("[xmpp]\n", "[xmpp]\ncomponent_address = \"host\"\n", "xmpp.component_address"),
+        (
+            "[xmpp]\n",
             "[xmpp]\naddress = \"host\"\n",
             "xmpp.address: \"host\" is not such an address: expected HOST:PORT",
         ),
@@ -276,6 +282,26 @@ fn values_out_of_range_or_of_the_wrong_form_name_their_key() {
     let hosts = LEAST.replace("127.0.0.1", "pbx.example.org");
     let message = parse(&format!("{hosts}[[asterisk]]\nname = \"other\"\nurl = \"http://PBX.example.org:8088/\"\n"));
     assert!(message.unwrap_err().to_string().contains("asterisk[1].url"));
+}
+
+#[test]
+fn a_component_has_a_domain_of_its_own_and_a_secret_from_file_or_environment() {
+    let with = |component: &str| LEAST.replace("[xmpp]\n", &format!("[xmpp]\ncomponent = \"{component}\"\n"));
+    let env = |name: &str| (name.contains("XMPP") || name.contains("ASTERISK")).then(|| "secret".to_owned());
+    let parse = |text: &str| Config::parse(text, Path::new("/etc/usher/usher.toml"), &env);
+    let config = parse(&with("usher.example.org")).unwrap();
+    assert!(config.xmpp.component_secret.is_some());
+    assert_eq!(config.xmpp.component_address, "127.0.0.1:5347");
+    assert!(parse(LEAST).unwrap().xmpp.component_secret.is_none(), "without a component there is none to be had");
+    for (component, words) in [
+        ("example.org", "is the domain of the account or of the pubsub service"),
+        ("Pubsub.Example.org", "is the domain of the account or of the pubsub service"),
+        ("a@example.org", "expected the form usher.example.org"),
+        ("", "expected the form usher.example.org"),
+    ] {
+        let message = parse(&with(component)).unwrap_err().to_string();
+        assert!(message.contains("xmpp.component: ") && message.contains(words), "{component}: {message}");
+    }
 }
 
 #[test]

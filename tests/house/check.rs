@@ -271,3 +271,25 @@ async fn check_tells_a_running_usher_from_another_program_on_its_ports() {
         assert_eq!(table.matches("in use by another program").count(), count, "{table}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_tries_the_component_and_takes_nobodys_place() {
+    let rig = house("checkcomponent").component().start().await.unwrap();
+    let (output, table) = check(&rig).await;
+    assert!(output.status.success(), "{table}");
+    let found = row(&table, "component contacts.usher.test");
+    assert!(found.contains("the secret was not tried"), "{found}");
+    let usher = rig.usher().unwrap();
+    assert_eq!(usher.log().unwrap().matches("queues are contacts").count(), 1, "it was thrown out");
+    let (_, table) = check_with(&rig, "component = \"contacts.usher.test\"", "component = \"no.usher.test\"").await;
+    assert!(row(&table, "component no.usher.test").contains("has no component no.usher.test"), "{table}");
+    usher.stop().await.unwrap();
+    let (_, table) = check(&rig).await;
+    let found = row(&table, "component contacts.usher.test");
+    assert!(found.contains("ok") && found.contains("let in"), "{found}");
+    let secret = usher.config().parent().unwrap().join("component.secret");
+    fs::write(&secret, "wrong\n").unwrap();
+    let (output, table) = check(&rig).await;
+    let found = row(&table, "component contacts.usher.test");
+    assert!(!output.status.success() && found.contains("WRONG") && found.contains("the secret"), "{found}");
+}
