@@ -12,12 +12,15 @@ use usher::{
     domain::words::Language,
     fence::Fence,
     link::Link,
-    xmpp::component::{Extent, Failure, Settings, rehearse},
+    xmpp::{
+        component::{Extent, Failure, Settings, rehearse},
+        session::{self, SILENCE},
+    },
 };
 
 use crate::{
     counter::{House, house},
-    patience::PATIENCE,
+    patience::{PATIENCE, before},
     prosody::{Brand, COMPONENT, COMPONENT_SECRET, DOMAIN, Prosody},
 };
 
@@ -224,6 +227,10 @@ async fn what_the_server_refuses_is_said_in_words_and_another_connection_is_no_h
     let mut ana = Watcher::connect(&house.prosody, "user1").await;
     ana.is_told(SUPPORT, "login", "Extension 1000 is logged on to Support.").await;
     assert!(!link.has_changed().unwrap());
+    // Nobody says anything for longer than silence may last: the connection stands, since it is asked whether it does.
+    drop(ana);
+    let broken = before(SILENCE + session::PATIENCE + Duration::from_secs(2), link.changed()).await;
+    assert!(broken.is_none(), "{:?}", contacts.link().borrow());
     contacts.stop().await;
     rehearse(&right, Extent::Place, PATIENCE).await.unwrap();
 }
