@@ -102,6 +102,10 @@ impl Setting {
             supervisors: vec![],
             publish_bound: BOUND,
             corrections: true,
+            component: None,
+            component_secret_file: None,
+            component_address: String::new(),
+            component_secret: None,
             password: Some(self.password.clone().into()),
         }
     }
