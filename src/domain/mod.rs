@@ -15,4 +15,5 @@ pub mod pop;
 pub mod presence;
 pub mod queue;
 pub mod report;
+pub mod room;
 pub mod words;

@@ -8,6 +8,7 @@
 pub mod answer;
 pub mod dialog;
 pub mod door;
+pub mod in_room;
 pub mod labels;
 pub mod vocabulary;
 
