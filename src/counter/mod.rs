@@ -1,8 +1,8 @@
 //! Service: the counter. What agents and supervisors ask for by chat or by ad-hoc command is done, or said why not.
 //!
 //! ```text
-//!   xmpp ──Incoming──▶ counter (1x) ──▶ errands (at most 64, one at a time for each person) ──answer──▶ xmpp
-//!                                          ├─ log on, pause, today's calls ──▶ ledger
+//!   xmpp ──Incoming──▶ counter (1x) ──▶ errands (at most 64, one at a time for each person) ──answer──▶ xmpp, rooms
+//!   rooms ──Asked──────┘                   ├─ log on, pause, today's calls ──▶ ledger
 //!                                          ├─ who waits, what somebody does ─▶ floor
 //!                                          └─ a word to whom it concerns ────▶ desk
 //! ```
@@ -16,6 +16,9 @@ mod carry_out;
 mod chat;
 mod forms;
 pub(crate) mod people;
+mod room;
+
+pub use self::room::{Reply, Window};
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -35,7 +38,7 @@ use xmpp_parsers::{
     stanza_error::{DefinedCondition, ErrorType, StanzaError},
 };
 
-use self::{carry_out::Desks, people::People};
+use self::{carry_out::Desks, people::People, room::Asked};
 use crate::{
     desk,
     domain::{
@@ -64,10 +67,16 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Handle {
     stop: CancellationToken,
+    window: Window,
     task: JoinHandle<()>,
 }
 
 impl Handle {
+    /// Where rooms hand in what was said to the service in them.
+    pub fn window(&self) -> Window {
+        self.window.clone()
+    }
+
     /// Takes no further errands, and ends when those that were begun are answered; they are bounded.
     pub async fn stop(self) {
         self.stop.cancel();
@@ -121,8 +130,9 @@ pub fn spawn(outlets: Outlets) -> Handle {
         errands: FuturesUnordered::new(),
         ready: VecDeque::new(),
     };
-    let task = tokio::spawn(counter.run(incoming, stop.clone()));
-    Handle { stop, task }
+    let (rooms, asked) = mpsc::channel(room::WAITING);
+    let task = tokio::spawn(counter.run(incoming, asked, stop.clone()));
+    Handle { stop, window: Window(rooms), task }
 }
 
 /// An errand that is over.
@@ -130,6 +140,14 @@ struct Finished {
     person: BareJid,
     /// Ids of the messages that it has carried out with consequences.
     did: Vec<String>,
+}
+
+/// What somebody wants.
+enum Work {
+    /// They wrote it to the account.
+    Written(Incoming),
+    /// They said it in a room.
+    InRoom(Asked),
 }
 
 type Errand = Pin<Box<dyn Future<Output = Finished> + Send>>;
@@ -144,20 +162,26 @@ struct Counter {
     /// Of ad-hoc commands, by clients.
     dialogues: Dialogues<Jid>,
     /// What waits behind the errand of each person who has one.
-    lines: HashMap<BareJid, VecDeque<Incoming>>,
+    lines: HashMap<BareJid, VecDeque<Work>>,
     errands: FuturesUnordered<Errand>,
     /// Whose turn it is when there is room.
     ready: VecDeque<BareJid>,
 }
 
 impl Counter {
-    async fn run(mut self, mut incoming: mpsc::Receiver<Incoming>, stop: CancellationToken) {
+    async fn run(
+        mut self,
+        mut incoming: mpsc::Receiver<Incoming>,
+        mut asked: mpsc::Receiver<Asked>,
+        stop: CancellationToken,
+    ) {
         loop {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
                 Some(finished) = self.errands.next() => self.finished(finished),
                 Some(one) = incoming.recv() => self.receive(one),
+                Some(asked) = asked.recv() => self.receive_from_room(asked),
                 else => break,
             }
             while self.errands.len() < AT_ONCE
@@ -184,10 +208,14 @@ impl Counter {
             }
             Heard::TellThem | Heard::No => return incoming.refuse(too_many()),
         }
+        self.line_up(person, Work::Written(incoming));
+    }
+
+    fn line_up(&mut self, person: BareJid, work: Work) {
         match self.lines.get_mut(&person) {
-            Some(line) => line.push_back(incoming),
+            Some(line) => line.push_back(work),
             None => {
-                self.lines.insert(person.clone(), VecDeque::from([incoming]));
+                self.lines.insert(person.clone(), VecDeque::from([work]));
                 self.ready.push_back(person);
             }
         }
@@ -195,25 +223,30 @@ impl Counter {
 
     /// The next errand of somebody who has none.
     fn begin(&mut self, person: BareJid) {
-        let Some(incoming) = self.lines.get_mut(&person).and_then(VecDeque::pop_front) else {
+        let Some(work) = self.lines.get_mut(&person).and_then(VecDeque::pop_front) else {
             self.lines.remove(&person);
             return;
         };
         // Looked up again: the roster may have changed while it waited.
         self.people.learn(&self.roster.borrow());
         let Some(who) = self.people.find(&person) else {
-            stranger(&incoming);
+            if let Work::Written(incoming) = work {
+                stranger(&incoming);
+            }
             self.ready.push_back(person);
             return;
         };
         let of = person.clone();
-        let errand = match &incoming.what {
-            What::Message(_) => self.chat(person, who, incoming),
-            What::Request { .. } => self.request(person, who, incoming),
-            What::Subscribe => Box::pin(async move {
-                incoming.let_see().await;
-                Finished { person, did: vec![] }
-            }),
+        let errand = match work {
+            Work::InRoom(asked) => self.in_room(who, asked),
+            Work::Written(incoming) => match &incoming.what {
+                What::Message(_) => self.chat(person, who, incoming),
+                What::Request { .. } => self.request(person, who, incoming),
+                What::Subscribe => Box::pin(async move {
+                    incoming.let_see().await;
+                    Finished { person, did: vec![] }
+                }),
+            },
         };
         let mut fence = self.fence.clone();
         self.errands.push(Box::pin(async move {
