@@ -133,7 +133,7 @@ async fn serve(
     let desk_stop = CancellationToken::new();
     let (visitors, incoming) = mpsc::channel(xmpp::incoming::WAITING);
     let (shown_to_us, sights) = mpsc::channel(xmpp::sight::WAITING);
-    let ears = xmpp::session::Ears { visitors: Some(visitors.clone()), sights: Some(shown_to_us) };
+    let ears = xmpp::session::Ears { visitors: Some(visitors.clone()), sights: Some(shown_to_us), rooms: None };
     let terms = desk::Terms { ears, ..desk::Terms::default() };
     let (desk, mut desk_task) = desk::spawn_with(&config.xmpp, &config.pops, fence.clone(), terms, desk_stop.clone());
     let mut links = Links::new();

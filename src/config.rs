@@ -221,6 +221,8 @@ pub struct Xmpp {
     /// Bare JIDs of supervisors: they command for every extension, by chat and by ad-hoc command.
     #[serde(default)]
     pub supervisors: Vec<String>,
+    /// JID of the service in which each queue has a room; absent: queues have none.
+    pub rooms: Option<String>,
     /// How long a phone waits for its pop to be confirmed before it rings all the same.
     #[serde(default = "default_publish_bound", deserialize_with = "duration")]
     pub publish_bound: Duration,
@@ -470,6 +472,9 @@ impl Config {
         bare_jid(&xmpp.jid, true).map_err(|p| wrong("xmpp.jid", p))?;
         if let Some(pubsub) = &xmpp.pubsub {
             bare_jid(pubsub, false).map_err(|p| wrong("xmpp.pubsub", p))?;
+        }
+        if let Some(rooms) = &xmpp.rooms {
+            bare_jid(rooms, false).map_err(|p| wrong("xmpp.rooms", p))?;
         }
         for jid in &xmpp.crm {
             bare_jid(jid, true).map_err(|p| wrong("xmpp.crm", p))?;

@@ -31,6 +31,7 @@ const EXPECTED: &[(&str, &str)] = &[
     ("xmpp.node_prefix", "a text, such as \"extension\""),
     ("xmpp.crm", "a list of bare JIDs, such as [\"crm@example.org\"]"),
     ("xmpp.supervisors", "a list of bare JIDs, such as [\"boss@example.org\"]"),
+    ("xmpp.rooms", "the JID of a service, such as \"conference.example.org\""),
     ("xmpp.publish_bound", DURATION),
     ("xmpp.corrections", SWITCH),
     ("xmpp.component", "a domain, such as \"usher.example.org\""),

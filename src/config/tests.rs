@@ -70,6 +70,7 @@ fn the_optional_values_in_the_example_are_the_defaults() {
                 "pubsub =",
                 "crm",
                 "supervisors",
+                "rooms",
                 "ca_file",
                 "link_secret_file",
                 "component =",
@@ -215,6 +216,7 @@ fn values_out_of_range_or_of_the_wrong_form_name_their_key() {
         ("[database]\n", "[database]\nuser = \" \"\n", "database.user: \" \" is no name"),
         ("usher@example.org", "example.org", "xmpp.jid"),
         ("[xmpp]\n", "[xmpp]\npubsub = \"a@b\"\n", "xmpp.pubsub"),
+        ("[xmpp]\n", "[xmpp]\nrooms = \"a@b\"\n", "xmpp.rooms"),
         ("[xmpp]\n", "[xmpp]\ncrm = [\"b\"]\n", "xmpp.crm"),
         ("[xmpp]\n", "[xmpp]\nsupervisors = [\"boss\"]\n", "xmpp.supervisors"),
         (

@@ -104,6 +104,7 @@ pub struct Handle {
     counts: Arc<Counts>,
     requests: mpsc::Sender<Request>,
     link: watch::Receiver<Link>,
+    calm: watch::Receiver<bool>,
     /// Whether a roster, or a change of it, could not be handed over.
     behind: Arc<AtomicBool>,
 }
@@ -185,6 +186,11 @@ impl Handle {
         self.link.clone()
     }
 
+    /// Whether no phone waits for its pop and no message waits to be sent: what others say by the same session stands back until then.
+    pub fn calm(&self) -> watch::Receiver<bool> {
+        self.calm.clone()
+    }
+
     fn send(&self, request: Request) -> Result<(), Request> {
         self.requests.try_send(request).map_err(|error| match error {
             mpsc::error::TrySendError::Full(request) => {
@@ -228,6 +234,7 @@ pub fn spawn_with(
     let (config, style) = (config.clone(), Style::new(pops));
     let counts = Arc::new(Counts::default());
     let counted = counts.clone();
+    let (calm, is_calm) = watch::channel(true);
     let task = tokio::spawn(async move {
         let account = Account::new(&config)?;
         let service = Jid::from_str(&config.pubsub_jid()).map_err(|_| Fatal::PubsubJid(config.pubsub_jid()))?;
@@ -235,8 +242,8 @@ pub fn spawn_with(
         let owner = account.jid.clone();
         let (session, events) = Session::start_for(account, fence, ears, goodbye.clone())?;
         let pubsub = Pubsub::new(session.clone(), service, owner);
-        let desk = Desk::new(&config, session, pubsub, link, style, Quiet::new(spans), counted);
+        let desk = Desk::new(&config, session, pubsub, link, style, Quiet::new(spans), counted).telling(calm);
         desk.run(inbox, events, stop, goodbye).await
     });
-    (Handle { counts, requests, link: seen, behind: Arc::default() }, task)
+    (Handle { counts, requests, link: seen, calm: is_calm, behind: Arc::default() }, task)
 }

@@ -71,6 +71,8 @@ pub(super) struct Desk {
     everywhere: BTreeSet<String>,
     bound: Duration,
     link: watch::Sender<Link>,
+    /// Whether nothing stands back and nothing waits; `None`: nobody asks.
+    calm: Option<watch::Sender<bool>>,
     reports: FuturesUnordered<Pin<Box<dyn Future<Output = Report> + Send>>>,
     tickets: u64,
     publishes: HashMap<Ticket, oneshot::Sender<PopOutcome>>,
@@ -110,6 +112,7 @@ impl Desk {
             everywhere: config.crm.iter().cloned().collect(),
             bound: config.publish_bound,
             link,
+            calm: None,
             reports: FuturesUnordered::new(),
             tickets: 0,
             publishes: HashMap::new(),
@@ -125,6 +128,11 @@ impl Desk {
             quiet_until: None,
             ringing: BTreeMap::new(),
         }
+    }
+
+    /// Tells whether it is calm.
+    pub(super) fn telling(self, calm: watch::Sender<bool>) -> Self {
+        Self { calm: Some(calm), ..self }
     }
 
     pub(super) async fn run(
@@ -176,6 +184,7 @@ impl Desk {
                 }
             }
             self.send_rest();
+            self.tell_calm();
         }
         goodbye.cancel();
         while let Ok(Some(_)) = tokio::time::timeout(LAST_WORDS, events.recv()).await {}
@@ -423,6 +432,13 @@ impl Desk {
             while let Some(note) = self.outbox.next(now) {
                 self.send(note);
             }
+        }
+    }
+
+    fn tell_calm(&self) {
+        let is_calm = self.quiet_until.is_none() && self.outbox.waiting() == 0;
+        if let Some(calm) = &self.calm {
+            calm.send_if_modified(|calm| std::mem::replace(calm, is_calm) != is_calm);
         }
     }
 

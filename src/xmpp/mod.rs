@@ -12,6 +12,7 @@ pub mod connector;
 pub mod disco;
 pub mod incoming;
 pub mod login;
+pub mod muc;
 pub mod pubsub;
 mod reconnect;
 pub mod session;
@@ -105,5 +106,12 @@ impl Account {
         }
         let password = config.password.clone().ok_or_else(|| Fatal::NoPassword(config.jid.clone()))?;
         Ok(Self { jid, password, address: config.address.clone(), tls: config.tls, ca_file: config.ca_file.clone() })
+    }
+}
+
+impl Xmpp {
+    /// The service that has the rooms of the queues, if they have any.
+    pub fn rooms(&self) -> Option<BareJid> {
+        self.rooms.as_ref().and_then(|rooms| BareJid::from_str(rooms).ok())
     }
 }

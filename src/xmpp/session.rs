@@ -40,6 +40,7 @@ use crate::{
         connector::Connector,
         disco::{self, Answers},
         incoming::{self, Asked, Incoming, Way},
+        muc,
         reconnect::Reconnect,
         sight::{self, Sight},
     },
@@ -141,6 +142,8 @@ pub struct Ears {
     pub visitors: Option<mpsc::Sender<Incoming>>,
     /// Who looks at their presence; `None`: nobody.
     pub sights: Option<mpsc::Sender<Sight>>,
+    /// Who keeps rooms with it; `None`: nobody.
+    pub rooms: Option<muc::Ear>,
 }
 
 /// The way into a session. Cheap to clone.
@@ -148,6 +151,20 @@ pub struct Ears {
 pub struct Session {
     commands: mpsc::Sender<Command>,
     ids: Arc<AtomicU64>,
+}
+
+/// The same for those who do not keep it from ending.
+#[derive(Debug, Clone)]
+pub struct WeakSession {
+    commands: mpsc::WeakSender<Command>,
+    ids: Arc<AtomicU64>,
+}
+
+impl WeakSession {
+    /// The way in; `None`: the session is over.
+    pub fn upgrade(&self) -> Option<Session> {
+        Some(Session { commands: self.commands.upgrade()?, ids: self.ids.clone() })
+    }
 }
 
 impl Session {
@@ -219,7 +236,7 @@ impl Session {
             ears,
             has_missed: false,
             // Weak: the session ends when nobody else holds it.
-            back: (session.commands.downgrade(), session.ids.clone()),
+            back: WeakSession { commands: session.commands.downgrade(), ids: session.ids.clone() },
             stream,
             abandoned,
             reconnect,
@@ -323,7 +340,7 @@ struct Actor {
     ears: Ears,
     /// Something that was seen could not be handed over.
     has_missed: bool,
-    back: (mpsc::WeakSender<Command>, Arc<AtomicU64>),
+    back: WeakSession,
     stream: StanzaStream,
     abandoned: CancellationToken,
     reconnect: Arc<Reconnect>,
@@ -416,7 +433,7 @@ impl Actor {
                     let presence = disco::presence(self.answers());
                     self.stream.send(Box::new(presence.into())).await;
                 }
-                if let Some(session) = self.session() {
+                if let Some(session) = self.back.upgrade() {
                     self.see(Sight::Online(session));
                 }
                 self.tell(Event::Online { jid: bound_jid }).await;
@@ -478,18 +495,17 @@ impl Actor {
         self.has_missed = sights.try_send(sight).is_err();
     }
 
-    /// The way in, as others hold it; `None`: nobody does any more.
-    fn session(&self) -> Option<Session> {
-        Some(Session { commands: self.back.0.upgrade()?, ids: self.back.1.clone() })
-    }
-
     fn answers(&self) -> Answers {
         if self.ears.visitors.is_some() { Answers::Commands } else { Answers::Nothing }
     }
 
     /// Hands a stanza to whoever answers it; gives it back if nobody does.
     fn hand_in(&self, stanza: Stanza) -> Option<Stanza> {
-        let (Some(visitors), Some(session)) = (&self.ears.visitors, self.session()) else { return Some(stanza) };
+        let stanza = match &self.ears.rooms {
+            Some(rooms) => rooms.take(stanza)?,
+            None => stanza,
+        };
+        let (Some(visitors), Some(session)) = (&self.ears.visitors, self.back.upgrade()) else { return Some(stanza) };
         let (from, what) = match incoming::take(stanza, &self.own) {
             Ok(taken) => taken,
             Err(stanza) => return Some(*stanza),
@@ -504,6 +520,9 @@ impl Actor {
     }
 
     async fn tell(&self, event: Event) {
+        if let Some(rooms) = &self.ears.rooms {
+            rooms.hear(&event, &self.back);
+        }
         // The owner leaving is seen in the loop.
         let _gone = self.events.send(event).await;
     }

@@ -58,6 +58,7 @@ pub fn config(prosody: &Prosody, address: String) -> Xmpp {
         node_prefix: "extension".into(),
         crm: vec![format!("crm@{DOMAIN}")],
         supervisors: vec![],
+        rooms: None,
         // How fast a server is on this machine is not what is tested.
         publish_bound: PATIENCE,
         corrections: true,
