@@ -1,9 +1,9 @@
 //! The only file that knows everything, and holds no rule: starts the services in order, wires them, and stops them.
 //!
 //! ```text
-//!   config ─▶ health ─▶ duty (standby until elected, with standby's log-ins) ─▶ agi, ledger, desk ─▶ first roster ─▶ ari (Nx) ─▶ mirror, floor, counter, contacts
-//!   stop:     agi (no new requests) ─▶ counter ─▶ contacts ─▶ floor (callers back to the dialplan) ─▶ mirror ─▶ ari ─▶ ledger (flush) ─▶ desk ─▶ lease given back
-//!   relieved: ari, counter, contacts, floor, mirror (where they stand) ─▶ ledger ─▶ desk ─▶ duty (standby again)
+//!   config ─▶ health ─▶ duty (standby until elected, with standby's log-ins) ─▶ agi, ledger, desk ─▶ first roster ─▶ ari (Nx) ─▶ mirror, floor, presence, counter, contacts, rooms
+//!   stop:     agi (no new requests) ─▶ counter ─▶ presence ─▶ contacts ─▶ floor (callers back to the dialplan) ─▶ rooms ─▶ mirror ─▶ ari ─▶ ledger (flush) ─▶ desk ─▶ lease given back
+//!   relieved: ari, counter, presence, contacts, rooms, floor, mirror (where they stand) ─▶ ledger ─▶ desk ─▶ duty (standby again)
 //! ```
 //!
 //! The Stasis application is not there before the first roster is: until then Asterisk takes its fail-open path.
@@ -41,7 +41,7 @@ use crate::{
     floor,
     health::{self, Duty, Links, Sources},
     ivr::Ivr,
-    ledger, mirror, presence, standby, xmpp,
+    ledger, mirror, presence, rooms, standby, xmpp,
 };
 
 /// How long the start waits for the XMPP link before callers are taken, and for the database before they are looked up.
@@ -133,7 +133,8 @@ async fn serve(
     let desk_stop = CancellationToken::new();
     let (visitors, incoming) = mpsc::channel(xmpp::incoming::WAITING);
     let (shown_to_us, sights) = mpsc::channel(xmpp::sight::WAITING);
-    let ears = xmpp::session::Ears { visitors: Some(visitors.clone()), sights: Some(shown_to_us), rooms: None };
+    let (ear, rooms_ears) = config.xmpp.rooms().map(xmpp::muc::channel).unzip();
+    let ears = xmpp::session::Ears { visitors: Some(visitors.clone()), sights: Some(shown_to_us), rooms: ear };
     let terms = desk::Terms { ears, ..desk::Terms::default() };
     let (desk, mut desk_task) = desk::spawn_with(&config.xmpp, &config.pops, fence.clone(), terms, desk_stop.clone());
     let mut links = Links::new();
@@ -159,6 +160,8 @@ async fn serve(
         desk: desk.clone(),
         asterisks: Arc::default(),
         presence: Arc::default(),
+        rooms: Arc::default(),
+        has_rooms: rooms_ears.is_some(),
     };
     let serving = agi::serve(agi_listener, limits, config.agi.allow.clone(), ivr, counters, door_stop.clone());
     let mut database = ledger.link();
@@ -198,6 +201,7 @@ async fn serve(
             let mirror = mirror::spawn(asterisks.iter().map(|(ari, _)| ari.clone()), &known.subscribe());
             let (desk, ledger, publish_bound) = (desk.clone(), ledger.clone(), config.xmpp.publish_bound);
             let codes = config.floor.codes();
+            let (told, heard) = mpsc::channel(rooms::NEWS);
             let floor = floor::spawn(floor::Outlets {
                 asterisks,
                 desk: desk.clone(),
@@ -208,10 +212,12 @@ async fn serve(
                 publish_bound,
                 language,
                 codes,
+                rooms: rooms_ears.is_some().then_some(told),
             });
+            let account = xmpp::Account::new(&config.xmpp)?.jid;
             let presence = presence::spawn(presence::Outlets {
                 sights,
-                own: xmpp::Account::new(&config.xmpp)?.jid,
+                own: account.clone(),
                 roster: looked_in,
                 supervisors: config.xmpp.supervisors.clone(),
                 ledger: ledger.clone(),
@@ -222,6 +228,8 @@ async fn serve(
             });
             // Set once: it is started once.
             let _ = counted.presence.set(presence.counts());
+            let rosters = asked_in.clone();
+            let calm = desk.calm();
             let counter = counter::spawn(counter::Outlets {
                 incoming,
                 roster: asked_in,
@@ -245,7 +253,23 @@ async fn serve(
                 tokio::spawn(forward(contacts.link(), component_link));
                 contacts
             });
-            running = Some((counter, presence, contacts, floor, mirror, ari_stop));
+            let rooms = config.xmpp.rooms().zip(rooms_ears).map(|(service, ears)| {
+                rooms::spawn(rooms::Outlets {
+                    service,
+                    own: account,
+                    supervisors: config.xmpp.supervisors.clone(),
+                    language,
+                    ears,
+                    news: heard,
+                    roster: rosters,
+                    calm,
+                    floor: floor.questions(),
+                    counter: counter.window(),
+                    fence: fence.clone(),
+                    counts: counted.rooms.clone(),
+                })
+            });
+            running = Some(Running { counter, presence, contacts, rooms, floor, mirror, ari_stop });
             tokio::select! {
                 why = &mut asked => { tracing::info!("{why}: stopping"); Ok(Left::Asked) }
                 _ = &mut *keeper => Ok(Left::Relieved),
@@ -258,28 +282,14 @@ async fn serve(
     door_stop.cancel();
     if let Ok(Left::Relieved) = left {
         // Nothing is finished and nothing is said: all of it is another one's now.
-        if let Some((counter, presence, contacts, floor, mirror, ari_stop)) = running {
-            ari_stop.cancel();
-            counter.abandon().await;
-            presence.abandon().await;
-            if let Some(contacts) = contacts {
-                contacts.abandon().await;
-            }
-            floor.abandon().await;
-            in_time(deadline, "the mirror", mirror.stop()).await;
+        if let Some(running) = running {
+            running.abandon(deadline).await;
         }
         agi_task.abort();
     } else {
         notify(&[sd_notify::NotifyState::Stopping]);
-        if let Some((counter, presence, contacts, floor, mirror, ari_stop)) = running {
-            in_time(deadline, "the counter", counter.stop()).await;
-            in_time(deadline, "the service of presence", presence.stop()).await;
-            if let Some(contacts) = contacts {
-                in_time(deadline, "the contacts", contacts.stop()).await;
-            }
-            in_time(deadline, "the floor", floor.stop()).await;
-            in_time(deadline, "the mirror", mirror.stop()).await;
-            ari_stop.cancel();
+        if let Some(running) = running {
+            running.stop(deadline).await;
         }
         in_time(deadline, "the FastAGI server", agi_task).await;
         let left = ledger.flush(deadline.saturating_duration_since(Instant::now()).min(Duration::from_secs(5))).await;
@@ -294,6 +304,49 @@ async fn serve(
         in_time(deadline, "the desk", desk_task).await;
     }
     left
+}
+
+/// What runs from the first roster on.
+struct Running {
+    counter: counter::Handle,
+    presence: presence::Handle,
+    contacts: Option<contacts::Handle>,
+    rooms: Option<rooms::Handle>,
+    floor: floor::Handle,
+    mirror: mirror::Handle,
+    ari_stop: CancellationToken,
+}
+
+impl Running {
+    /// Everybody stands still where they are: what they do is another process's now.
+    async fn abandon(self, deadline: Instant) {
+        self.ari_stop.cancel();
+        self.counter.abandon().await;
+        self.presence.abandon().await;
+        if let Some(contacts) = self.contacts {
+            contacts.abandon().await;
+        }
+        if let Some(rooms) = self.rooms {
+            rooms.abandon().await;
+        }
+        self.floor.abandon().await;
+        in_time(deadline, "the mirror", self.mirror.stop()).await;
+    }
+
+    /// Everybody finishes what they have begun, those first who have others do something.
+    async fn stop(self, deadline: Instant) {
+        in_time(deadline, "the counter", self.counter.stop()).await;
+        in_time(deadline, "the service of presence", self.presence.stop()).await;
+        if let Some(contacts) = self.contacts {
+            in_time(deadline, "the contacts", contacts.stop()).await;
+        }
+        in_time(deadline, "the floor", self.floor.stop()).await;
+        if let Some(rooms) = self.rooms {
+            in_time(deadline, "the rooms", rooms.stop()).await;
+        }
+        in_time(deadline, "the mirror", self.mirror.stop()).await;
+        self.ari_stop.cancel();
+    }
 }
 
 /// The whole roster, which comes first.
@@ -314,6 +367,8 @@ struct Counted {
     desk: desk::Handle,
     asterisks: Arc<OnceLock<Vec<ari::Ari>>>,
     presence: Arc<OnceLock<Arc<presence::Counts>>>,
+    rooms: Arc<rooms::Counts>,
+    has_rooms: bool,
 }
 
 impl Counted {
@@ -364,6 +419,20 @@ impl Counted {
                     ("paused", get(&presence.paused)),
                     ("resumed", get(&presence.resumed)),
                     ("logged_off", get(&presence.logged_off)),
+                ]),
+            );
+        }
+        if self.has_rooms {
+            let rooms = &self.rooms;
+            all.insert(
+                "rooms".to_owned(),
+                BTreeMap::from([
+                    ("opened", get(&rooms.opened)),
+                    ("refused", get(&rooms.refused)),
+                    ("lines", get(&rooms.lines)),
+                    ("dropped", get(&rooms.dropped)),
+                    ("subjects", get(&rooms.subjects)),
+                    ("answers", get(&rooms.answers)),
                 ]),
             );
         }

@@ -27,6 +27,7 @@ pub mod ledger;
 pub mod link;
 pub mod mirror;
 pub mod presence;
+pub mod rooms;
 pub mod standby;
 pub mod telemetry;
 pub mod xmpp;

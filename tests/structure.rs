@@ -31,13 +31,14 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("counter", &["desk", "domain", "fence", "floor", "ledger", "xmpp"]),
     ("presence", &["desk", "domain", "floor", "ledger", "xmpp"]),
     ("contacts", &["counter", "desk", "domain", "fence", "floor", "link", "xmpp"]),
+    ("rooms", &["counter", "desk", "domain", "fence", "floor", "xmpp"]),
     ("mirror", &["ari", "domain", "link"]),
     // The wiring, and people.
     (
         "app",
         &[
             "agi", "ari", "config", "contacts", "counter", "desk", "domain", "duty", "fence", "floor", "health", "ivr",
-            "ledger", "link", "mirror", "presence", "standby", "xmpp",
+            "ledger", "link", "mirror", "presence", "rooms", "standby", "xmpp",
         ],
     ),
     ("cli", &["app", "ari", "config", "db", "desk", "domain", "health", "ledger", "telemetry", "xmpp"]),

@@ -34,7 +34,7 @@ use crate::{
         },
     },
     ledger,
-    xmpp::pubsub::Pubsub,
+    xmpp::{muc, pubsub::Pubsub, session::Session},
 };
 
 /// How long one server may take to be reached and to answer.
@@ -273,6 +273,7 @@ async fn xmpp(config: &Xmpp, report: &mut Report) {
     report.good(what, format!("logged in as {}", online.jid));
     strangers(config, report);
     pubsub(config, &online.pubsub, report).await;
+    rooms(config, &online.session, report).await;
     online.close().await;
 }
 
@@ -314,6 +315,18 @@ async fn pubsub(config: &Xmpp, pubsub: &Pubsub, report: &mut Report) {
             report.wrong(what, format!("{error}; is there a pubsub component, and may {} create nodes?", config.jid));
         }
         Err(_) => report.wrong(what, format!("no answer within {PATIENCE:?}; is xmpp.pubsub right?")),
+    }
+}
+
+/// Whether there is a service for rooms where the configuration says so.
+async fn rooms(config: &Xmpp, session: &Session, report: &mut Report) {
+    let Some(service) = config.rooms() else { return };
+    let what = format!("rooms {service}");
+    match timeout(PATIENCE, muc::has_rooms(session, &service)).await {
+        Ok(Ok(true)) => report.good(what, "there is a service for rooms"),
+        Ok(Ok(false)) => report.wrong(what, "answers, and has no rooms (XEP-0045): correct xmpp.rooms"),
+        Ok(Err(trouble)) => report.wrong(what, trouble.to_string()),
+        Err(_) => report.wrong(what, format!("no answer within {PATIENCE:?}; is xmpp.rooms right?")),
     }
 }
 

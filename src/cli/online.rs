@@ -24,6 +24,8 @@ pub(super) struct Online {
     pub(super) jid: Jid,
     /// The pubsub service.
     pub(super) pubsub: Pubsub,
+    /// For all else.
+    pub(super) session: Session,
     // Dropped, it would end the session.
     events: mpsc::Receiver<Event>,
     guard: DropGuard,
@@ -62,7 +64,7 @@ impl Online {
                 ));
             }
         };
-        Ok(Self { jid, pubsub: Pubsub::new(session, service, owner), events, guard })
+        Ok(Self { jid, pubsub: Pubsub::new(session.clone(), service, owner), session, events, guard })
     }
 
     /// Logs off, so that the server does not keep the session to be resumed.

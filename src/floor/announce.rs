@@ -8,12 +8,35 @@ use crate::{
         id::{CallId, Extension},
         queue::{
             announce::{Filling, Template},
+            caller::Arrival,
+            event::Event,
             standing::{Standing, Turn},
         },
+        room::lines::News,
         words::Words,
     },
     floor::Service,
 };
+
+/// The calls of an earlier run of which an event tells; `None`: it tells of now.
+fn found(event: &Event) -> Option<Vec<News>> {
+    let of = |arrival: &Arrival| {
+        let Arrival { call, queue, customer, .. } = arrival.clone();
+        News::Found { call, queue, customer }
+    };
+    if let Event::CallerFound(arrival, _)
+    | Event::TalkFound { arrival, .. }
+    | Event::TalkOver { arrival, .. }
+    | Event::PartedFound { arrival, .. } = event
+    {
+        return Some(vec![of(arrival)]);
+    }
+    if let Event::Kept(kept) = event {
+        let kept = kept.iter().map(|kept| (kept.call, kept.queue.clone(), kept.customer.clone()));
+        return Some(kept.map(|(call, queue, customer)| News::Found { call, queue, customer }).collect());
+    }
+    matches!(event, Event::BackFound { .. } | Event::BackRemembered { .. } | Event::HandOverFound { .. }).then(Vec::new)
+}
 
 impl Service {
     pub(super) fn announce(&mut self, call: CallId, position: usize, to: &[Extension]) {
@@ -56,6 +79,34 @@ impl Service {
         self.desk.correct(call, body, is_last);
         if is_last {
             self.announced.remove(&call);
+        }
+    }
+
+    /// What has happened is said in the queue's room.
+    pub(super) fn tell_rooms(&self, fact: &Fact) {
+        if self.rooms.is_none() {
+            return;
+        }
+        let caller = self.floor.callers().get(&fact.call());
+        let whose = caller.map(|caller| (caller.arrival.queue.clone(), caller.arrival.customer.clone()));
+        // Of what is found, that they came and with whom they talk was said by the run that saw it.
+        let is_old = self.takes_up && matches!(fact, Fact::CallEntered { .. } | Fact::CallAnswered { .. });
+        self.send_to_rooms(News::Happened { fact: fact.clone(), whose, is_old });
+    }
+
+    /// What comes is of an earlier run, or of now.
+    pub(super) fn take_up(&mut self, event: &Event) {
+        if self.rooms.is_none() {
+            return;
+        }
+        let found = found(event);
+        self.takes_up = found.is_some();
+        found.into_iter().flatten().for_each(|news| self.send_to_rooms(news));
+    }
+
+    fn send_to_rooms(&self, news: News) {
+        if self.rooms.as_ref().is_some_and(|rooms| rooms.try_send(news).is_err()) {
+            tracing::debug!("rooms do not keep up: a line is left out");
         }
     }
 

@@ -4,7 +4,7 @@
 //!   Asterisk ──Incoming──▶ listen (1x a server) ──Input──┐
 //!   ledger ────News────────────────────────────────────▶├─▶ floor (1x) ──requests──▶ ari
 //!   answers, pop outcomes (Nx) ──Event──────────────────┘        │ ├──pops, announcements──▶ desk
-//!   counter ──questions──────────────────────────────────┘        │ └──facts──▶ ledger
+//!   counter, rooms ──questions───────────────────────────┘        │ └──facts──▶ ledger, rooms
 //!                                                         deadline()
 //! ```
 
@@ -57,6 +57,7 @@ use crate::{
             standing::Standings,
             tries::Tries,
         },
+        room::lines,
         words::Language,
     },
     ledger,
@@ -145,6 +146,8 @@ pub struct Outlets {
     pub language: Language,
     /// What agents press in a talk before a number.
     pub codes: Codes,
+    /// Where that goes which is said in the rooms of the queues; `None`: there are none.
+    pub rooms: Option<mpsc::Sender<lines::News>>,
 }
 
 /// Starts the floor.
@@ -189,6 +192,8 @@ pub fn spawn(outlets: Outlets) -> Handle {
         news: outlets.news,
         known: outlets.known,
         language: outlets.language,
+        rooms: outlets.rooms,
+        takes_up: false,
     };
     let task = tokio::spawn(service.run(outlets.first, watchers, stop.clone()));
     Handle { stop, task, questions }
@@ -246,6 +251,9 @@ struct Service {
     news: mpsc::Receiver<ledger::News>,
     known: watch::Sender<Register>,
     language: Language,
+    rooms: Option<mpsc::Sender<lines::News>>,
+    /// What is found of an earlier run is being taken in.
+    takes_up: bool,
 }
 
 impl Service {
@@ -354,6 +362,7 @@ impl Service {
 
     /// One step of the machine, and what it asks for.
     fn step(&mut self, event: Event) {
+        self.take_up(&event);
         let effects = self.floor.step(event, now());
         for effect in effects {
             self.perform(effect);

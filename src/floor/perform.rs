@@ -149,6 +149,7 @@ impl Service {
                 tracing::info!(call.id = %fact.call(), "call {}", fact.summary());
                 tracing::debug!(?fact);
                 self.correct(&fact);
+                self.tell_rooms(&fact);
                 // Who is found by a later run is recorded once more, and has entered once.
                 let id = if let Fact::CallEntered { call, .. } = &fact { call.0 } else { uuid::Uuid::now_v7() };
                 self.ledger.record(Stamped { id, at: Timestamp::now(), fact });

@@ -12,15 +12,17 @@ use usher::{
     counter, desk,
     domain::{
         queue::roster::{Register, Roster},
+        room::lines::News,
         words::Language,
     },
     fence::Fence,
     floor, ledger,
     link::Link,
-    presence,
+    presence, rooms,
     xmpp::{
         Account,
         incoming::{Incoming, WAITING, What},
+        muc,
         session::{Ears, Event, RequestError, Session},
         sight,
     },
@@ -28,7 +30,7 @@ use usher::{
 use usher_rig::postgres::Postgres;
 use xmpp_parsers::{
     iq::IqPayload,
-    jid::Jid,
+    jid::{BareJid, Jid},
     message::{Lang, Message},
     minidom::Element,
     ns,
@@ -43,7 +45,7 @@ use crate::{
 
 const COMMANDS: &str = "http://jabber.org/protocol/commands";
 
-/// The service without an Asterisk: desk, ledger, floor and counter.
+/// The service without an Asterisk: desk, ledger, floor, counter and rooms.
 pub struct House {
     pub prosody: Prosody,
     pub database: usher_rig::postgres::Database,
@@ -53,18 +55,27 @@ pub struct House {
     pub visitors: mpsc::Sender<Incoming>,
     pub roster: watch::Receiver<Register>,
     pub floor: floor::Questions,
+    /// What is counted of rooms, and where the floor tells what happens.
+    pub rooms: Arc<rooms::Counts>,
+    pub news: mpsc::Sender<News>,
+    _rooms: Option<rooms::Handle>,
     _ledger: ledger::Handle,
     _stop: tokio_util::sync::DropGuard,
 }
 
 pub async fn house() -> House {
+    house_with(None, "").await
+}
+
+/// The same with rooms in this service, if there is one, and with these rows.
+pub async fn house_with(service: Option<&str>, rows: &str) -> House {
     let prosody = Prosody::start().await;
     let postgres = Postgres::shared().await.unwrap();
     let seed = Path::new(env!("CARGO_MANIFEST_DIR")).join("sql/seed/demo.sql");
     let database = postgres.database("counter", Path::new(env!("CARGO_BIN_EXE_usher")), Some(&seed)).await.unwrap();
     let statement = format!(
         "UPDATE extensions SET jid = split_part(jid, '@', 1) || '@{DOMAIN}'; DELETE FROM extensions WHERE number = '3000'; \
-         INSERT INTO queues (name, label) VALUES ('sales', 'Sales & <Co>')"
+         INSERT INTO queues (name, label) VALUES ('sales', 'Sales & <Co>'); {rows}"
     );
     database.connect().await.unwrap().batch_execute(&statement).await.unwrap();
     let stop = CancellationToken::new();
@@ -85,8 +96,10 @@ pub async fn house() -> House {
     let (visitors, incoming) = mpsc::channel(WAITING);
     let (shown, sights) = mpsc::channel(sight::WAITING);
     let xmpp = config(&prosody, prosody.address());
-    let terms =
-        desk::Terms { ears: Ears { visitors: Some(visitors.clone()), sights: Some(shown) }, ..desk::Terms::default() };
+    let service: Option<BareJid> = service.map(|service| service.parse().unwrap());
+    let (ear, ears) = service.clone().map(muc::channel).unzip();
+    let ears_of_session = Ears { visitors: Some(visitors.clone()), sights: Some(shown), rooms: ear };
+    let terms = desk::Terms { ears: ears_of_session, ..desk::Terms::default() };
     let (desk, _task) = desk::spawn_with(&xmpp, &Pops::default(), Fence::open(), terms, stop.clone());
     // Who writes before the service is there is refused by the server, and nobody answers.
     timeout(PATIENCE, desk.link().wait_for(Link::is_up)).await.expect("the service is logged on").unwrap();
@@ -97,6 +110,8 @@ pub async fn house() -> House {
         }
     };
     let (known, roster) = watch::channel(Register::from(&*first));
+    let (told, heard) = mpsc::channel(rooms::NEWS);
+    let (rosters, calm) = (roster.clone(), desk.calm());
     let floor = floor::spawn(floor::Outlets {
         asterisks: vec![],
         desk: desk.clone(),
@@ -107,6 +122,7 @@ pub async fn house() -> House {
         publish_bound: Duration::from_millis(500),
         language: Language::English,
         codes: usher::config::Floor::default().codes(),
+        rooms: Some(told.clone()),
     });
     let presence = presence::spawn(presence::Outlets {
         sights,
@@ -129,6 +145,23 @@ pub async fn house() -> House {
         language: Language::English,
         fence: Fence::open(),
     });
+    let counts = Arc::new(rooms::Counts::default());
+    let rooms = service.zip(ears).map(|(service, ears)| {
+        rooms::spawn(rooms::Outlets {
+            service,
+            own: format!("usher@{DOMAIN}").parse().unwrap(),
+            supervisors: vec![format!("user3@{DOMAIN}")],
+            language: Language::English,
+            ears,
+            news: heard,
+            roster: rosters,
+            calm,
+            floor: floor.questions(),
+            counter: counter.window(),
+            fence: Fence::open(),
+            counts: Arc::clone(&counts),
+        })
+    });
     // Its own token stops it; the handle alone does not hold it.
     let floor = floor.questions();
     House {
@@ -139,6 +172,9 @@ pub async fn house() -> House {
         visitors,
         roster,
         floor,
+        rooms: counts,
+        news: told,
+        _rooms: rooms,
         _ledger: ledger,
         _stop: stop.drop_guard(),
     }

@@ -55,6 +55,7 @@ modules:
   mod_ping: {{}}
   mod_roster: {{}}
   mod_caps: {{}}
+  mod_muc: {{}}
   mod_stream_mgmt:
     resend_on_timeout: if_offline
 include_config_file: "{path}/usher.yml"

@@ -16,6 +16,7 @@ mod patience;
 mod pops;
 mod presence;
 mod prosody;
+mod rooms;
 
 use prosody::Brand;
 

@@ -126,6 +126,8 @@ impl Prosody {
             Component "{COMPONENT}"
                 component_secret = "{COMPONENT_SECRET}"
                 component_conflict_resolve = "kick_old"
+            Component "conference.{DOMAIN}" "muc"
+                muc_tombstones = false
             "#,
             path = path.display(),
             port = self.port.port(),

@@ -7,7 +7,11 @@ use std::{
     time::Duration,
 };
 
-use usher_rig::{phones::Behaviour, rig::Rig};
+use usher_rig::{
+    phones::Behaviour,
+    prosody::{PUBSUB, ROOMS},
+    rig::Rig,
+};
 
 use crate::steps::{SOON, call_support, command, house};
 
@@ -68,6 +72,19 @@ async fn check_is_content_with_a_healthy_house_and_disturbs_no_call() {
     leg.audio().say_tone(700);
     caller.wait_for_tone(700, SOON).await.unwrap();
     assert!(caller.state().ended.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_finds_the_service_for_rooms_and_names_one_that_has_none() {
+    let rooms = format!("rooms = \"{ROOMS}\"");
+    let rig = house("checkrooms").config("xmpp", &rooms).start().await.unwrap();
+    let (output, table) = check(&rig).await;
+    assert!(output.status.success() && row(&table, &format!("rooms {ROOMS}")).contains("ok"), "{table}");
+    for (other, expected) in [(PUBSUB, "has no rooms"), ("nowhere.usher.test", "refused")] {
+        let (output, table) = check_with(&rig, &rooms, &format!("rooms = \"{other}\"")).await;
+        assert_eq!((output.status.code(), table.matches("WRONG").count()), (Some(1), 1), "{table}");
+        assert!(row(&table, &format!("rooms {other}")).contains(expected), "{table}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -42,6 +42,7 @@ mod pops;
 mod presence;
 mod rehearsal;
 mod reload;
+mod rooms;
 mod silence;
 mod standby;
 mod start;
