@@ -102,6 +102,7 @@ impl Setting {
             supervisors: vec![],
             publish_bound: BOUND,
             corrections: true,
+            rooms: None,
             component: None,
             component_secret_file: None,
             component_address: String::new(),

@@ -97,7 +97,7 @@ mod tests {
         receipts.sent("5".into(), ana.clone(), start);
         assert!(receipts.came("5", &ana));
         receipts.sent("6".into(), ana.clone(), start);
-        assert_eq!(receipts.overdue(start + PATIENCE), [ana.clone()]);
+        assert_eq!(receipts.overdue(start + PATIENCE), std::slice::from_ref(&ana));
         // What got lost is not awaited, and is when it is sent again.
         receipts.sent("7".into(), ana.clone(), start);
         assert!(receipts.came("7", &ana));

@@ -51,7 +51,7 @@ use crate::{
     fence::Fence,
     floor,
     xmpp::{
-        muc::{self, Ears, Heard, Link, Trouble, Wanted},
+        muc::{self, Heard, Hearing, Link, Trouble, Wanted},
         session::Session,
     },
 };
@@ -125,7 +125,7 @@ pub struct Outlets {
     /// Of what is said.
     pub language: Language,
     /// What the session and the rooms say.
-    pub ears: Ears,
+    pub ears: Hearing,
     /// What happens on the floor.
     pub news: mpsc::Receiver<News>,
     /// Queues and their members.
@@ -147,7 +147,7 @@ pub fn spawn(outlets: Outlets) -> Handle {
     let stop = CancellationToken::new();
     let Outlets { service, own, supervisors, language, ears, news, roster, calm, floor, counter, fence, counts } =
         outlets;
-    let Ears { link, stanzas } = ears;
+    let Hearing { link, stanzas } = ears;
     let rooms = Rooms {
         service,
         own,

@@ -17,7 +17,7 @@ use usher::{
     fence::Fence,
     xmpp::{
         Account,
-        muc::{self, Ears, Heard},
+        muc::{self, Heard, Hearing},
         session::{Ears, Event, Session},
     },
 };
@@ -76,7 +76,7 @@ impl House {
 /// Somebody's client.
 struct Occupant {
     session: Session,
-    ears: Ears,
+    ears: Hearing,
     nick: &'static str,
     _events: mpsc::Receiver<Event>,
 }

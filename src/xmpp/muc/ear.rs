@@ -35,7 +35,7 @@ pub struct Ear {
 
 /// What hears them.
 #[derive(Debug)]
-pub struct Ears {
+pub struct Hearing {
     /// How the session is.
     pub link: watch::Receiver<Link>,
     /// In which epoch which room has said what.
@@ -43,10 +43,10 @@ pub struct Ears {
 }
 
 /// Both ends, for the rooms of this service.
-pub fn channel(service: BareJid) -> (Ear, Ears) {
+pub fn channel(service: BareJid) -> (Ear, Hearing) {
     let (link, seen) = watch::channel(Link::default());
     let (sender, stanzas) = mpsc::channel(WAITING);
-    (Ear { service, link, stanzas: sender }, Ears { link: seen, stanzas })
+    (Ear { service, link, stanzas: sender }, Hearing { link: seen, stanzas })
 }
 
 impl Ear {

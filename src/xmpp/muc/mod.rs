@@ -1,13 +1,13 @@
 //! Rooms (XEP-0045): what an occupant and owner of rooms says to them, and what comes from them, by the session of the service's account.
 //!
-//! Owns the forms on the wire. What comes from the service that has the rooms goes to whoever holds the [`Ears`], with how the session is,
+//! Owns the forms on the wire. What comes from the service that has the rooms goes to whoever holds the [`Hearing`], with how the session is,
 //! so that nobody else has to read it, and no event of the session is waited for twice.
 
 mod ear;
 mod owner;
 
 pub use self::{
-    ear::{Ear, Ears, Link, channel},
+    ear::{Ear, Hearing, Link, channel},
     owner::{Trouble, Wanted, has_rooms, is_there, settle},
 };
 
