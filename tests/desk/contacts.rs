@@ -137,6 +137,10 @@ async fn a_contact_is_subscribed_to_spoken_to_and_seen_again_after_each_that_was
     ana.sees("1000 (Agent One)", "xa", "the phone cannot be reached").await;
     ana.is_told(SUPPORT, "pause lunch", "Extension 1000 is paused in Support: lunch.").await;
     ana.sees("1000 (Agent One)", "xa", "paused: lunch").await;
+    for at in [SUPPORT, "support@contacts.localhost/Usher", COMPONENT] {
+        ana.does(&format!("commands {at}")).await;
+        ana.shows("commands|12").await;
+    }
 
     // The service starts anew, while the client stays where it is.
     contacts.stop().await;

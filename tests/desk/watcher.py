@@ -1,6 +1,6 @@
 """A colleague with slixmpp, which knows nothing of the service: does what it is told on its standard input, a line each, and prints what comes.
 
-Usage: watcher.py JID PASSWORD PORT CA_FILE. Lines: "subscribe JID", "unsubscribe JID", "say JID TEXT".
+Usage: watcher.py JID PASSWORD PORT CA_FILE. Lines: "subscribe JID", "unsubscribe JID", "say JID TEXT", "commands JID".
 """
 
 import asyncio
@@ -17,6 +17,8 @@ class Watcher(slixmpp.ClientXMPP):
         self.ca_certs = CA_FILE
         self.auto_subscribe = False
         self.auto_authorize = None
+        for plugin in ("xep_0030", "xep_0050"):
+            self.register_plugin(plugin)
         # slixmpp takes a show for a type.
         for kind in ("available", "away", "dnd", "xa", "unavailable", "subscribed", "unsubscribed"):
             self.add_event_handler("presence_" + kind, self.presence)
@@ -46,6 +48,10 @@ async def main():
             break
         if words[0] == "say":
             watcher.send_message(mto=words[1], mbody=words[2].strip(), mtype="chat")
+        elif words[0] == "commands":
+            # An answer counts only if it comes from whom was asked.
+            items = (await watcher["xep_0050"].get_commands(words[1], timeout=30))["disco_items"]["items"]
+            print("commands", len(items), sep="|", flush=True)
         else:
             watcher.send_presence_subscription(pto=words[1], ptype=words[0])
     watcher.disconnect()
