@@ -199,9 +199,15 @@ impl Client {
         let id = uuid::Uuid::new_v4().simple().to_string();
         let (sender, answer) = oneshot::channel();
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), sender);
-        let header = IqHeader { from: None, to: Some(to.parse()?), id };
+        let to: Jid = to.parse()?;
+        let header = IqHeader { from: None, to: Some(to.clone()), id };
         self.send(Iq::assemble(header, payload).into()).await?;
-        match tokio::time::timeout(ANSWER, answer).await.context("no answer")?? {
+        let answer = tokio::time::timeout(ANSWER, answer).await.context("no answer")??;
+        // Of one's own account a server may leave it out.
+        if let Some(from) = answer.from().filter(|from| **from != to) {
+            bail!("{from} answers what {to} was asked");
+        }
+        match answer {
             Iq::Result { payload, .. } => Ok(payload),
             Iq::Error { error, .. } => bail!("refused: {:?}", error.defined_condition),
             Iq::Get { .. } | Iq::Set { .. } => bail!("not an answer"),
