@@ -26,8 +26,8 @@ pub use value::{parse_duration, shown};
 
 use secret::{Secret, Secrets, resolve};
 use value::{
-    a_file, apart, bare_jid, duration, feature_code, filled, host_port, http_base, listen, log_filter, outlasts, plain,
-    printable, short, socket_address, spans, within,
+    a_file, apart, bare_jid, duration, feature_code, filled, host_port, http_base, listen, log_filter, outlasts,
+    own_domain, plain, printable, short, socket_address, spans, within,
 };
 
 /// Why a configuration was refused. Says the file, the key and what is expected.
@@ -486,7 +486,7 @@ impl Config {
             host_port(address).map_err(|p| wrong("xmpp.address", p))?;
         }
         if let Some(component) = &xmpp.component {
-            component_of(component, xmpp).map_err(|p| wrong("xmpp.component", p))?;
+            own_domain(component, &xmpp.jid, &xmpp.pubsub_jid()).map_err(|p| wrong("xmpp.component", p))?;
         }
         host_port(&xmpp.component_address).map_err(|p| wrong("xmpp.component_address", p))?;
         printable(&xmpp.node_prefix).map_err(|p| wrong("xmpp.node_prefix", p))?;
@@ -562,19 +562,6 @@ impl Config {
             }
         }
         Ok(config)
-    }
-}
-
-/// The component's domain is nobody else's.
-fn component_of(component: &str, xmpp: &Xmpp) -> Result<(), String> {
-    bare_jid(component, false).map_err(|problem| problem.replace("pubsub.example.org", "usher.example.org"))?;
-    let account = xmpp.jid.rsplit_once('@').map_or(xmpp.jid.as_str(), |(_, domain)| domain);
-    let pubsub = xmpp.pubsub_jid();
-    match [account, pubsub.as_str()].into_iter().find(|other| other.eq_ignore_ascii_case(component)) {
-        Some(_) => Err(format!(
-            "{component:?} is the domain of the account or of the pubsub service: expected one of its own, such as usher.example.org"
-        )),
-        None => Ok(()),
     }
 }
 

@@ -128,6 +128,18 @@ pub(super) fn bare_jid(text: &str, with_node: bool) -> Result<(), String> {
     }
 }
 
+/// The component's domain, which is nobody else's.
+pub(super) fn own_domain(text: &str, account: &str, pubsub: &str) -> Result<(), String> {
+    bare_jid(text, false).map_err(|problem| problem.replace("pubsub.example.org", "usher.example.org"))?;
+    let account = account.rsplit_once('@').map_or(account, |(_, domain)| domain);
+    if [account, pubsub].into_iter().any(|other| other.eq_ignore_ascii_case(text)) {
+        return Err(format!(
+            "{text:?} is the domain of the account or of the pubsub service: expected one of its own, such as usher.example.org"
+        ));
+    }
+    Ok(())
+}
+
 /// What is to be connected to; the host may be a name.
 pub(super) fn host_port(text: &str) -> Result<(), String> {
     let is_host =
