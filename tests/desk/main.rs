@@ -31,7 +31,7 @@ fn everything_holds_on_ejabberd_too() {
         return;
     }
     let out = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--test-threads=2"])
+        .args(["--test-threads=4"])
         .env("USHER_TEST_XMPP", "ejabberd")
         .output()
         .unwrap();

@@ -6,7 +6,7 @@ use super::{CUSTOMER, both_talk, calls_back, customer_asks, customer_enters};
 use crate::{
     aid::{SOON, answers, house, no_channel_is_left, times},
     counter::Person,
-    steps::{Crm, value, wait_for_value},
+    steps::{Crm, wait_for_value},
 };
 
 const NOBODY: &str = "In your queues nobody has called in vain since yesterday whom nobody has talked with after that.";
@@ -48,7 +48,7 @@ async fn who_hung_up_in_the_queue_is_called_back_by_the_first_member_who_says_so
         .await;
     assert_eq!((one.rings_so_far(), two.rings_so_far(), customer.rings_so_far()), (1, 1, 1));
     let outcomes = "SELECT string_agg(outcome, ' ' ORDER BY entered_at) FROM calls";
-    assert_eq!(value(&rig, outcomes).await.unwrap(), "abandoned completed");
+    wait_for_value(&rig, outcomes, "abandoned completed").await;
 }
 
 /// The member who has asked is dead by the time: the callback is in the database, and goes on.
