@@ -30,4 +30,5 @@ pub mod presence;
 pub mod rooms;
 pub mod standby;
 pub mod telemetry;
+pub mod worker;
 pub mod xmpp;

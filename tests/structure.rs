@@ -12,6 +12,7 @@ use std::{
 const MAY_KNOW: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("link", &[]),
+    ("worker", &[]),
     ("fence", &[]),
     ("telemetry", &["config"]),
     ("health", &["link"]),
@@ -27,11 +28,11 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("duty", &["config", "db", "domain", "fence", "link"]),
     ("standby", &["ari", "config", "link", "xmpp"]),
     ("ivr", &["agi", "desk", "domain", "ledger"]),
-    ("floor", &["ari", "desk", "domain", "ledger"]),
-    ("counter", &["desk", "domain", "fence", "floor", "ledger", "xmpp"]),
-    ("presence", &["desk", "domain", "floor", "ledger", "xmpp"]),
+    ("floor", &["ari", "desk", "domain", "ledger", "worker"]),
+    ("counter", &["desk", "domain", "fence", "floor", "ledger", "xmpp", "worker"]),
+    ("presence", &["desk", "domain", "floor", "ledger", "xmpp", "worker"]),
     ("contacts", &["counter", "desk", "domain", "fence", "floor", "link", "xmpp"]),
-    ("rooms", &["counter", "desk", "domain", "fence", "floor", "xmpp"]),
+    ("rooms", &["counter", "desk", "domain", "fence", "floor", "xmpp", "worker"]),
     ("mirror", &["ari", "domain", "link"]),
     // The wiring, and people.
     (

@@ -28,10 +28,7 @@ use std::{
 };
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
-use tokio::{
-    sync::{mpsc, watch},
-    task::JoinHandle,
-};
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use xmpp_parsers::{
     jid::{BareJid, Jid},
@@ -53,6 +50,7 @@ use crate::{
     },
     fence::Fence,
     floor, ledger,
+    worker::Worker,
     xmpp::incoming::{Incoming, What},
 };
 
@@ -66,9 +64,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// The counter, to others.
 #[derive(Debug)]
 pub struct Handle {
-    stop: CancellationToken,
     window: Window,
-    task: JoinHandle<()>,
+    worker: Worker,
 }
 
 impl Handle {
@@ -79,17 +76,12 @@ impl Handle {
 
     /// Takes no further errands, and ends when those that were begun are answered; they are bounded.
     pub async fn stop(self) {
-        self.stop.cancel();
-        if let Err(error) = self.task.await {
-            tracing::error!(%error, "the counter ended badly");
-        }
+        self.worker.stop().await;
     }
 
     /// Ends where it stands: another process answers now.
     pub async fn abandon(self) {
-        self.task.abort();
-        // Cancelled is what was asked for.
-        let _ = self.task.await;
+        self.worker.abandon().await;
     }
 }
 
@@ -132,7 +124,7 @@ pub fn spawn(outlets: Outlets) -> Handle {
     };
     let (rooms, asked) = mpsc::channel(room::WAITING);
     let task = tokio::spawn(counter.run(incoming, asked, stop.clone()));
-    Handle { stop, window: Window(rooms), task }
+    Handle { worker: Worker::new("the counter", stop, task), window: Window(rooms) }
 }
 
 /// An errand that is over.

@@ -5,7 +5,7 @@ use crate::{
     domain::{
         command::{Verb, labels::Label},
         fact::Fact,
-        id::{CallId, Extension},
+        id::{CallId, Extension, QueueName},
         queue::{
             announce::{Filling, Template},
             caller::Arrival,
@@ -115,19 +115,7 @@ impl Service {
             Some(agent) => agent.row.shown(),
             None => extension.number_outside().unwrap_or(extension.as_str()).to_owned(),
         };
-        match standing {
-            Standing::Rings(extensions) => extensions.iter().map(person).collect::<Vec<_>>().join(", "),
-            Standing::Taken(extension) | Standing::SentTo(extension) => person(extension),
-            Standing::WentOn(queue) => {
-                self.floor.queue(queue).map_or_else(|| queue.to_string(), |queue| queue.label.clone())
-            }
-            Standing::Waits
-            | Standing::CallsBack
-            | Standing::HungUp
-            | Standing::Cancelled
-            | Standing::NotReached
-            | Standing::CalledAgain
-            | Standing::Left => String::new(),
-        }
+        let queue = |name: &QueueName| self.floor.queue(name).map_or_else(|| name.to_string(), |row| row.label.clone());
+        standing.with(person, queue)
     }
 }

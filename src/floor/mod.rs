@@ -33,7 +33,7 @@ use futures_util::{StreamExt, stream::FuturesUnordered};
 use jiff::Timestamp;
 use tokio::{
     sync::{mpsc, oneshot, watch},
-    task::{JoinHandle, JoinSet},
+    task::JoinSet,
     time::{MissedTickBehavior, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
@@ -61,6 +61,7 @@ use crate::{
         words::Language,
     },
     ledger,
+    worker::Worker,
 };
 
 /// Inputs that may wait for the floor: as many as events of one Asterisk may wait, so that neither starves the other.
@@ -98,8 +99,7 @@ enum Input {
 /// The floor, to others.
 #[derive(Debug)]
 pub struct Handle {
-    stop: CancellationToken,
-    task: JoinHandle<()>,
+    worker: Worker,
     questions: Questions,
 }
 
@@ -111,17 +111,12 @@ impl Handle {
 
     /// Takes no further calls, gives waiting callers back to the dialplan, and ends. Talks go on in Asterisk.
     pub async fn stop(self) {
-        self.stop.cancel();
-        if let Err(error) = self.task.await {
-            tracing::error!(%error, "the floor ended badly");
-        }
+        self.worker.stop().await;
     }
 
     /// Ends where it stands, saying nothing to anybody: another process has taken over its callers.
     pub async fn abandon(self) {
-        self.task.abort();
-        // Cancelled is what was asked for.
-        let _ = self.task.await;
+        self.worker.abandon().await;
     }
 }
 
@@ -196,7 +191,7 @@ pub fn spawn(outlets: Outlets) -> Handle {
         takes_up: false,
     };
     let task = tokio::spawn(service.run(outlets.first, watchers, stop.clone()));
-    Handle { stop, task, questions }
+    Handle { worker: Worker::new("the floor", stop, task), questions }
 }
 
 /// Answers that are waited for, and what to tell the machine then. They are asked before the inbox: an answer that came

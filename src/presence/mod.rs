@@ -26,7 +26,6 @@ use futures_util::{StreamExt, stream::FuturesUnordered};
 use jiff::Timestamp;
 use tokio::{
     sync::{mpsc, watch},
-    task::JoinHandle,
     time::MissedTickBehavior,
 };
 use tokio_util::sync::CancellationToken;
@@ -45,6 +44,7 @@ use crate::{
         words::{Language, Words},
     },
     floor, ledger,
+    worker::Worker,
     xmpp::{
         session::Session,
         sight::{self, Contact, Sight},
@@ -83,8 +83,7 @@ pub struct Counts {
 #[derive(Debug)]
 pub struct Handle {
     counts: Arc<Counts>,
-    stop: CancellationToken,
-    task: JoinHandle<()>,
+    worker: Worker,
 }
 
 impl Handle {
@@ -95,17 +94,12 @@ impl Handle {
 
     /// Does no more, and ends when what was begun is answered.
     pub async fn stop(self) {
-        self.stop.cancel();
-        if let Err(error) = self.task.await {
-            tracing::error!(%error, "the service of presence ended badly");
-        }
+        self.worker.stop().await;
     }
 
     /// Ends where it stands: another process looks now.
     pub async fn abandon(self) {
-        self.task.abort();
-        // Cancelled is what was asked for.
-        let _ = self.task.await;
+        self.worker.abandon().await;
     }
 }
 
@@ -155,7 +149,7 @@ pub fn spawn(outlets: Outlets) -> Handle {
         counts: counts.clone(),
     };
     let task = tokio::spawn(presence.run(sights, stop.clone()));
-    Handle { counts, stop, task }
+    Handle { counts, worker: Worker::new("the service of presence", stop, task) }
 }
 
 #[derive(Debug, Clone)]

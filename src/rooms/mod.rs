@@ -26,7 +26,6 @@ use std::{
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::{
     sync::{mpsc, watch},
-    task::JoinHandle,
     time::MissedTickBehavior,
 };
 use tokio_util::sync::CancellationToken;
@@ -50,6 +49,7 @@ use crate::{
     },
     fence::Fence,
     floor,
+    worker::Worker,
     xmpp::{
         muc::{self, Heard, Hearing, Link, Trouble, Wanted},
         session::Session,
@@ -75,24 +75,18 @@ const PONG: Duration = Duration::from_secs(10);
 /// The rooms, to others.
 #[derive(Debug)]
 pub struct Handle {
-    stop: CancellationToken,
-    task: JoinHandle<()>,
+    worker: Worker,
 }
 
 impl Handle {
     /// Says what there is yet to say, in bounded time, and ends.
     pub async fn stop(self) {
-        self.stop.cancel();
-        if let Err(error) = self.task.await {
-            tracing::error!(%error, "the rooms ended badly");
-        }
+        self.worker.stop().await;
     }
 
     /// Ends where it stands: another process speaks now.
     pub async fn abandon(self) {
-        self.task.abort();
-        // Cancelled is what was asked for.
-        let _ = self.task.await;
+        self.worker.abandon().await;
     }
 }
 
@@ -173,7 +167,7 @@ pub fn spawn(outlets: Outlets) -> Handle {
         work: FuturesUnordered::new(),
     };
     let task = tokio::spawn(rooms.run(stop.clone()));
-    Handle { stop, task }
+    Handle { worker: Worker::new("the service of rooms", stop, task) }
 }
 
 /// What was waited for.

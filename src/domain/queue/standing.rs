@@ -36,6 +36,24 @@ pub enum Standing {
     Left,
 }
 
+impl Standing {
+    /// With whom, for people to read: the phones that ring, who has taken them, the queue where they are now.
+    pub fn with(&self, person: impl Fn(&Extension) -> String, queue: impl Fn(&QueueName) -> String) -> String {
+        match self {
+            Self::Rings(extensions) => extensions.iter().map(person).collect::<Vec<_>>().join(", "),
+            Self::Taken(extension) | Self::SentTo(extension) => person(extension),
+            Self::WentOn(name) => queue(name),
+            Self::Waits
+            | Self::CallsBack
+            | Self::HungUp
+            | Self::Cancelled
+            | Self::NotReached
+            | Self::CalledAgain
+            | Self::Left => String::new(),
+        }
+    }
+}
+
 /// How a message goes on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Turn {

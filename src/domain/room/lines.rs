@@ -229,18 +229,7 @@ impl What {
                 )
             }
             Self::Stands(standing) => {
-                let with = match standing {
-                    Standing::Rings(extensions) => extensions.iter().map(person).collect::<Vec<_>>().join(", "),
-                    Standing::Taken(extension) | Standing::SentTo(extension) => person(extension),
-                    Standing::WentOn(to) => queue(to),
-                    Standing::Waits
-                    | Standing::CallsBack
-                    | Standing::HungUp
-                    | Standing::Cancelled
-                    | Standing::NotReached
-                    | Standing::CalledAgain
-                    | Standing::Left => String::new(),
-                };
+                let with = standing.with(person, queue);
                 language.say(Words::Standing { standing, with: &with })
             }
             Self::Missed(who, why) => missed(&person(who), *why, language),
