@@ -252,7 +252,7 @@ impl Test<'_> {
 fn gone(result: Result<(), Error>) -> Result<(), Error> {
     match result {
         Ok(()) | Err(Error::NotFound) => Ok(()),
-        Err(error @ (Error::Refused(_) | Error::NotSent | Error::NoAnswer)) => Err(error),
+        Err(error @ (Error::Refused(_) | Error::NotAsAsked | Error::NotSent | Error::NoAnswer)) => Err(error),
     }
 }
 

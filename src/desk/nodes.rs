@@ -34,13 +34,14 @@ pub(super) async fn carry_out(pubsub: &Pubsub, node: &str, work: Work) -> Done {
     };
     result.unwrap_or_else(|error| {
         match &error {
-            PubsubError::Refused(_) => tracing::warn!(node.name = node, "{error}"),
+            PubsubError::Refused(_) | PubsubError::NotAsAsked => tracing::warn!(node.name = node, "{error}"),
             PubsubError::NotFound | PubsubError::NotSent | PubsubError::NoAnswer => {
                 tracing::debug!(node.name = node, "{error}");
             }
         }
         match error {
-            PubsubError::NotFound => Done::NoNode,
+            // Made anew, or set right again, before anything is shown there.
+            PubsubError::NotFound | PubsubError::NotAsAsked => Done::NoNode,
             PubsubError::Refused(_) => Done::Refused,
             PubsubError::NotSent => Done::NotSent,
             PubsubError::NoAnswer => Done::Unknown,
@@ -53,7 +54,12 @@ pub(super) async fn carry_out(pubsub: &Pubsub, node: &str, work: Work) -> Done {
 async fn take_away(pubsub: &Pubsub, node: &str, item: &str) -> Result<(), PubsubError> {
     match pubsub.retract(node, item).await {
         Err(PubsubError::NotFound) => {}
-        done @ (Ok(()) | Err(PubsubError::Refused(_) | PubsubError::NotSent | PubsubError::NoAnswer)) => return done,
+        done @ (Ok(())
+        | Err(
+            PubsubError::Refused(_) | PubsubError::NotAsAsked | PubsubError::NotSent | PubsubError::NoAnswer,
+        )) => {
+            return done;
+        }
     }
     let listed = pubsub.items(node).await?.into_iter().find(|(id, _)| id == item);
     match listed.and_then(|(_, payload)| payload::withdrawn(payload?, Timestamp::now())) {

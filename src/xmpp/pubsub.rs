@@ -4,20 +4,24 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::Duration,
 };
 
+use tokio::sync::OnceCell;
+
 use xmpp_parsers::{
     data_forms::{DataForm, DataFormType, Field, FieldType},
+    disco::{DiscoInfoQuery, DiscoInfoResult},
     iq::IqPayload,
     jid::{BareJid, Jid},
     minidom::Element,
     ns,
     pubsub::{
         AffiliationAttribute, ItemId, NodeName, Owner, PubSub, owner,
-        pubsub::{Configure, Create, Item, Items, Publish, Retract},
+        pubsub::{Configure, Create, Item, Items, Publish, PublishOptions, Retract},
     },
-    stanza_error::DefinedCondition,
+    stanza_error::{DefinedCondition, StanzaError},
 };
 use xso::{AsXml, FromXml};
 
@@ -33,12 +37,21 @@ pub const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// Items that a node keeps: more than the calls one person can have.
 pub const MAX_ITEMS: u32 = 16;
 
+const ACCESS_MODEL: &str = "pubsub#access_model";
+const WHITELIST: &str = "whitelist";
+/// What a publish asks of its node (XEP-0060 section 7.1.5); by the same name a service says that it looks at that.
+const PUBLISH_OPTIONS: &str = "http://jabber.org/protocol/pubsub#publish-options";
+const AUTO_CREATE: &str = "http://jabber.org/protocol/pubsub#auto-create";
+
 /// Why a verb did not work.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// There is no such node or item.
     #[error("there is no such node or item")]
     NotFound,
+    /// The node is not as it was asked to be: somebody has configured it otherwise.
+    #[error("the node is configured otherwise")]
+    NotAsAsked,
     /// The server does not want it.
     #[error("the pubsub service refused: {0}")]
     Refused(String),
@@ -54,11 +67,17 @@ impl From<RequestError> for Error {
     fn from(error: RequestError) -> Self {
         match error {
             RequestError::Refused(error) if error.defined_condition == DefinedCondition::ItemNotFound => Self::NotFound,
+            RequestError::Refused(error) if is_precondition(&error) => Self::NotAsAsked,
             RequestError::Refused(error) => Self::Refused(describe(&error)),
             RequestError::NotSent => Self::NotSent,
             RequestError::NoAnswer => Self::NoAnswer,
         }
     }
+}
+
+/// Whether it says that a precondition of a publish was not met (XEP-0060 section 7.1.5).
+fn is_precondition(error: &StanzaError) -> bool {
+    error.other.as_ref().is_some_and(|other| other.is("precondition-not-met", ns::PUBSUB_ERRORS))
 }
 
 /// What was there before a node was ensured.
@@ -129,12 +148,14 @@ pub struct Pubsub {
     session: Session,
     service: Jid,
     owner: BareJid,
+    /// Whether the server looks at what a publish asks of its node, as far as it was asked.
+    takes_options: Arc<OnceCell<bool>>,
 }
 
 impl Pubsub {
     /// `owner` is the session's own account.
     pub fn new(session: Session, service: Jid, owner: BareJid) -> Self {
-        Self { session, service, owner }
+        Self { session, service, owner, takes_options: Arc::default() }
     }
 
     /// Makes sure that the node exists, is configured as a desk has to be, and is open to exactly `readers`
@@ -143,6 +164,7 @@ impl Pubsub {
     /// # Errors
     /// See [`Error`].
     pub async fn ensure(&self, node: &str, readers: &BTreeSet<BareJid>) -> Result<(), Error> {
+        self.takes_options.get_or_try_init(|| self.looks_at_options()).await?;
         let create = PubSub::Create {
             create: Create { node: Some(NodeName(node.into())) },
             configure: Some(Configure { form: Some(form(&wanted_settings())) }),
@@ -230,7 +252,7 @@ impl Pubsub {
             Ok(_) => Ok(()),
             Err(error) => match Error::from(error) {
                 Error::NotFound => Ok(()),
-                error @ (Error::Refused(_) | Error::NotSent | Error::NoAnswer) => Err(error),
+                error @ (Error::Refused(_) | Error::NotAsAsked | Error::NotSent | Error::NoAnswer) => Err(error),
             },
         }
     }
@@ -260,14 +282,34 @@ impl Pubsub {
         Ok(())
     }
 
-    /// Publishes one item, or replaces the one with the same id.
+    /// Whether the service looks at what a publish asks of its node, by what it announces (XEP-0030). Not asked is one that makes nodes by
+    /// itself: of a node that vanished it would make one that nobody may read.
+    async fn looks_at_options(&self) -> Result<bool, Error> {
+        let query = DiscoInfoQuery { node: None };
+        match self.ask(IqPayload::Get(query.into())).await {
+            Ok(answer) => Ok(DiscoInfoResult::try_from(answer)
+                .is_ok_and(|info| info.features.contains(PUBLISH_OPTIONS) && !info.features.contains(AUTO_CREATE))),
+            Err(Error::NotFound | Error::Refused(_) | Error::NotAsAsked) => Ok(false),
+            Err(error @ (Error::NotSent | Error::NoAnswer)) => Err(error),
+        }
+    }
+
+    /// Publishes one item, or replaces the one with the same id; only on a node that the listed alone may read, where the server can see to
+    /// that.
     ///
     /// # Errors
-    /// [`Error::NotFound`]: there is no such node.
+    /// [`Error::NotFound`]: there is no such node. [`Error::NotAsAsked`]: everybody might read it.
     pub async fn publish(&self, node: &str, item: &str, payload: Element) -> Result<(), Error> {
         let item = Item { id: Some(ItemId(item.into())), publisher: None, payload: Some(payload) };
         let publish = Publish { node: NodeName(node.into()), items: vec![item] };
-        let publish = PubSub::Publish { publish, publish_options: None };
+        let options = self.takes_options.get().is_some_and(|takes| *takes).then(|| PublishOptions {
+            form: Some(DataForm::new(
+                DataFormType::Submit,
+                PUBLISH_OPTIONS,
+                vec![Field::new(ACCESS_MODEL, FieldType::ListSingle).with_value(WHITELIST)],
+            )),
+        });
+        let publish = PubSub::Publish { publish, publish_options: options };
         self.session.request(self.service.clone(), set(publish), ANSWER_WITHIN).await?;
         Ok(())
     }
@@ -309,7 +351,7 @@ fn set(payload: impl Into<Element>) -> IqPayload {
 /// `send_last_published_item` is switched off where that is known: readers fetch, which every server gets right.
 fn wanted_settings() -> Vec<(&'static str, String)> {
     [
-        ("pubsub#access_model", "whitelist"),
+        (ACCESS_MODEL, WHITELIST),
         ("pubsub#publish_model", "publishers"),
         ("pubsub#persist_items", "1"),
         ("pubsub#deliver_payloads", "1"),

@@ -568,8 +568,9 @@ impl Actor {
                 return self.reply(header, disco::answer_to(&element, Asked::Set, self.answers())).await;
             }
         };
-        let from_the_one_asked =
-            self.pending.get(&header.id).is_some_and(|pending| header.from.as_ref() == Some(&pending.to));
+        // Who names nobody speaks for the account itself (RFC 6120 section 8.1.2.1), as Prosody does.
+        let from = header.from.unwrap_or_else(|| self.own.clone().into());
+        let from_the_one_asked = self.pending.get(&header.id).is_some_and(|pending| from == pending.to);
         if !from_the_one_asked {
             tracing::debug!("an answer to nothing that was asked is ignored");
             return;

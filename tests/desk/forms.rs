@@ -18,7 +18,11 @@ use usher::{
     link::Link,
 };
 use uuid::Uuid;
-use xmpp_parsers::{iq::IqPayload, jid::BareJid, minidom::Element};
+use xmpp_parsers::{
+    iq::IqPayload,
+    jid::{BareJid, Jid},
+    minidom::Element,
+};
 
 use crate::{
     fixture::{Desk, config, crm, ext, next, pop, queue, roster, session, start_with, story, until},
@@ -137,6 +141,31 @@ async fn what_differs_from_what_a_node_has_to_be_is_seen_and_can_be_mended() {
     let found = pubsub.found("extension1000").await.unwrap();
     assert_eq!(told(&found), Vec::<String>::new());
     assert_eq!(found.settings.get("pubsub#access_model").map(String::as_str), Some("whitelist"));
+}
+
+#[tokio::test]
+async fn a_pop_is_not_shown_on_a_node_that_everybody_may_read_and_the_node_is_set_right_first() {
+    // It makes nodes by itself, so that nothing is asked of them with a publish.
+    if Brand::wanted() == Brand::Ejabberd {
+        return;
+    }
+    let prosody = Prosody::start().await;
+    let desk = up(&prosody, &Pops::default()).await;
+    assert_eq!(desk.publish(&pop(1, 1, PopState::Ringing, NAME)).await, PopOutcome::Confirmed);
+    let (owner, pubsub, _events) = session(&prosody, "usher").await;
+    let open = format!(
+        "<pubsub xmlns='{OWNER}'><configure node='extension1000'><x xmlns='jabber:x:data' type='submit'><field var='FORM_TYPE'>\
+         <value>http://jabber.org/protocol/pubsub#node_config</value></field><field var='pubsub#access_model'>\
+         <value>open</value></field></x></configure></pubsub>"
+    );
+    let service: Jid = format!("pubsub.{DOMAIN}").parse().unwrap();
+    let open = IqPayload::Set(open.parse().unwrap());
+    owner.request(service, open, PATIENCE).await.unwrap();
+    assert_eq!(desk.publish(&pop(1, 2, PopState::Answered, NAME)).await, PopOutcome::Confirmed);
+    let found = pubsub.found("extension1000").await.unwrap();
+    assert_eq!(found.settings.get("pubsub#access_model").map(String::as_str), Some("whitelist"));
+    let (_, payload) = pubsub.items("extension1000").await.unwrap().remove(0);
+    assert_eq!(payload.unwrap().attr("state"), Some("answered"));
 }
 
 /// What the documents show a CRM verifies what the service signs, and nothing else.

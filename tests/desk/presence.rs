@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use usher::xmpp::incoming::What;
+use usher::xmpp::{incoming::What, sight};
 use usher_rig::wait;
 use xmpp_parsers::{
     message::Lang,
@@ -68,6 +68,11 @@ async fn who_lets_the_service_see_them_is_paused_while_away_and_a_pause_by_hand_
     let mut ana = Client::connect(&house.prosody, "user1").await;
     policy(&house, 1, 0).await;
     ana.is_asked().await.let_see().await;
+    // Whom an account may see says its server, in whichever way it names itself.
+    let own = format!("user1@{DOMAIN}").parse().unwrap();
+    let contacts = sight::contacts(&ana.session, own, PATIENCE).await.unwrap();
+    let of: Vec<_> = contacts.iter().map(|contact| contact.who.as_str()).collect();
+    assert_eq!(of, [format!("usher@{DOMAIN}")]);
     ana.shows(Some(Show::Away), "tea & <cake>").await;
     stands(&house, "presence support away: tea & <cake> / sales support").await;
     let (_, said) = ana.hears().await;

@@ -113,7 +113,9 @@ async fn look(pubsub: &Pubsub, node: &str, readers: &BTreeSet<BareJid>) -> Vec<L
     let (found, drift) = match pubsub.found(node).await {
         Ok(found) => return access::audit(&pubsub.wanted(readers), &found),
         Err(Error::NotFound) => ("not there".to_owned(), "there is no such node: the service has not been up since"),
-        Err(error @ Error::Refused(_)) => (error.to_string(), "the service may not look into its node"),
+        Err(error @ (Error::Refused(_) | Error::NotAsAsked)) => {
+            (error.to_string(), "the service may not look into its node")
+        }
         Err(error @ (Error::NotSent | Error::NoAnswer)) => (error.to_string(), "not known: try again"),
     };
     vec![Line { subject: "node".into(), wanted: "there".into(), found, drift: Some(drift.into()) }]
