@@ -29,8 +29,8 @@ Component "pubsub.example.org" "pubsub"
     storage = "memory"
     pubsub_max_items = 100
 
--- Only with xmpp.component in usher.toml: the domain in which each queue is a contact. Needs `component_ports = { 5347 }` above, before the
--- VirtualHost: on loopback unless component_interfaces there says otherwise, and never encrypted. Of two connections the new one counts: the
+-- Only with xmpp.component in usher.toml: the domain in which each queue is a contact. Port 5347, on loopback unless component_interfaces
+-- says otherwise, and never encrypted. Of two connections the new one counts: the
 -- one of a host that died is not missed for minutes, and Usher's other process would be refused as long.
 --Component "usher.example.org"
 --    component_secret = "the same as in xmpp.component_secret_file"

@@ -323,7 +323,8 @@ async fn rooms(config: &Xmpp, session: &Session, report: &mut Report) {
     let Some(service) = config.rooms() else { return };
     let what = format!("rooms {service}");
     match timeout(PATIENCE, muc::has_rooms(session, &service)).await {
-        Ok(Ok(true)) => report.good(what, "there is a service for rooms"),
+        Ok(Ok(true)) => report
+            .good(what, "there is a service for rooms; whether the account may make some shows when the service runs"),
         Ok(Ok(false)) => report.wrong(what, "answers, and has no rooms (XEP-0045): correct xmpp.rooms"),
         Ok(Err(trouble)) => report.wrong(what, trouble.to_string()),
         Err(_) => report.wrong(what, format!("no answer within {PATIENCE:?}; is xmpp.rooms right?")),

@@ -74,9 +74,19 @@ impl Service {
                 IqPayload::Result(Some(self.contacts(&from.to_bare()).into()))
             }
             (None, _, _) => answer_as(Kind::Component, &element, asked),
+            // Whoever may not see a contact is told what they are told where there is none.
+            (Some(_), _, Some(from)) if !self.sees(from, header.to.as_ref()) => IqPayload::Error(no_contact()),
             (Some(label), _, _) => answer_as(Kind::Contact(label), &element, asked),
         };
         self.answer(header, answer);
+    }
+
+    /// Whether somebody may see the contact at an address.
+    fn sees(&mut self, who: &Jid, to: Option<&Jid>) -> bool {
+        let books = self.roster.borrow();
+        self.people.learn(&books);
+        let queue = to.and_then(Jid::node).and_then(|name| queue_at(name.as_str(), &books));
+        queue.zip(self.people.find(&who.to_bare())).is_some_and(|(queue, person)| may_see(&person, &queue.name, &books))
     }
 
     /// The contacts that somebody may see, and the commands.
@@ -95,8 +105,7 @@ impl Service {
 
     /// What is written to an address at which nobody is.
     fn nobody(&mut self, stanza: Stanza) {
-        let text = "there is no such contact";
-        let error = StanzaError::new(ErrorType::Cancel, DefinedCondition::ItemNotFound, "en", text);
+        let error = no_contact();
         match stanza {
             Stanza::Iq(iq) => {
                 let (header, payload) = iq.split();
@@ -126,6 +135,10 @@ impl Service {
         let header = IqHeader { from: asked.to, to: asked.from, id: asked.id };
         self.outbox.push_back(Out::Stanza(Box::new(Iq::assemble(header, payload).into())));
     }
+}
+
+fn no_contact() -> StanzaError {
+    StanzaError::new(ErrorType::Cancel, DefinedCondition::ItemNotFound, "en", "there is no such contact")
 }
 
 /// The address that answers what is written to this one.

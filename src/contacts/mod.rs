@@ -39,7 +39,7 @@ use crate::{
         contact::{
             Show, Shown,
             board::{Board, Now, What, Wish, Word},
-            may_see, name_of, queue_at, resources, resources_gone,
+            may_see, name_of, place, queue_at, resources, resources_gone,
         },
         id::QueueName,
         queue::{roster::Register, view::LineView},
@@ -277,13 +277,14 @@ impl Service {
         let contacts = views.iter().filter(|view| name_of(&view.queue, &books).is_some()).map(|view| {
             let now =
                 Now { resources: resources(view, &books, self.language), gone: resources_gone(&view.queue, &books) };
-            (view.queue.clone(), now)
+            (place(&view.queue), now)
         });
         self.board.look(contacts.collect::<BTreeMap<_, _>>(), Instant::now());
         if self.reviewed != Some(books.revision()) {
             self.reviewed = Some(books.revision());
             let may = |person: &BareJid, queue: &QueueName| {
-                self.people.find(person).is_some_and(|person| may_see(&person, queue, &books))
+                let queue = queue_at(queue.as_str(), &books);
+                queue.zip(self.people.find(person)).is_some_and(|(queue, person)| may_see(&person, &queue.name, &books))
             };
             let words = self.board.review(may);
             drop(books);
@@ -311,11 +312,11 @@ impl Service {
         let words = match (queue, wish) {
             (Some(queue), Some(wish)) => {
                 let may = self.people.find(&person).is_some_and(|person| may_see(&person, &queue, &books));
-                self.board.wishes(wish, &queue, person, may)
+                self.board.wishes(wish, &place(&queue), person, may)
             }
-            (Some(queue), None) if presence.type_ == Type::Unsubscribe => self.board.leaves(&queue, &person),
+            (Some(queue), None) if presence.type_ == Type::Unsubscribe => self.board.leaves(&place(&queue), &person),
             (Some(queue), None) => {
-                self.board.unreachable(&queue, &person);
+                self.board.unreachable(&place(&queue), &person);
                 vec![]
             }
             (None, Some(_)) => {
@@ -334,7 +335,7 @@ impl Service {
     /// A presence as it is sent; `None`: it has no address that could send it.
     fn put(&self, Word { queue, to, what }: Word<BareJid>) -> Option<Stanza> {
         // A queue that is gone has to say so all the same.
-        let own: BareJid = format!("{}@{}", queue.as_str().to_lowercase(), self.domain).parse().ok()?;
+        let own: BareJid = format!("{queue}@{}", self.domain).parse().ok()?;
         let resource = |resource: &str| own.with_resource_str(resource).ok().map(Jid::from);
         let (from, presence) = match what {
             What::Here { resource: name, shown } => (resource(&name)?, here(&shown, self.language)),
@@ -363,7 +364,7 @@ fn here(shown: &Shown, language: Language) -> Presence {
 fn entitled(books: &Register, supervisors: &[BareJid]) -> Vec<(QueueName, BareJid)> {
     let of = |queue: &QueueName| {
         let jids = books.members(queue).filter_map(|row| books.agent(&row.extension)?.jid.parse().ok());
-        jids.chain(supervisors.iter().cloned()).map(|jid| (queue.clone(), jid)).collect::<Vec<_>>()
+        jids.chain(supervisors.iter().cloned()).map(|jid| (place(queue), jid)).collect::<Vec<_>>()
     };
     let queues = books.queues().map(|queue| &queue.name).filter(|queue| name_of(queue, books).is_some());
     queues.flat_map(of).collect()

@@ -54,15 +54,22 @@ impl Shown {
 }
 
 /// The part of a queue's address before the `@`: addresses know no capital letters, and whatever else a queue's name may have stands there
-/// as it is. Of two queues that differ by capital letters alone the first by name has the address; `None`: the other one.
+/// as it is. Of queues that differ by capital letters alone the one without any has the address, else the first by name; `None`: another has it.
 pub fn name_of(queue: &QueueName, books: &Register) -> Option<String> {
-    let name = queue.as_str().to_lowercase();
-    (&queue_at(&name, books)?.name == queue).then_some(name)
+    let name = place(queue);
+    (&queue_at(name.as_str(), books)?.name == queue).then(|| name.to_string())
+}
+
+/// The address of a queue, by which it is known to those who see it: that of all queues that differ by capital letters alone.
+pub fn place(queue: &QueueName) -> QueueName {
+    QueueName::new(queue.as_str().to_lowercase())
 }
 
 /// The queue at an address, of which this is the part before the `@`.
 pub fn queue_at<'a>(name: &str, books: &'a Register) -> Option<&'a Queue> {
-    books.queues().find(|queue| queue.name.as_str().to_lowercase() == name)
+    let place = QueueName::new(name);
+    let is_there = |queue: &&Queue| self::place(&queue.name) == place;
+    books.queue(&place).filter(is_there).or_else(|| books.queues().find(is_there))
 }
 
 /// Whether somebody may see a queue's contact: who may ask who waits there.

@@ -201,6 +201,14 @@ impl<K: Eq + Hash + Clone> Watch<K> {
         self.people.entry(who.clone()).or_insert_with(|| Person::new(since));
     }
 
+    /// They can be seen from now on: what a server says before that of who is not there says nothing (Prosody calls everybody unavailable who
+    /// is asked).
+    pub fn can_be_seen(&mut self, who: &K) {
+        if self.people.get(who).is_some_and(|person| person.state == State::Offline) {
+            self.people.remove(who);
+        }
+    }
+
     /// They cannot be seen any more.
     pub fn unseen(&mut self, who: &K) {
         self.people.remove(who);

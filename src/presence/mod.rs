@@ -272,6 +272,9 @@ impl Presence {
 
     fn learn(&mut self, contact: Contact, now: Instant) {
         if contact.may_be_seen {
+            if self.contacts.get(&contact.who).is_none_or(|known| !known.may_be_seen) {
+                self.watch.can_be_seen(&contact.who);
+            }
             self.unheard.push_back((now + SETTLE, contact.who.clone()));
         } else {
             self.watch.unseen(&contact.who);
@@ -292,8 +295,10 @@ impl Presence {
         self.ask_some().await;
         self.rests.retain(|_, until| until.is_none_or(|until| until > now.steady));
         let steps = {
-            let (books, addresses) = (self.roster.borrow(), &self.addresses);
-            self.watch.steps(&books, |agent: &Agent| addresses.get(&agent.extension).cloned(), now)
+            let (books, addresses, contacts) = (self.roster.borrow(), &self.addresses, &self.contacts);
+            // Of who has not agreed to be seen nothing is known, whatever a server says of them.
+            let may_be_seen = |who: &&BareJid| contacts.get(*who).is_some_and(|contact| contact.may_be_seen);
+            self.watch.steps(&books, |agent| addresses.get(&agent.extension).filter(may_be_seen).cloned(), now)
         };
         for step in steps {
             self.go_about(step);

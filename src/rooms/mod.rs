@@ -13,7 +13,7 @@
 mod room;
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     pin::Pin,
     str::FromStr,
     sync::{
@@ -36,6 +36,7 @@ use crate::{
     counter::{self, Reply},
     desk::payload::sendable,
     domain::{
+        contact::{name_of, place},
         id::QueueName,
         queue::{
             roster::{Queue, Register},
@@ -366,11 +367,22 @@ impl Rooms {
         self.roster.mark_unchanged();
         let touched: Vec<(QueueName, Option<Wanted>)> = {
             let books = self.roster.borrow();
-            let touched = books.touched_since(self.revision).map(|queue| {
+            let touched: BTreeSet<QueueName> = books.touched_since(self.revision).map(place).collect();
+            // An address may have gone from one queue to another whose name differs by capital letters alone.
+            let at_these = books.queues().map(|row| &row.name).chain(self.rooms.keys());
+            let at_these: BTreeSet<&QueueName> = at_these.filter(|queue| touched.contains(&place(queue))).collect();
+            let of = |queue: &QueueName| {
+                let has_the_address = name_of(queue, &books).is_some();
                 let wanted = |row: &Queue| Wanted { label: sendable(&row.label), people: self.people(queue, &books) };
-                (queue.clone(), books.queue(queue).map(wanted))
-            });
-            let touched = touched.collect();
+                (queue.clone(), books.queue(queue).filter(|_| has_the_address).map(wanted))
+            };
+            let mut touched: Vec<_> = at_these.into_iter().map(of).collect();
+            for (queue, _) in touched.iter().filter(|(queue, wanted)| wanted.is_none() && books.queue(queue).is_some())
+            {
+                tracing::debug!(queue.name = %queue, "no room: that of another queue has its address");
+            }
+            // Who leaves an address does so before the next one comes.
+            touched.sort_by_key(|(_, wanted)| wanted.is_some());
             self.revision = books.revision();
             touched
         };
@@ -384,10 +396,6 @@ impl Rooms {
                 continue;
             }
             let Ok(address) = BareJid::from_str(&format!("{queue}@{}", self.service)) else { continue };
-            if let Some(other) = self.names.get(&address) {
-                tracing::warn!(queue.name = %queue, room = %address, "no room: that of {other} has this address");
-                continue;
-            }
             self.names.insert(address.clone(), queue.clone());
             self.rooms.insert(queue.clone(), Room::new(queue, address, wanted, now));
         }

@@ -107,6 +107,31 @@ async fn who_is_at_no_client_is_warned_and_logged_off_and_a_supervisor_reads_of_
 }
 
 #[tokio::test]
+async fn who_has_not_answered_whether_they_may_be_seen_is_not_taken_for_absent() {
+    let house = house().await;
+    let mut ana = Client::connect(&house.prosody, "user1").await;
+    let mut bea = Client::connect(&house.prosody, "user2").await;
+    policy(&house, 0, 1).await;
+    let statement = "INSERT INTO memberships (queue, extension, logged_on, joined_at) \
+         VALUES ('support', '2000', true, now() - interval '1 hour')";
+    let client = house.database.connect().await.unwrap();
+    client.batch_execute(statement).await.unwrap();
+    // Asked first, and with her client all the time; the other one is logged off, which takes as long.
+    let _asked = ana.is_asked().await;
+    bea.is_asked().await.let_see().await;
+    bea.shows(None, "").await;
+    bea.session.send(Presence::new(Type::Unavailable).into()).await;
+    wait::until("2000 is logged off", PATIENCE, || async {
+        let on = "SELECT logged_on FROM memberships WHERE extension = '2000'";
+        anyhow::ensure!(!client.query_one(on, &[]).await?.get::<_, bool>(0), "not yet");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    stands(&house, " / sales support").await;
+}
+
+#[tokio::test]
 async fn who_does_not_want_to_be_seen_is_asked_once_and_left_alone() {
     let house = house().await;
     let mut ana = Client::connect(&house.prosody, "user1").await;
