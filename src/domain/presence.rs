@@ -4,7 +4,7 @@
 //! once more, and who logs on or resumes is there from that moment on, whatever their client shows.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     hash::Hash,
     time::{Duration, Instant},
 };
@@ -160,6 +160,8 @@ impl Person {
 #[derive(Debug)]
 pub struct Watch<K> {
     people: HashMap<K, Person>,
+    /// Who has agreed to be seen. Of others nothing is known, whatever a server says of them.
+    agreed: HashSet<K>,
     grace: Duration,
     is_blind: bool,
 }
@@ -167,7 +169,7 @@ pub struct Watch<K> {
 impl<K: Eq + Hash + Clone> Watch<K> {
     /// One that knows nothing yet; from a warning to the log-off it is `grace`.
     pub fn new(grace: Duration) -> Self {
-        Self { people: HashMap::new(), grace, is_blind: true }
+        Self { people: HashMap::new(), agreed: HashSet::new(), grace, is_blind: true }
     }
 
     /// Whether anything can be seen now: if not, nothing is to be done.
@@ -201,27 +203,29 @@ impl<K: Eq + Hash + Clone> Watch<K> {
         self.people.entry(who.clone()).or_insert_with(|| Person::new(since));
     }
 
-    /// They can be seen from now on: what a server says before that of who is not there says nothing (Prosody calls everybody unavailable who
-    /// is asked).
-    pub fn can_be_seen(&mut self, who: &K) {
-        if self.people.get(who).is_some_and(|person| person.state == State::Offline) {
+    /// They have agreed to be seen: that they are not there was said too early (Prosody calls everybody unavailable who is asked).
+    pub fn agrees(&mut self, who: &K) {
+        let is_new = self.agreed.insert(who.clone());
+        if is_new && self.people.get(who).is_some_and(|person| person.state == State::Offline) {
             self.people.remove(who);
         }
     }
 
     /// They cannot be seen any more.
     pub fn unseen(&mut self, who: &K) {
+        self.agreed.remove(who);
         self.people.remove(who);
     }
 
     /// The connection is a new one: nothing is known.
     pub fn forget_all(&mut self) {
         self.people.clear();
+        self.agreed.clear();
     }
 
     /// How many people can be seen.
     pub fn seen(&self) -> usize {
-        self.people.len()
+        self.people.keys().filter(|who| self.agreed.contains(who)).count()
     }
 
     /// What is to be done now. The same again until the books say that it was done, or a warning was [`Watch::warned`] of.
@@ -231,7 +235,8 @@ impl<K: Eq + Hash + Clone> Watch<K> {
             return steps;
         }
         for agent in books.agents() {
-            let person = address(agent).and_then(|address| self.people.get_mut(&address));
+            let who = address(agent).filter(|who| self.agreed.contains(who));
+            let person = who.and_then(|who| self.people.get_mut(&who));
             end_pauses(agent, person.as_deref(), books, &mut steps);
             if let Some(person) = person {
                 person.tidy(agent, books, now);

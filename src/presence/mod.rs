@@ -37,10 +37,7 @@ use crate::{
         id::{Extension, QueueName},
         now::Now,
         presence::{Deed, Step, Watch},
-        queue::{
-            roster::{Agent, Register},
-            view::WorkView,
-        },
+        queue::roster::{Agent, Register},
         words::{Language, Words},
     },
     floor, ledger,
@@ -272,9 +269,7 @@ impl Presence {
 
     fn learn(&mut self, contact: Contact, now: Instant) {
         if contact.may_be_seen {
-            if self.contacts.get(&contact.who).is_none_or(|known| !known.may_be_seen) {
-                self.watch.can_be_seen(&contact.who);
-            }
+            self.watch.agrees(&contact.who);
             self.unheard.push_back((now + SETTLE, contact.who.clone()));
         } else {
             self.watch.unseen(&contact.who);
@@ -295,10 +290,8 @@ impl Presence {
         self.ask_some().await;
         self.rests.retain(|_, until| until.is_none_or(|until| until > now.steady));
         let steps = {
-            let (books, addresses, contacts) = (self.roster.borrow(), &self.addresses, &self.contacts);
-            // Of who has not agreed to be seen nothing is known, whatever a server says of them.
-            let may_be_seen = |who: &&BareJid| contacts.get(*who).is_some_and(|contact| contact.may_be_seen);
-            self.watch.steps(&books, |agent| addresses.get(&agent.extension).filter(may_be_seen).cloned(), now)
+            let (books, addresses) = (self.roster.borrow(), &self.addresses);
+            self.watch.steps(&books, |agent| addresses.get(&agent.extension).cloned(), now)
         };
         for step in steps {
             self.go_about(step);
@@ -451,10 +444,8 @@ impl Tools {
 
     /// Whether they have a call of ours, or are just done with one.
     async fn is_at_work(&self, extension: &Extension) -> bool {
-        match self.floor.work(extension.clone()).await {
-            Ok(Some(WorkView::Offered(_) | WorkView::Talking(_) | WorkView::WrapUp(_))) | Err(_) => true,
-            Ok(Some(WorkView::Free | WorkView::PhoneInUse | WorkView::PhoneUnavailable) | None) => false,
-        }
+        // What is not known is asked again.
+        self.floor.work(extension.clone()).await.map_or(true, |work| work.is_some_and(|work| work.is_at_work()))
     }
 }
 

@@ -46,6 +46,7 @@ impl House {
         let roster = Roster { agents: vec![agent], queues, memberships };
         let mut watch = Watch::new(GRACE);
         watch.sees(true);
+        watch.agrees(&"ana");
         Self { start, now: start, roster, watch, warned: vec![] }
     }
 
@@ -265,9 +266,25 @@ fn who_cannot_be_seen_any_more_is_neither_paused_nor_logged_off() {
     house.shows("desk", Show::Away, "");
     house.watch.unseen(&"ana");
     assert_eq!(house.after(60 * MINUTE).done(), "");
+    house.watch.agrees(&"ana");
     house.watch.is_offline(&"ana", house.now.steady);
     house.watch.forget_all();
     assert_eq!((house.after(60 * MINUTE).done(), house.watch.seen()), (String::new(), 0));
+}
+
+#[test]
+fn who_has_not_agreed_to_be_seen_is_not_absent_whatever_their_server_says() {
+    let mut house = House::new();
+    house.watch.unseen(&"ana");
+    assert_eq!(house.leaves("").after(60 * MINUTE).done(), "");
+    house.shows("desk", Show::Away, "");
+    assert_eq!((house.after(60 * MINUTE).done(), house.watch.seen()), (String::new(), 0));
+    // What was said too early does not count once they agree; what a client shows does.
+    house.leaves("desk").watch.agrees(&"ana");
+    assert_eq!(house.after(60 * MINUTE).done(), "");
+    house.watch.unseen(&"ana");
+    house.shows("desk", Show::Away, "").watch.agrees(&"ana");
+    assert_eq!(house.after(5 * MINUTE).done(), "paused in support (away)");
 }
 
 #[test]
@@ -341,7 +358,7 @@ proptest! {
                 Turn::PausesByHand => { by_hand = true; house.pause(Some(name("support")), PauseKind::Manual, ""); }
                 Turn::Resumes => { by_hand = true; house.roster.agents[0].pauses.clear(); }
                 Turn::LogsOn => { house.membership().logged_on = true; }
-                Turn::LinkBreaks => { shown.clear(); house.watch.forget_all(); }
+                Turn::LinkBreaks => { shown.clear(); house.watch.forget_all(); house.watch.agrees(&"ana"); }
             }
             if matches!(turn, Turn::Resumes | Turn::LogsOn) {
                 said = house.now.utc;

@@ -57,6 +57,16 @@ pub enum WorkView {
     PhoneUnavailable,
 }
 
+impl WorkView {
+    /// Whether they have a call of ours, or are just done with one: nobody is so and is not there.
+    pub fn is_at_work(&self) -> bool {
+        match self {
+            Self::Offered(_) | Self::Talking(_) | Self::WrapUp(_) => true,
+            Self::Free | Self::PhoneInUse | Self::PhoneUnavailable => false,
+        }
+    }
+}
+
 /// A call of an agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallView {
